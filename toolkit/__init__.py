@@ -1,0 +1,1 @@
+"""One-shot part segmentation by repurposing a GAN: start with `from toolkit import fewshot`."""

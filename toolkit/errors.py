@@ -1,0 +1,57 @@
+"""The errors this toolkit raises, all with one message form.
+
+`<call>: expected <what>; got <value>. <Fix>.` — one line, so that the command line can
+print it, the page can show it, and a test can match it.
+"""
+
+import numpy as np
+import torch
+
+
+class ToolkitError(ValueError):
+    """Something a caller can mend: the message says where, what was expected, and how.
+
+    Args:
+        call: the public call that refuses, e.g. ``"fit"``.
+        expected: what it takes.
+        got: the offending value, or `describe(value)` for arrays.
+        fix: one sentence, no full stop, that tells the reader what to do.
+    """
+
+    def __init__(self, call, expected, got, fix):
+        super().__init__(f"{call}: expected {expected}; got {got}. {fix}.")
+
+
+class ShapeError(ToolkitError):
+    """An array has the wrong shape, type or range."""
+
+
+class LabelError(ToolkitError):
+    """A label map or its classes cannot be learned from."""
+
+
+class ImageError(ToolkitError):
+    """A file or array is not a picture we can read."""
+
+
+class CheckpointError(ToolkitError):
+    """A weights file cannot be loaded, or does not belong to this GAN."""
+
+
+def describe(value):
+    """Say what an argument is, in a few words: type, shape, dtype, range.
+
+    Args:
+        value: anything; tensors and arrays get their shape, dtype and range.
+    Returns:
+        str, e.g. ``"Tensor (1, 3, 64, 64) float32 in [-1, 1]"``.
+    """
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        dtype = str(value.dtype).removeprefix("torch.")
+        text = f"{type(value).__name__} {tuple(value.shape)} {dtype}"
+        size = value.numel() if isinstance(value, torch.Tensor) else value.size
+        if size and dtype != "bool" and "complex" not in dtype and dtype != "object":
+            text += f" in [{float(value.min()):.4g}, {float(value.max()):.4g}]"
+        return text
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

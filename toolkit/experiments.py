@@ -1,0 +1,205 @@
+"""What the toolkit claims, measured: the paper's protocol and the bundled GAN's quality.
+
+World seeds below `EVALUATION_SEED` are for training (of GANs, shots and parsers), those from it on
+are for evaluation, and nothing here lets the two meet.
+"""
+
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from toolkit import fewshot, labels, metrics
+from toolkit.errors import ToolkitError
+from toolkit.fewshot import Sample, Shot
+from toolkit.files import replace_when_done
+from toolkit.segmenters import UNet
+from toolkit.worlds import portraits
+
+WORLDS = {"portraits": portraits}
+EVALUATION_SEED = 1_000_000
+SHOT_SEED, PARSER_SEED = 900_000, 600_000  # both below EVALUATION_SEED, above what GANs train on
+CLASS_SETS = {10: labels.PORTRAIT_CLASSES, 3: labels.THREE_CLASSES}
+
+
+def evaluate(
+    gan, *, world="portraits", num_classes=10, num_shots=1, network=fewshot.DEFAULT_NETWORK, seed=0,
+    num_test=200, num_steps=fewshot.PROJECTION_STEPS, cache=Path("out/cache"), progress=False,
+):  # fmt: skip
+    """The paper's face protocol: fit on a few projected portraits, score on others, projected too.
+
+    Args:
+        gan: a `fewshot.GAN`.
+        world: name of a world in `WORLDS`.
+        num_classes: 10, or 3 (eyes, mouth, nose; background is then left out of the means).
+        num_shots: annotated portraits, >= 1.
+        network: as `fewshot.fit` takes it.
+        seed: which portraits are annotated, and the fit's own randomness; the test set stays.
+        num_test: portraits to score on.
+        num_steps: of projection.
+        cache: folder that keeps projections, which do not depend on labels; None keeps nothing.
+        progress: show bars.
+    Returns:
+        dict: weighted_iou, mean_iou and per_class in percent, psnr in dB, seconds by step.
+    Raises:
+        ToolkitError: an unknown world or class set, or seeds that would overlap.
+    Source: Tritrong et al. 2021, sec. 4.1.
+    """
+    if world not in WORLDS or num_classes not in CLASS_SETS:
+        raise ToolkitError("evaluate", f"a world of {list(WORLDS)} and classes {list(CLASS_SETS)}",
+                           f"{world!r} and {num_classes}", "Choose among these")  # fmt: skip
+    first_shot = SHOT_SEED + 100 * seed
+    if not 1 <= num_shots <= 100 or not 0 <= seed < 1000:
+        raise ToolkitError("evaluate", "1 to 100 shots and a seed in 0..999",
+                           f"{num_shots} shots, seed {seed}", "Shots must stay below the test seeds")  # fmt: skip
+    classes, seconds = CLASS_SETS[num_classes], {}
+    clock = _Clock(seconds)
+    shot_samples, shot_labels = projected(gan, world, first_shot, num_shots, num_steps, cache, progress)
+    clock("project_shots")
+    test, truth = projected(gan, world, EVALUATION_SEED, num_test, num_steps, cache, progress)
+    clock("project_test")
+    truth, shot_labels = (labels.merge(m, labels.PORTRAIT_CLASSES, classes) for m in (truth, shot_labels))
+    shots = [Shot(shot_samples[i], shot_labels[i], classes, gan) for i in range(num_shots)]
+    segmenter = fewshot.fit(gan, shots, network=network, seed=seed)
+    clock("fit")
+    prediction = segmenter.predict(test).argmax(1)
+    clock("segment")
+    return {
+        "world": world, "classes": num_classes, "shots": num_shots, "network": network, "seed": seed,
+        "num_test": num_test, **score(prediction, truth, classes),
+        "psnr": round(float(test.psnr.mean()), 2), "seconds": seconds,
+    }  # fmt: skip
+
+
+def score(prediction, truth, classes):
+    """Weighted, mean and per-class IoU in percent, as the paper's tables count them.
+
+    Args:
+        prediction, truth: (N, H, W) int64; 255 in truth counts nowhere.
+        classes: names, background first; with `THREE_CLASSES` background is left out of the means.
+    Returns:
+        dict with weighted_iou, mean_iou and per_class; a class nobody has is None.
+    """
+    matrix = metrics.ConfusionMatrix(len(classes))
+    matrix.update(prediction, truth)
+    background = tuple(classes) != tuple(labels.THREE_CLASSES)
+    per_class = [None if v != v else round(100 * v, 2) for v in matrix.iou().tolist()]
+    return {
+        "weighted_iou": round(100 * float(matrix.weighted_iou(include_background=background)), 2),
+        "mean_iou": round(100 * float(matrix.mean_iou(include_background=background)), 2),
+        "per_class": dict(zip(classes, per_class, strict=True)),
+    }
+
+
+def projected(gan, world, first_seed, num, num_steps, cache=None, progress=False):
+    """Portraits of a world projected into a GAN, with their labels.
+
+    Args:
+        first_seed, num: which portraits; the range must not cross `EVALUATION_SEED`.
+        cache: folder for the latents, keyed by GAN, world, seed and steps; None keeps nothing.
+    Returns:
+        `Sample` of num pictures, and their label_map (num, R, R) in the world's own classes.
+    Raises:
+        ToolkitError: the range crosses from training into evaluation seeds.
+    """
+    if first_seed < EVALUATION_SEED < first_seed + num:
+        raise ToolkitError("projected", f"seeds on one side of {EVALUATION_SEED}",
+                           f"{first_seed}..{first_seed + num - 1}", "Ask for fewer portraits")  # fmt: skip
+    image, label_map = WORLDS[world].render(num, gan.resolution, first_seed)
+    ws = []
+    for start in tqdm(range(0, num, 20), desc="project portraits", unit="x20", disable=not progress):
+        chunk = image[start : start + 20]
+        name = f"{gan.hash[:12]}-{world}-{first_seed + start}-{len(chunk)}-{num_steps}.safetensors"
+        file = None if cache is None else Path(cache) / name
+        if file is not None and file.exists():
+            ws.append(load_file(file)["ws"])
+            continue
+        ws.append(gan.project(chunk, num_steps=num_steps).ws)
+        if file is not None:
+            with replace_when_done(file) as temporary:
+                save_file({"ws": ws[-1]}, temporary)
+    ws = torch.cat(ws)
+    reconstruction = torch.cat([gan.generator.synthesis(w).clamp(-1, 1) for w in ws.split(20)])
+    return Sample(image, ws, reconstruction=reconstruction), label_map
+
+
+def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, progress=False):
+    """How much a GAN's pictures look like its world, judged by a parser trained on that world.
+
+    The parser, a U-Net, learns from labelled renders; it is never shipped and no GAN, encoder or
+    segmenter ever sees it.
+
+    Args:
+        gan: a `fewshot.GAN`; its untruncated samples are judged.
+        num: pictures on each side.
+        parser_steps: of 32 renders each.
+        seed: of the parser and the samples.
+    Returns:
+        dict: frechet (renders to samples), frechet_renders (renders to other renders: the floor),
+        area (percent of pixels by class, in renders and in samples), present (percent of pictures
+        that show the part), parser_iou (percent, on unseen renders).
+    """
+    render, size = WORLDS[world].render, gan.resolution
+    classes = WORLDS[world].CLASSES
+    net = _train_parser(render, size, len(classes), parser_steps, seed, progress)
+    renders, truth = render(num, size, EVALUATION_SEED)
+    others, _ = render(num, size, EVALUATION_SEED + num)
+    samples = gan.sample(seed, num, truncation_psi=1.0).image
+    found = {name: _parse(net, x) for name, x in (("renders", renders), ("others", others), ("samples", samples))}
+    moments = {name: (f.double().mean(0), f.double().T.cov()) for name, (f, _) in found.items()}
+    parsed = {name: found[name][1] for name in ("renders", "samples")}
+    return {
+        "gan": gan.metadata.get("name"), "num": num, "seed": seed,
+        "frechet": round(metrics.frechet_distance(*moments["renders"], *moments["samples"]), 3),
+        "frechet_renders": round(metrics.frechet_distance(*moments["renders"], *moments["others"]), 3),
+        "parser_iou": score(parsed["renders"], truth, classes)["weighted_iou"],
+        "area": {k: _shares(m, classes, lambda m, c: (m == c).float().mean()) for k, m in parsed.items()},
+        "present": {k: _shares(m, classes, lambda m, c: (m == c).any(2).any(1).float().mean())
+                    for k, m in parsed.items()},
+    }  # fmt: skip
+
+
+def _shares(label_map, classes, share):
+    return {name: round(100 * float(share(label_map, c)), 1) for c, name in enumerate(classes)}
+
+
+def _train_parser(render, resolution, num_classes, num_steps, seed, progress):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = UNet(num_classes, width=16)
+    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+    rng = torch.Generator().manual_seed(seed)
+    image, label_map = render(min(4000, num_steps * 8), resolution, PARSER_SEED)
+    for _ in tqdm(range(num_steps), desc="train parser", unit="step", disable=not progress):
+        pick = torch.randint(len(image), (32,), generator=rng)
+        x, y = image[pick], label_map[pick]
+        if torch.rand((), generator=rng) < 0.5:
+            x, y = x.flip(3), y.flip(2)
+        loss = F.cross_entropy(net(x), y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return net.eval()
+
+
+@torch.no_grad()
+def _parse(net, image):
+    """Bottleneck features (N, D) and label_map (N, H, W) of many pictures."""
+    features = torch.cat([net.bottleneck(x) for x in image.split(64)])
+    return features, torch.cat([net(x).argmax(1) for x in image.split(64)])
+
+
+class _Clock:
+    """Seconds since the last lap, by name, rounded to hundredths."""
+
+    def __init__(self, laps):
+        self.laps, self.last = laps, time.perf_counter()
+
+    def __call__(self, name):
+        now = time.perf_counter()
+        self.laps[name], self.last = round(now - self.last, 2), now

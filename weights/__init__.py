@@ -1,0 +1,1 @@
+"""Bundled GAN weights, as safetensors; README.md beside this file says how each was made."""
