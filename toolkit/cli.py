@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ from toolkit.errors import ToolkitError
 app = typer.Typer(help="Object parts segmented from one labelled picture.", no_args_is_help=True,
                   add_completion=False, pretty_exceptions_enable=False)  # fmt: skip
 
-Gan = Annotated[Optional[str], typer.Option(help="A bundled GAN's name or a weights file; default: bundled.")]
+Gan = Annotated[str | None, typer.Option(help="A bundled GAN's name or a weights file; default: bundled.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 BENCHMARKS = Path(__file__).parent.parent / "tests" / "benchmarks"
 
@@ -51,7 +51,7 @@ def evaluate(
     world: str = "portraits",
     classes: int = 10,
     shots: int = 1,
-    network: Optional[str] = None,
+    network: str | None = None,
     seed: int = 0,
     num_test: int = 200,
     gan: Gan = None,
@@ -69,19 +69,28 @@ def evaluate(
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="gan-quality")],
+    name: Annotated[str, typer.Argument(help="gan-quality, gap or networks")],
     world: str = "portraits",
-    num: int = 2000,
-    seed: int = 0,
+    num: Annotated[
+        Optional[int], typer.Option(help="Pictures to judge by; default: 2000, or 200 projected ones.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="networks: how many.")] = 3,
     gan: Gan = None,
     as_json: Json = False,
 ):
-    """Measure a claim: gan-quality compares the GAN's pictures with its world."""
+    """Measure a claim. gan-quality: the GAN's pictures against its world; gap: where IoU is lost;
+    networks: every network by classes and shots."""
     from toolkit import experiments
 
-    if name != "gan-quality":
-        raise ToolkitError("experiment", "gan-quality", repr(name), "Use a name from the list")
-    _print(experiments.gan_quality(_load_gan(gan), world=world, num=num, seed=seed, progress=not as_json), as_json)
+    options = {"world": world, "progress": not as_json}
+    run = {
+        "gan-quality": lambda g: experiments.gan_quality(g, num=num or 2000, out="out/gan-quality.png", **options),
+        "gap": lambda g: experiments.gap(g, num_test=num or 200, **options),
+        "networks": lambda g: experiments.networks(g, num_test=num or 200, seeds=seeds, **options),
+    }
+    if name not in run:
+        raise ToolkitError("experiment", f"one of {', '.join(run)}", repr(name), "Choose one of these")
+    _print(run[name](_load_gan(gan)), as_json)
 
 
 @app.command()
@@ -97,14 +106,74 @@ def benchmark(name: Annotated[str, typer.Argument(help="hypercolumns, ...")], as
     module.main(json=as_json)
 
 
+@app.command()
+def train_gan(
+    out: Annotated[Path, typer.Option(help="Folder of this training; the same command goes on where it stopped.")],
+    world: Annotated[str | None, typer.Option(help="Train on this world's pictures.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Train on a folder of pictures.")] = None,
+    resolution: int = 64,
+    start_resolution: int = 32,
+    num_images: Annotated[int, typer.Option(help="Different pictures to render.")] = 32_000,
+    num_pictures: Annotated[int, typer.Option(help="Pictures the discriminator sees, in all.")] = 400_000,
+    grow_after: int = 50_000,
+    fade: int = 12_000,
+    batch_size: int = 32,
+    channel_base: Annotated[int, typer.Option(help="Channels at resolution r: min(base / r, 256).")] = 2048,
+    seed: int = 0,
+    init_from: Annotated[Path | None, typer.Option(help="A GAN to start from, of the start resolution.")] = None,
+    mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
+):
+    """Train a GAN on pictures alone. No label is ever read."""
+    from accelerate import PartialState
+
+    from toolkit import experiments
+    from toolkit.gan import pictures, training
+
+    if (world is None) == (folder is None):
+        raise ToolkitError("train-gan", "either --world or --folder", f"{world} and {folder}", "Give one of them")
+    state, cache = PartialState(), out / f"pictures-{resolution}.npy"
+    with state.main_process_first():
+        if folder is not None:
+            images = pictures.from_folder(folder, resolution, cache)
+        else:
+            render = experiments.world_named(world).render
+            images = pictures.from_world(render, num_images, resolution, cache, state.device)
+    channels = tuple((4 << i, min(channel_base // (4 << i), 256)) for i in range(resolution.bit_length() - 2))
+    plan = training.Plan(
+        resolution=resolution, start_resolution=start_resolution, grow_after=grow_after, fade=fade,
+        num_pictures=num_pictures, batch_size=batch_size, channels=channels, seed=seed,
+    )  # fmt: skip
+    print(training.train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision))
+
+
+@app.command()
+def bundle(
+    checkpoint: Annotated[Path, typer.Argument(help="A gan.safetensors made by train-gan.")],
+    name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
+):
+    """Store a trained GAN in weights/, in float16, under a name."""
+    import torch
+
+    from toolkit.gan import checkpoints, zoo
+
+    generator = checkpoints.load_generator(checkpoint)
+    path = zoo.folder() / f"{name}.safetensors"
+    metadata = {**generator.metadata, "name": name, "licence": "MIT"}
+    checkpoints.save_gan(path, generator, checkpoints.load_discriminator(checkpoint), metadata, torch.float16)
+    print(path)
+
+
 def _print(report, as_json):
+    """One JSON object, or the same as text: tables of rows, then of names and numbers."""
+    from toolkit import plots
+
     if as_json:
         print(json.dumps(report))
         return
     for key, value in report.items():
-        if isinstance(value, dict):
-            print(f"{key}:")
-            for name, number in value.items():
-                print(f"  {name:12s} {number}")
+        if isinstance(value, list):
+            print(plots.table([tuple(value[0]), *(tuple(row.values()) for row in value)]))
+        elif isinstance(value, dict):
+            print(f"{key}\n{plots.table(list(value.items()))}")
         else:
-            print(f"{key:14s} {value}")
+            print(f"{key}: {value}")

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from toolkit import fewshot, labels, metrics
+from toolkit import fewshot, images, labels, metrics, plots
 from toolkit.errors import ToolkitError
 from toolkit.fewshot import Sample, Shot
 from toolkit.files import replace_when_done
@@ -23,6 +23,13 @@ WORLDS = {"portraits": portraits}
 EVALUATION_SEED = 1_000_000
 SHOT_SEED, PARSER_SEED = 900_000, 600_000  # both below EVALUATION_SEED, above what GANs train on
 CLASS_SETS = {10: labels.PORTRAIT_CLASSES, 3: labels.THREE_CLASSES}
+
+
+def world_named(name):
+    """The module of a world: `render`, `CLASSES`. Raises ToolkitError for an unknown name."""
+    if name not in WORLDS:
+        raise ToolkitError("world", f"one of {', '.join(WORLDS)}", repr(name), "Choose a world by its name")
+    return WORLDS[name]
 
 
 def evaluate(
@@ -48,9 +55,8 @@ def evaluate(
         ToolkitError: an unknown world or class set, or seeds that would overlap.
     Source: Tritrong et al. 2021, sec. 4.1.
     """
-    if world not in WORLDS or num_classes not in CLASS_SETS:
-        raise ToolkitError("evaluate", f"a world of {list(WORLDS)} and classes {list(CLASS_SETS)}",
-                           f"{world!r} and {num_classes}", "Choose among these")  # fmt: skip
+    if num_classes not in CLASS_SETS:
+        raise ToolkitError("evaluate", f"classes of {list(CLASS_SETS)}", num_classes, "Choose one of these")
     first_shot = SHOT_SEED + 100 * seed
     if not 1 <= num_shots <= 100 or not 0 <= seed < 1000:
         raise ToolkitError("evaluate", "1 to 100 shots and a seed in 0..999",
@@ -108,7 +114,7 @@ def projected(gan, world, first_seed, num, num_steps, cache=None, progress=False
     if first_seed < EVALUATION_SEED < first_seed + num:
         raise ToolkitError("projected", f"seeds on one side of {EVALUATION_SEED}",
                            f"{first_seed}..{first_seed + num - 1}", "Ask for fewer portraits")  # fmt: skip
-    image, label_map = WORLDS[world].render(num, gan.resolution, first_seed)
+    image, label_map = world_named(world).render(num, gan.resolution, first_seed)
     ws = []
     for start in tqdm(range(0, num, 20), desc="project portraits", unit="x20", disable=not progress):
         chunk = image[start : start + 20]
@@ -126,7 +132,46 @@ def projected(gan, world, first_seed, num, num_steps, cache=None, progress=False
     return Sample(image, ws, reconstruction=reconstruction), label_map
 
 
-def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, progress=False):
+def quickstart(gan, out, *, num_test=8, seed=0):
+    """The main job, start to end: one labelled portrait, a fit, and unseen portraits segmented.
+
+    Args:
+        gan: a `fewshot.GAN`.
+        out: PNG to write: portrait, reconstruction, prediction and truth of each test portrait.
+        num_test: unseen portraits.
+        seed: which portrait is labelled.
+    Returns:
+        dict as of `evaluate`; also printed as a table.
+    """
+    classes, seconds = labels.PORTRAIT_CLASSES, {}
+    clock = _Clock(seconds)
+    shot_image, shot_labels = portraits.render(1, gan.resolution, SHOT_SEED + 100 * seed)
+    image, truth = portraits.render(num_test, gan.resolution, EVALUATION_SEED)
+    clock("render portraits")
+    shot = Shot(gan.project(shot_image, progress=True), shot_labels, classes, gan)
+    clock("project the labelled one")
+    segmenter = fewshot.fit(gan, [shot], seed=seed, progress=True)
+    clock("fit on one label")
+    test = gan.project(image, progress=True)
+    clock("project the unseen ones")
+    prediction = segmenter.predict(test).argmax(1)
+    clock("segment them")
+    report = {
+        **score(prediction, truth, classes),
+        "psnr": round(float(test.psnr.mean()), 2),
+        "seconds": seconds,
+    }
+    shown = {"portrait": (shot_image, image), "reconstruction": (shot.sample.reconstruction, test.reconstruction),
+             "prediction": (segmenter.predict(shot.sample).argmax(1), prediction),
+             "truth": (shot_labels, truth)}  # fmt: skip
+    columns = {title: list(torch.cat(pair)) for title, pair in shown.items()}
+    images.save_png(out, plots.comparison(columns, segmenter.palette, classes))
+    rows = [("part", "IoU %"), *report["per_class"].items(), ("weighted", report["weighted_iou"])]
+    print(plots.table(rows), plots.table([("step", "seconds"), *seconds.items()]), sep="\n\n")
+    return report
+
+
+def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, out=None, progress=False):
     """How much a GAN's pictures look like its world, judged by a parser trained on that world.
 
     The parser, a U-Net, learns from labelled renders; it is never shipped and no GAN, encoder or
@@ -137,13 +182,13 @@ def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, p
         num: pictures on each side.
         parser_steps: of 32 renders each.
         seed: of the parser and the samples.
+        out: PNG to write: renders on the left, uncurated samples on the right; None writes none.
     Returns:
         dict: frechet (renders to samples), frechet_renders (renders to other renders: the floor),
         area (percent of pixels by class, in renders and in samples), present (percent of pictures
         that show the part), parser_iou (percent, on unseen renders).
     """
-    render, size = WORLDS[world].render, gan.resolution
-    classes = WORLDS[world].CLASSES
+    render, classes, size = world_named(world).render, world_named(world).CLASSES, gan.resolution
     net = _train_parser(render, size, len(classes), parser_steps, seed, progress)
     renders, truth = render(num, size, EVALUATION_SEED)
     others, _ = render(num, size, EVALUATION_SEED + num)
@@ -151,6 +196,9 @@ def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, p
     found = {name: _parse(net, x) for name, x in (("renders", renders), ("others", others), ("samples", samples))}
     moments = {name: (f.double().mean(0), f.double().T.cov()) for name, (f, _) in found.items()}
     parsed = {name: found[name][1] for name in ("renders", "samples")}
+    if out is not None:
+        sheets = [images.grid(pictures[:40], columns=5) for pictures in (renders, samples)]
+        images.save_png(out, images.grid(sheets, columns=2, gap=24))
     return {
         "gan": gan.metadata.get("name"), "num": num, "seed": seed,
         "frechet": round(metrics.frechet_distance(*moments["renders"], *moments["samples"]), 3),
@@ -160,6 +208,74 @@ def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, p
         "present": {k: _shares(m, classes, lambda m, c: (m == c).any(2).any(1).float().mean())
                     for k, m in parsed.items()},
     }  # fmt: skip
+
+
+def gap(gan, *, world="portraits", num_test=200, parser_steps=800, seed=0, cache=Path("out/cache"), progress=False):
+    """Where a one-shot segmenter loses: in the GAN and projection, or in the segmenter itself.
+
+    Args:
+        gan, world, num_test, seed, cache: as in `evaluate`, 10 classes, one shot, default network.
+        parser_steps: as in `gan_quality`.
+    Returns:
+        dict of weighted IoU in percent: parser_on_pictures (the most this parser can see),
+        parser_on_reconstructions (the most that survives projection), segmenter_vs_parser (the
+        segmenter on generated pictures, where nothing was projected) and segmenter (end to end).
+    """
+    render, classes = world_named(world).render, labels.PORTRAIT_CLASSES
+    net = _train_parser(render, gan.resolution, len(classes), parser_steps, seed, progress)
+    test, truth = projected(gan, world, EVALUATION_SEED, num_test, fewshot.PROJECTION_STEPS, cache, progress)
+    generated = gan.sample(seed, num_test, truncation_psi=1.0)
+    shot_image = gan.sample(seed + 1)  # labelled by the parser, as a person would
+    shot = Shot(shot_image, _parse(net, shot_image.image)[1], classes, gan)
+    pure = fewshot.fit(gan, [shot], seed=seed).predict(generated).argmax(1)
+    pairs = {
+        "parser_on_pictures": (_parse(net, test.image)[1], truth),
+        "parser_on_reconstructions": (_parse(net, test.reconstruction)[1], truth),
+        "segmenter_vs_parser": (pure, _parse(net, generated.image)[1]),
+    }
+    report = {name: score(*pair, classes)["weighted_iou"] for name, pair in pairs.items()}
+    whole = evaluate(gan, world=world, seed=seed, num_test=num_test, cache=cache)
+    return {**report, "segmenter": whole["weighted_iou"], "psnr": whole["psnr"]}
+
+
+def networks(gan, *, world="portraits", shots=(1, 10), seeds=3, num_test=200, cache=Path("out/cache"), progress=False):
+    """Weighted IoU of every network, by classes and shots: mean and std over seeds.
+
+    Args:
+        gan, world, num_test, cache: as in `evaluate`.
+        shots: numbers of shots.
+        seeds: how many; each labels other portraits.
+    Returns:
+        dict: rows, a list of dicts (network, classes, shots, weighted_iou, std, per_class, psnr, fit_seconds).
+    """
+    rows = []
+    settings = [(n, c, k) for c in CLASS_SETS for k in shots for n in fewshot.NUM_STEPS]
+    for network, num_classes, num_shots in tqdm(settings, desc="networks", disable=not progress):
+        reports = [
+            evaluate(
+                gan,
+                world=world,
+                num_classes=num_classes,
+                num_shots=num_shots,
+                network=network,
+                seed=seed,
+                num_test=num_test,
+                cache=cache,
+                progress=progress,
+            )  # fmt: skip
+            for seed in range(seeds)
+        ]
+        iou = torch.tensor([r["weighted_iou"] for r in reports])
+        per_class = {
+            name: round(sum(r["per_class"][name] or 0 for r in reports) / seeds, 1) for name in CLASS_SETS[num_classes]
+        }
+        rows.append({
+            "network": network, "classes": num_classes, "shots": num_shots,
+            "weighted_iou": round(float(iou.mean()), 1), "std": round(float(iou.std(correction=0)), 1),
+            "per_class": per_class, "psnr": reports[0]["psnr"],
+            "fit_seconds": round(sum(r["seconds"]["fit"] for r in reports) / seeds, 1),
+        })  # fmt: skip
+    return {"world": world, "num_test": num_test, "seeds": seeds, "rows": rows}
 
 
 def _shares(label_map, classes, share):

@@ -1,10 +1,10 @@
 """The front door: load a GAN, label one picture, fit a segmenter, segment any picture.
 
-    gan = load_gan()
-    sample = gan.sample(seed=7)
-    shot = Shot(sample, label_map, classes=["background", "eyes", "mouth", "nose"])
-    segmenter = fit(gan, [shot])
-    result = segmenter.segment("photo.jpg")
+gan = load_gan()
+sample = gan.sample(seed=7)
+shot = Shot(sample, label_map, classes=["background", "eyes", "mouth", "nose"])
+segmenter = fit(gan, [shot])
+result = segmenter.segment("photo.jpg")
 """
 
 import json
@@ -105,7 +105,9 @@ class GAN:
         """
         sources = source if isinstance(source, (list, tuple)) else [source]
         image = torch.cat([images.load_image(s, self.resolution) for s in sources]).to(self.device)
-        found = project(self.generator, image, discriminator=self.discriminator, num_steps=num_steps, **options)
+        found = project(
+            self.generator, image, discriminator=self.discriminator, num_steps=num_steps, **options
+        )
         return Sample(image, found.ws, found.noise, found.image)
 
     def hypercolumns(self, sample, noise_mode="const", rng=None):
@@ -291,7 +293,9 @@ class Segmenter:
         label_maps = self.predict(sample).argmax(1)
         results = [
             Result(*picture, float(psnr), self.classes, self.palette)
-            for *picture, psnr in zip(sample.image, sample.reconstruction, label_maps, sample.psnr, strict=True)
+            for *picture, psnr in zip(
+                sample.image, sample.reconstruction, label_maps, sample.psnr, strict=True
+            )
         ]
         return results if isinstance(source, (list, tuple)) or len(results) > 1 else results[0]
 

@@ -160,13 +160,13 @@ def cat(hypercolumns):
 
 
 @torch.no_grad()
-def from_generator(generator, ws, noise_mode="const", noise=None, layers=None, resolution=None):
+def from_generator(generator, ws, noise_mode="const", noise=None, rng=None, layers=None, resolution=None):
     """Synthesise pictures and keep what the generator knew about each pixel.
 
     Args:
-        generator: has `.synthesis(ws, noise_mode=, noise=, return_activations=True)` and `.resolution`.
+        generator: has `.synthesis(ws, noise_mode=, noise=, rng=, return_activations=True)` and `.resolution`.
         ws: (N, num_ws, w_dim).
-        noise_mode, noise: as `synthesis` takes them.
+        noise_mode, noise, rng: as `synthesis` takes them.
         layers: names of the layers to keep, in order; None keeps all.
         resolution: side of the hypercolumns; None means the generator's own.
     Returns:
@@ -174,7 +174,9 @@ def from_generator(generator, ws, noise_mode="const", noise=None, layers=None, r
     Raises:
         ToolkitError: a name in `layers` is not one of the generator's layers.
     """
-    image, activations = generator.synthesis(ws, noise_mode=noise_mode, noise=noise, return_activations=True)
+    image, activations = generator.synthesis(
+        ws, noise_mode=noise_mode, noise=noise, rng=rng, return_activations=True
+    )
     columns = Hypercolumns(activations, resolution or generator.resolution)
     return image, columns if layers is None else columns.select(layers)
 

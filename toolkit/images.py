@@ -57,7 +57,9 @@ def decode(source, call):
         source = _from_array(source, call)
     is_path = isinstance(source, (str, os.PathLike))
     if not is_path and not isinstance(source, Image.Image):
-        raise ImageError(call, "a path, PIL image, NumPy array or tensor", describe(source), "Pass one of these")
+        raise ImageError(
+            call, "a path, PIL image, NumPy array or tensor", describe(source), "Pass one of these"
+        )
     if is_path and not Path(source).is_file():
         raise ImageError(call, "a picture file", f"no file at {str(source)!r}", "Check the path")
     try:
@@ -75,7 +77,9 @@ def decode(source, call):
         reason = str(error).split("\n")[0][:120]
         raise ImageError(call, "a readable picture", f"{describe(source)} ({reason})",
                          "Open it in an image program and save it as PNG or JPEG") from error  # fmt: skip
-    raise ImageError(call, "at least one pixel", f"{opened.size[0]}x{opened.size[1]} pixels", "Pass a picture")
+    raise ImageError(
+        call, "at least one pixel", f"{opened.size[0]}x{opened.size[1]} pixels", "Pass a picture"
+    )
 
 
 def to_uint8(image):
@@ -89,7 +93,9 @@ def to_uint8(image):
         ShapeError: not such a tensor, or not finite.
     """
     if image.dim() != 4 or image.shape[1] != 3 or not image.is_floating_point() or not image.isfinite().all():
-        raise ShapeError("to_uint8", "image (N, 3, H, W) finite float", describe(image), "Use image[None] for one")
+        raise ShapeError(
+            "to_uint8", "image (N, 3, H, W) finite float", describe(image), "Use image[None] for one"
+        )
     pixels = ((image.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
@@ -138,8 +144,12 @@ def grid(images, columns=None, gap=2):
         images = [Image.fromarray(pixels) for pixels in to_uint8(images)]
     columns = columns if columns is not None else math.ceil(math.sqrt(len(images)))
     if not images or columns < 1:
-        raise ShapeError("grid", "at least one picture and one column", f"{len(images)} pictures, {columns} columns",
-                         "Pass some pictures")  # fmt: skip
+        raise ShapeError(
+            "grid",
+            "at least one picture and one column",
+            f"{len(images)} pictures, {columns} columns",
+            "Pass some pictures",
+        )
     columns, rows = min(columns, len(images)), math.ceil(len(images) / columns)
     width = max(picture.width for picture in images) + gap
     height = max(picture.height for picture in images) + gap
@@ -172,7 +182,9 @@ def _from_array(array, call):
 
 def _to_rgb(picture):
     if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip them at 255
-        return Image.fromarray((np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
+        return Image.fromarray((np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8)).convert(
+            "RGB"
+        )
     if picture.mode == "F":
         raise ImageError("load_image", "a picture of 8 or 16 bits", "one of floats", "Save it as PNG or JPEG")
     if picture.has_transparency_data:

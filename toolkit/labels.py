@@ -184,19 +184,29 @@ def _single(label_map, call):
 
 def _check_integers(label_map, call):
     if not isinstance(label_map, (torch.Tensor, np.ndarray)) or _numpy(label_map).dtype.kind not in "iu":
-        raise ShapeError(call, "label_map of integers", describe(label_map), "Convert it with label_map.long()")
+        raise ShapeError(
+            call, "label_map of integers", describe(label_map), "Convert it with label_map.long()"
+        )
 
 
 def _check_values(label_map, num_classes, call):
     values = np.unique(_numpy(label_map))
     wrong = [v for v in values.tolist() if not 0 <= v < num_classes and v != IGNORE_INDEX]
     if wrong:
-        raise LabelError(call, f"labels 0..{num_classes - 1}, or {IGNORE_INDEX} for unlabelled", f"value {wrong[0]}",
-                         "Name every class you paint, background first")  # fmt: skip
+        raise LabelError(
+            call,
+            f"labels 0..{num_classes - 1}, or {IGNORE_INDEX} for unlabelled",
+            f"value {wrong[0]}",
+            "Name every class you paint, background first",
+        )
 
 
 def _check_palette(palette, call):
-    if getattr(palette, "shape", (0,))[1:] != (3,) or palette.dtype != np.uint8 or len(palette) > IGNORE_INDEX:
+    if (
+        getattr(palette, "shape", (0,))[1:] != (3,)
+        or palette.dtype != np.uint8
+        or len(palette) > IGNORE_INDEX
+    ):
         raise ShapeError(call, "palette (K, 3) uint8", describe(palette), "Use default_palette(num_classes)")
 
 

@@ -19,7 +19,9 @@ class ConfusionMatrix:
 
     def __init__(self, num_classes):
         if not 2 <= num_classes <= IGNORE_INDEX:
-            raise LabelError("ConfusionMatrix", f"2 to {IGNORE_INDEX} classes", num_classes, "Count background as one")
+            raise LabelError(
+                "ConfusionMatrix", f"2 to {IGNORE_INDEX} classes", num_classes, "Count background as one"
+            )
         self.num_classes = num_classes
         self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
 
@@ -33,14 +35,22 @@ class ConfusionMatrix:
             ShapeError: different shapes, or not integers. LabelError: a value out of range.
         """
         if prediction.shape != truth.shape or prediction.is_floating_point() or truth.is_floating_point():
-            raise ShapeError("ConfusionMatrix.update", f"prediction like truth, {describe(truth)}, both integers",
-                             describe(prediction), "Pass label maps, e.g. logits.argmax(1)")  # fmt: skip
+            raise ShapeError(
+                "ConfusionMatrix.update",
+                f"prediction like truth, {describe(truth)}, both integers",
+                describe(prediction),
+                "Pass label maps, e.g. logits.argmax(1)",
+            )
         known = truth != IGNORE_INDEX
         prediction, truth = prediction[known].long(), truth[known].long()
         for name, values in (("prediction", prediction), ("truth", truth)):
             if values.numel() and not (0 <= values.min() and values.max() < self.num_classes):
-                raise LabelError("ConfusionMatrix.update", f"{name} in 0..{self.num_classes - 1}", describe(values),
-                                 "Use as many classes as the labels have")  # fmt: skip
+                raise LabelError(
+                    "ConfusionMatrix.update",
+                    f"{name} in 0..{self.num_classes - 1}",
+                    describe(values),
+                    "Use as many classes as the labels have",
+                )
         pairs = torch.bincount(truth * self.num_classes + prediction, minlength=self.num_classes**2)
         self.counts += pairs.view(self.num_classes, -1).cpu()
 
@@ -88,7 +98,9 @@ def psnr(a, b):
         ShapeError: different shapes.
     """
     if a.shape != b.shape or a.dim() != 4:
-        raise ShapeError("psnr", "two images (N, 3, H, W)", f"{describe(a)} and {describe(b)}", "Match their sizes")
+        raise ShapeError(
+            "psnr", "two images (N, 3, H, W)", f"{describe(a)} and {describe(b)}", "Match their sizes"
+        )
     return 10 * torch.log10(4 / (a - b).square().mean((1, 2, 3)))
 
 

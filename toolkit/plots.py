@@ -29,7 +29,9 @@ def comparison(columns, palette=None, classes=None):
     lengths = {len(pictures) for pictures in columns.values()}
     if len(lengths) != 1 or 0 in lengths:
         got = ", ".join(f"{title}: {len(pictures)}" for title, pictures in columns.items()) or "no columns"
-        raise ShapeError("comparison", "the same number of pictures in every column", got, "Pass one a row in each")
+        raise ShapeError(
+            "comparison", "the same number of pictures in every column", got, "Pass one a row in each"
+        )
     if palette is None:
         palette = default_palette(len(classes) if classes else 255)
     cells = [[_cell(p, palette) for p in pictures] for pictures in columns.values()]
@@ -54,24 +56,28 @@ def comparison(columns, palette=None, classes=None):
 
 
 def table(rows):
-    """Rows of results as aligned text.
+    """Results as aligned text, numbers to the right.
 
     Args:
-        rows: list of dicts, column name -> value; columns come in order of first appearance. Floats
-            get two decimals; None, nan and missing values a dash.
+        rows: tuples of equal length, the header first. Floats get two decimals; None and nan a dash.
     Returns:
-        str, lines without trailing newline; "" for no rows.
+        str, lines without trailing newline.
+    Raises:
+        ShapeError: no header, or rows of different lengths.
     """
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    body = [[_text(row.get(name)) for name in names] for row in rows]
-    numeric = [all(isinstance(row.get(n), (int, float, type(None))) for row in rows) for n in names]
-    widths = [max(len(line[i]) for line in [names, *body]) for i in range(len(names))]
+    if len({len(row) for row in rows}) != 1:
+        raise ShapeError(
+            "table", "a header and rows as long as it", describe([len(row) for row in rows]), "Fill gaps with None"
+        )
+    lines = [[_text(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    numeric = [all(isinstance(v, (int, float, type(None))) for v in column[1:]) for column in zip(*rows)]
 
     def lay(line):
         fields = (v.rjust(w) if right else v.ljust(w) for v, w, right in zip(line, widths, numeric))
         return "  ".join(fields).rstrip()
 
-    return "\n".join([lay(names), lay(["-" * w for w in widths]), *map(lay, body)]) if rows else ""
+    return "\n".join([lay(lines[0]), lay(["-" * w for w in widths]), *map(lay, lines[1:])])
 
 
 def _cell(picture, palette):

@@ -93,14 +93,16 @@ class _Search:
         self.latent = w_avg.repeat(len(image), rows, 1).requires_grad_()
         layers = generator.synthesis.layers() if noise else {}
         self.noise = {
-            name: torch.randn(len(image), 1, l.resolution, l.resolution, generator=rng, device=rng.device)
+            name: torch.randn(len(image), 1, layer.resolution, layer.resolution, generator=rng, device=rng.device)
             .requires_grad_()
-            for name, l in layers.items()
+            for name, layer in layers.items()
         }  # fmt: skip
         self.optimizer = torch.optim.Adam([self.latent, *self.noise.values()], betas=(0.9, 0.999))
         with torch.no_grad():
             self.target = [] if self.features is None else _unit(self.features(image))
-        self.best = Projection(self._ws().detach().clone(), {}, image, image.new_full((len(image),), math.inf))
+        self.best = Projection(
+            self._ws().detach().clone(), {}, image, image.new_full((len(image),), math.inf)
+        )
 
     def _ws(self):
         return self.latent.expand(-1, self.generator.num_ws, -1)

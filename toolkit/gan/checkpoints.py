@@ -76,9 +76,15 @@ def _read(path, part, call):
         with safe_open(path, "pt") as file:
             metadata = json.loads((file.metadata() or {}).get("toolkit", "{}"))
             prefix = part + "."
-            state = {k.removeprefix(prefix): file.get_tensor(k).float() for k in file.keys() if k.startswith(prefix)}
+            state = {
+                k.removeprefix(prefix): file.get_tensor(k).float()
+                for k in file.keys()
+                if k.startswith(prefix)
+            }
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(call, "a GAN saved by this toolkit", f"{path} ({error})", "Check the path") from error
+        raise CheckpointError(
+            call, "a GAN saved by this toolkit", f"{path} ({error})", "Check the path"
+        ) from error
     if not state:
         raise CheckpointError(call, f"a file with a {part}", f"none in {path}", "Use a GAN's weights file")
     return state, metadata

@@ -135,7 +135,9 @@ class SynthesisConv(nn.Module):
         if noise is not None and noise.shape[0] == 1:  # the same for all: one picture's worth of work
             shift = shift + noise * (self.noise_strength * LRELU_GAIN)
             noise = None
-        x = torch.addcmul(shift.to(x.dtype), x, scale)
+        # addcmul gives its result the layout of its first argument.
+        shift = shift.to(x.dtype).contiguous(memory_format=torch.channels_last)
+        x = torch.addcmul(shift, x, scale)
         if noise is not None:
             x = x + (noise * (self.noise_strength * LRELU_GAIN)).to(x.dtype)
         x = F.leaky_relu(x, SLOPE, inplace=True)

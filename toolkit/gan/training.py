@@ -5,7 +5,6 @@ The trainer takes uint8 pictures and nothing else: no label map can reach it.
 
 import copy
 import csv
-import math
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -87,10 +86,14 @@ def grow(generator, discriminator, channels):
 
 def _load(module, state):
     own = module.state_dict()
-    module.load_state_dict({k: v for k, v in state.items() if k in own and own[k].shape == v.shape}, strict=False)
+    module.load_state_dict(
+        {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}, strict=False
+    )
 
 
-def train(pictures, out_dir, plan=None, *, init_from=None, mixed_precision="no", save_every=300, progress=True):
+def train(
+    pictures, out_dir, plan=None, *, init_from=None, mixed_precision="no", save_every=300, progress=True
+):
     """Train a GAN, or go on training it where the last run in `out_dir` stopped.
 
     Writes `gan.safetensors` (EMA generator, discriminator), `checkpoint.pt` (to resume from),
@@ -112,7 +115,10 @@ def train(pictures, out_dir, plan=None, *, init_from=None, mixed_precision="no",
         (arXiv:1710.10196); differs: R1 only, no path length penalty.
     """
     plan = plan or Plan()
-    if tuple(pictures.shape[1:]) != (3, plan.resolution, plan.resolution) or str(pictures.dtype)[-5:] != "uint8":
+    if (
+        tuple(pictures.shape[1:]) != (3, plan.resolution, plan.resolution)
+        or str(pictures.dtype)[-5:] != "uint8"
+    ):
         raise ToolkitError("train", f"pictures (N, 3, {plan.resolution}, {plan.resolution}) uint8",
                            f"{tuple(pictures.shape)} {pictures.dtype}", "Resize them first")  # fmt: skip
     job = _Job(pictures, Path(out_dir), plan, init_from, mixed_precision)
@@ -254,7 +260,9 @@ class _Job:
         if self.accelerator.num_processes > 1:  # every process drew its own pictures
             for group in optimizer.param_groups:
                 for p in group["params"]:
-                    p.grad = self.accelerator.reduce(torch.zeros_like(p) if p.grad is None else p.grad, "mean")
+                    p.grad = self.accelerator.reduce(
+                        torch.zeros_like(p) if p.grad is None else p.grad, "mean"
+                    )
         optimizer.step()
 
     @torch.no_grad()

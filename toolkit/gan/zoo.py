@@ -20,13 +20,16 @@ def weights_path(name):
         ToolkitError: neither.
     """
     if name in BUNDLED:
-        return _folder() / f"{name}.safetensors"
+        return folder() / f"{name}.safetensors"
     if Path(name).is_file():
         return Path(name)
-    raise ToolkitError("weights_path", f"one of {', '.join(BUNDLED)}, or a file", repr(str(name)), "Check the name")
+    raise ToolkitError(
+        "weights_path", f"one of {', '.join(BUNDLED)}, or a file", repr(str(name)), "Check the name"
+    )
 
 
-def _folder():
+def folder():
+    """Where the bundled weights are: Path."""
     try:
         return Path(str(resources.files("toolkit.weights")))
     except ModuleNotFoundError:  # a bare checkout, not installed: weights/ lies beside the package

@@ -1,0 +1,31 @@
+"""A GAN small enough for any test: random weights, 16 pixels."""
+
+import pytest
+import torch
+
+from toolkit import fewshot
+from toolkit.gan.checkpoints import save_gan
+from toolkit.gan.stylegan2 import Discriminator, Generator
+
+CHANNELS = {4: 16, 8: 16, 16: 8}
+
+
+@pytest.fixture(scope="session")
+def tiny_gan_file(tmp_path_factory):
+    torch.manual_seed(0)
+    generator = Generator(16, 8, 12, CHANNELS, 2)
+    for layer in generator.synthesis.layers().values():
+        layer.noise_strength.data.fill_(0.05)
+    path = tmp_path_factory.mktemp("gan") / "tiny.safetensors"
+    save_gan(path, generator, Discriminator(16, CHANNELS), {"name": str(path)})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_gan(tiny_gan_file):
+    return fewshot.load_gan(tiny_gan_file)
+
+
+@pytest.fixture(scope="session")
+def bundled_gan():
+    return fewshot.load_gan()

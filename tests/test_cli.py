@@ -1,0 +1,57 @@
+"""The command line as a person meets it: real processes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "toolkit", *map(str, arguments)], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_quickstart_prints_scores_and_draws_a_picture(tiny_gan_file, tmp_path):
+    done = run("quickstart", "--gan", tiny_gan_file, "--num-test", 2, "--out", tmp_path / "q.png")
+    assert done.returncode == 0, done.stderr
+    assert "eyebrows" in done.stdout and "weighted" in done.stdout and "fit on one label" in done.stdout
+    width, height = Image.open(tmp_path / "q.png").size
+    assert width > 500 and height > 300
+
+
+def test_evaluate_prints_one_json_object(tiny_gan_file, tmp_path):
+    done = run("evaluate", "--gan", tiny_gan_file, "--num-test", 1, "--network", "linear", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.strip().splitlines()[-1])
+    assert {"weighted_iou", "mean_iou", "per_class", "psnr", "seconds"} <= report.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "--gan", "nowhere"], "weights_path: expected one of"),
+        (["experiment", "alchemy"], "experiment: expected gan-quality; got 'alchemy'."),
+        (["benchmark", "alchemy"], "benchmark: expected one of"),
+        (["train-gan", "--out", "x"], "train-gan: expected either --world or --folder; got None and None."),
+    ],
+)
+def test_an_error_is_one_line_and_status_2(arguments, message, tmp_path):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and message in done.stderr
+
+
+def test_train_gan_runs_resumes_and_its_gan_loads(tmp_path):
+    command = ["train-gan", "--world", "portraits", "--out", tmp_path / "run", "--resolution", 16, "--start-resolution", 8,
+               "--num-images", 16, "--batch-size", 4, "--channel-base", 128, "--grow-after", 8, "--fade", 8]  # fmt: skip
+    for num_pictures in (12, 24):
+        done = run(*command, "--num-pictures", num_pictures)
+        assert done.returncode == 0, done.stderr
+    rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["pictures", "12", "24"]
+    assert (
+        run("quickstart", "--gan", tmp_path / "run" / "gan.safetensors", "--num-test", 1, cwd=tmp_path).returncode == 0
+    )

@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+from toolkit import experiments
+from toolkit.errors import ToolkitError
+from toolkit.labels import PORTRAIT_CLASSES, THREE_CLASSES
+
+
+def test_evaluate_follows_the_protocol(tiny_gan, tmp_path):
+    options = {"network": "linear", "num_test": 3, "num_steps": 2, "cache": tmp_path}
+    report = experiments.evaluate(tiny_gan, num_shots=2, **options)
+    assert set(report["per_class"]) == set(PORTRAIT_CLASSES) and 0 <= report["weighted_iou"] <= 100
+    assert report["shots"] == 2 and report["num_test"] == 3 and report["seconds"].keys() >= {"fit", "project_test"}
+    three = experiments.evaluate(tiny_gan, num_classes=3, **options)
+    assert tuple(three["per_class"]) == THREE_CLASSES
+
+
+def test_the_cache_changes_nothing(tiny_gan, tmp_path):
+    arguments = (tiny_gan, "portraits", experiments.EVALUATION_SEED, 2, 2)
+    fresh, _ = experiments.projected(*arguments, cache=None)
+    for _ in range(2):  # the second time from the file
+        cached, _ = experiments.projected(*arguments, cache=tmp_path)
+        assert torch.equal(fresh.ws, cached.ws)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_shots_never_come_from_the_test_seeds(tiny_gan, monkeypatch):
+    asked = []
+
+    def spy(num, resolution, seed, device="cpu"):
+        asked.append((seed, seed + num))
+        return experiments.portraits.render(num, resolution, seed)
+
+    world = type("World", (), {"render": staticmethod(spy), "CLASSES": PORTRAIT_CLASSES})
+    monkeypatch.setitem(experiments.WORLDS, "portraits", world)
+    for seed in (0, 999):
+        experiments.evaluate(tiny_gan, seed=seed, num_shots=2, num_test=2, num_steps=1, network="linear", cache=None)
+    shots, tests = asked[::2], asked[1::2]
+    assert max(end for _, end in shots) <= experiments.EVALUATION_SEED <= min(start for start, _ in tests)
+    assert shots[0] != shots[1] and tests[0] == tests[1]
+
+
+def test_ranges_may_not_cross_into_the_test_seeds(tiny_gan):
+    with pytest.raises(ToolkitError, match="projected: expected seeds on one side of 1000000; got 999999..1000000"):
+        experiments.projected(tiny_gan, "portraits", 999_999, 2, 1)
+
+
+def test_score_by_hand():
+    """Two classes over four pixels: background 2/3, part 1/2; weights 3 and 1."""
+    truth = torch.tensor([[[0, 0, 0, 1]]])
+    prediction = torch.tensor([[[0, 0, 1, 1]]])
+    report = experiments.score(prediction, truth, ("background", "part"))
+    assert report["per_class"] == {"background": 66.67, "part": 50.0}
+    assert report["weighted_iou"] == 62.5 and report["mean_iou"] == 58.33
+    absent = experiments.score(prediction, truth, THREE_CLASSES)
+    assert absent["per_class"]["nose"] is None and absent["weighted_iou"] == 50.0
+
+
+def test_gan_quality_finds_a_random_gan_far_from_its_world(tiny_gan):
+    report = experiments.gan_quality(tiny_gan, num=48, parser_steps=3)
+    assert report["frechet"] > 2 * report["frechet_renders"] > 0
+    assert abs(sum(report["area"]["renders"].values()) - 100) < 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"world": "moon"}, "world: expected one of portraits; got 'moon'"),
+        ({"num_classes": 7}, r"evaluate: expected classes of \[10, 3\]; got 7"),
+        ({"num_shots": 0}, "evaluate: expected 1 to 100 shots"),
+        ({"seed": 1000}, "evaluate: expected .* a seed in 0..999; got 1 shots, seed 1000"),
+    ],
+)
+def test_bad_input(tiny_gan, options, message):
+    with pytest.raises(ToolkitError, match=message):
+        experiments.evaluate(tiny_gan, num_test=1, num_steps=1, cache=None, **options)

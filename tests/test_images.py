@@ -1,0 +1,211 @@
+import os
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from toolkit.errors import ImageError, ShapeError
+from toolkit.images import grid, load_image, save_png, to_pil, to_uint8
+
+
+def noise(height=6, width=6, channels=3, seed=0):
+    shape = (height, width, channels) if channels else (height, width)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 9))
+def test_bytes_survive_the_round_trip(height, width, seed):
+    pixels = noise(height, width, seed=seed)
+    image = load_image(pixels)
+    assert image.shape == (1, 3, height, width) and image.dtype == torch.float32
+    np.testing.assert_array_equal(to_uint8(image)[0], pixels)
+
+
+def test_black_is_minus_one_and_white_is_one():
+    pixels = np.zeros((1, 2, 3), np.uint8)
+    pixels[0, 1] = 255
+    assert load_image(pixels)[0, 0, 0].tolist() == [-1, 1]
+
+
+def test_every_door_gives_the_same_tensor(tmp_path):
+    pixels = noise()
+    path = tmp_path / "picture.png"
+    Image.fromarray(pixels).save(path)
+    for source in (pixels, Image.fromarray(pixels), path, str(path), load_image(pixels)):
+        assert torch.equal(load_image(source), load_image(pixels))
+
+
+def test_exif_orientation_is_honoured(tmp_path):
+    picture = Image.fromarray(noise(4, 6))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate clockwise to view
+    picture.save(tmp_path / "turned.png", exif=exif)
+    upright = picture.transpose(Image.Transpose.ROTATE_270)
+    assert torch.equal(load_image(tmp_path / "turned.png"), load_image(upright))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "YCbCr", "HSV"])
+def test_every_mode_becomes_rgb(mode):
+    image = load_image(Image.fromarray(noise()).convert(mode))
+    assert image.shape == (1, 3, 6, 6) and image.abs().max() <= 1
+
+
+def test_sixteen_bits_keep_their_range(tmp_path):
+    grey = np.array([[0, 257 * 100, 65535]], np.uint16)
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    assert to_uint8(load_image(tmp_path / "deep.png"))[0, 0, :, 0].tolist() == [0, 100, 255]
+
+
+def test_transparency_shows_white():
+    pixels = noise(1, 2, 4)
+    pixels[0, :, 3] = 0, 255
+    assert to_uint8(load_image(pixels))[0, 0].tolist() == [[255] * 3, pixels[0, 1, :3].tolist()]
+
+
+def test_the_centred_square_is_kept():
+    pixels = noise(4, 8)
+    assert torch.equal(load_image(pixels, 4), load_image(pixels[:, 2:6]))
+    assert torch.equal(load_image(pixels.swapaxes(0, 1), 4), load_image(pixels[:, 2:6].swapaxes(0, 1)))
+
+
+def test_shrinking_is_antialiased():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert load_image(stripes, 8)[..., 2:6].abs().max() < 0.05  # grey, where skipping pixels gives black
+
+
+def test_the_callers_picture_is_left_alone(tmp_path):
+    picture = Image.fromarray(noise())
+    load_image(picture, 3)
+    assert picture.size == (6, 6) and picture.getpixel((0, 0)) == tuple(noise()[0, 0])
+
+
+def jpeg(path):
+    Image.fromarray(noise(64, 64)).save(path, format="JPEG")
+    return path.read_bytes()
+
+
+def broken_files(folder):
+    (folder / "text.png").write_text("no picture")
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "half.jpg").write_bytes(jpeg(folder / "whole.jpg")[:1500])
+    return [folder / "text.png", folder / "empty.jpg", folder / "half.jpg"]
+
+
+def test_broken_files_are_refused_in_one_line(tmp_path):
+    for path in broken_files(tmp_path):
+        with pytest.raises(ImageError, match=r"^load_image: expected a readable picture; got .*\. Open it") as error:
+            load_image(path)
+        assert "\n" not in str(error.value)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("damaged") / "a.jpg"
+    content = bytearray(jpeg(path))
+    content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        assert load_image(path).shape[1] == 3
+    except ImageError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        ("no/such.png", "expected a picture file; got no file at 'no/such.png'"),
+        (7, "expected a path, PIL image, NumPy array or tensor; got 7"),
+        (np.zeros((4, 4, 3)), "expected an array (H, W), (H, W, 3) or (H, W, 4) uint8; got ndarray (4, 4, 3)"),
+        (np.zeros((4, 4, 2), np.uint8), "got ndarray (4, 4, 2) uint8"),
+        (np.zeros((0, 4, 3), np.uint8), "expected at least one pixel; got ndarray (0, 4, 3)"),
+        (Image.new("RGB", (0, 3)), "expected at least one pixel; got 0x3 pixels"),
+        (Image.new("F", (2, 2)), "expected a picture of 8 or 16 bits; got one of floats"),
+    ],
+)
+def test_what_is_no_picture_is_refused(source, message):
+    with pytest.raises(ImageError, match=re.escape(message)):
+        load_image(source)
+
+
+@pytest.mark.parametrize("limit", [3000, 1500])  # Pillow itself warns above the limit, refuses above twice
+def test_decompression_bombs_are_refused(tmp_path, monkeypatch, limit):
+    path = tmp_path / "bomb.png"
+    Image.new("RGB", (64, 64)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(ImageError, match="expected a picture of at most 0 million pixels"):
+        load_image(path)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        torch.zeros(3, 8, 8),
+        torch.zeros(1, 1, 8, 8),
+        torch.zeros(0, 3, 8, 8),
+        torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
+        torch.full((1, 3, 8, 8), 1.5),
+        torch.full((1, 3, 8, 8), torch.nan),
+        torch.zeros(1, 3, 8, 9),
+    ],
+)
+def test_tensors_are_checked(image):
+    with pytest.raises(ShapeError, match=r"load_image: expected image \(N, 3, 8, 8\) float in \[-1, 1\]; got Tensor"):
+        load_image(image, 8)
+
+
+@pytest.mark.parametrize("resolution", [0, -1, 2.5, "64"])
+def test_resolution_is_checked(resolution):
+    with pytest.raises(ShapeError, match="expected resolution >= 1, an int"):
+        load_image(noise(), resolution)
+
+
+def test_to_uint8_clips_and_refuses_nan():
+    assert to_uint8(torch.tensor([-9.0, 0.0, 9.0]).view(1, 3, 1, 1)).ravel().tolist() == [0, 128, 255]
+    with pytest.raises(ShapeError, match="to_uint8: expected image"):
+        to_uint8(torch.full((1, 3, 2, 2), torch.nan))
+
+
+def test_to_pil_takes_one_picture():
+    image = load_image(noise())
+    assert torch.equal(load_image(to_pil(image[0])), image)
+    with pytest.raises(ShapeError, match=r"to_pil: expected one image .* Use grid"):
+        to_pil(torch.cat([image, image]))
+
+
+def test_save_png_replaces_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "a.png"
+    first, second = load_image(noise(seed=1)), load_image(noise(seed=2))
+    save_png(path, first)
+
+    def fail(self, file, format):
+        with open(file, "wb") as half:
+            half.write(b"half")
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(Image.Image, "save", fail)
+        save_png(path, second)
+    assert torch.equal(load_image(path), first) and os.listdir(path.parent) == ["a.png"]
+    save_png(path, to_pil(second))
+    assert torch.equal(load_image(path), second)
+
+
+def test_grid_places_row_by_row():
+    image = torch.cat([load_image(noise(4, 5, seed=s)) for s in range(5)])
+    sheet = np.asarray(grid(image, columns=3, gap=2))
+    assert sheet.shape == (4 + 2 + 4, 5 * 3 + 2 * 2, 3)
+    np.testing.assert_array_equal(sheet[6:10, 7:12], to_uint8(image)[4])
+    assert (sheet[4:6] == 255).all() and (sheet[6:, 14:] == 255).all()
+
+
+def test_grid_takes_pil_and_refuses_nothing():
+    assert grid([Image.new("RGB", (3, 3))] * 4, gap=0).size == (6, 6)
+    with pytest.raises(ShapeError, match="grid: expected at least one picture"):
+        grid([])

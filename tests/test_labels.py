@@ -1,0 +1,158 @@
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from toolkit.errors import ImageError, LabelError, ShapeError
+from toolkit.images import load_image, to_uint8
+from toolkit.labels import (
+    IGNORE_INDEX,
+    PORTRAIT_CLASSES,
+    THREE_CLASSES,
+    UNLABELLED_COLOR,
+    check_label_map,
+    colorize,
+    default_palette,
+    load_label_png,
+    merge,
+    overlay,
+    save_label_png,
+)
+
+# Linear-RGB matrices of Machado et al. 2009 (severity 1.0): what dichromats see.
+VISION = {
+    "normal": np.eye(3),
+    "protan": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
+    "deutan": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
+    "tritan": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9309, 0.1476], [0.0047, 0.6914, 0.3039]],
+}
+
+
+def cie_lab(palette, vision):
+    rgb = palette / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = (linear @ np.array(vision).T).clip(0, 1)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = linear @ to_xyz.T / [0.9505, 1, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_ten_classes_can_be_told_apart(vision):
+    lab = cie_lab(default_palette(10), VISION[vision])
+    distance = np.linalg.norm(lab[:, None] - lab[None], axis=2) + 1e9 * np.eye(10)
+    assert distance.min() > 15  # 2.3 is just noticeable
+
+
+def test_many_classes_get_different_colors_and_keep_the_first():
+    assert len(np.unique(default_palette(255), axis=0)) == 255
+    np.testing.assert_array_equal(default_palette(255)[:10], default_palette(10))
+    with pytest.raises(LabelError, match="expected 1 to 255 classes; got 256"):
+        default_palette(256)
+
+
+@settings(max_examples=30, deadline=None)
+@given(values=st.lists(st.sampled_from([*range(10), IGNORE_INDEX]), min_size=1, max_size=20))
+def test_merge_renames_by_name(values):
+    names = [*PORTRAIT_CLASSES] + ["unlabelled"] * 246
+    merged = merge(torch.tensor(values).view(1, 1, -1), PORTRAIT_CLASSES, THREE_CLASSES)
+    for old, new in zip(values, merged.flatten().tolist()):
+        if old == IGNORE_INDEX:
+            assert new == IGNORE_INDEX
+        elif names[old] in THREE_CLASSES:
+            assert THREE_CLASSES[new] == names[old]
+        else:
+            assert new == 0
+
+
+def test_merge_refuses_unknown_names_and_values():
+    label_map = torch.tensor([[[0, 12]]])
+    with pytest.raises(LabelError, match=r"merge: expected classes among .*; got \['wheel'\]"):
+        merge(label_map, PORTRAIT_CLASSES, ["background", "wheel"])
+    with pytest.raises(LabelError, match="merge: expected labels 0..9, or 255 for unlabelled; got value 12"):
+        merge(label_map, PORTRAIT_CLASSES, THREE_CLASSES)
+
+
+@pytest.mark.parametrize(
+    "label_map, error, message",
+    [
+        ([[0, 1]], ShapeError, "fit: expected label_map (N, H, W); got Tensor (1, 2) int64"),
+        ([[[0.0, 1.0]]], ShapeError, "fit: expected label_map of integers; got Tensor (1, 1, 2) float32"),
+        ([[[False, True]]], ShapeError, "fit: expected label_map of integers; got Tensor (1, 1, 2) bool"),
+        ([[[0, 3]]], LabelError, "fit: expected labels 0..2, or 255 for unlabelled; got value 3."),
+        ([[[-1, 1]]], LabelError, "got value -1."),
+        ([[[255, 255]]], LabelError, "fit: expected at least two classes labelled; got no labelled pixel."),
+        ([[[2, 255]]], LabelError, "fit: expected at least two classes labelled; got only class 2."),
+        ([[[]]], ShapeError, "fit: expected label_map of integers"),
+    ],
+)
+def test_labels_that_teach_nothing_are_refused(label_map, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        check_label_map(torch.tensor(label_map), 3, "fit")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_good_labels_pass(dtype):
+    label_map = np.array([[[0, 2, IGNORE_INDEX]]]).astype(dtype)
+    check_label_map(label_map, 3, "fit")
+    check_label_map(torch.from_numpy(label_map), 3, "fit")
+
+
+def test_a_list_is_no_label_map():
+    with pytest.raises(ShapeError, match=r"expected label_map of integers; got \[\[\[0, 1\]\]\]"):
+        check_label_map([[[0, 1]]], 3, "fit")
+
+
+@settings(max_examples=20, deadline=None)
+@given(num_classes=st.integers(2, 255), seed=st.integers(0, 9))
+def test_label_png_round_trip(tmp_path_factory, num_classes, seed):
+    path = tmp_path_factory.mktemp("png") / "labels.png"
+    label_map = torch.randint(num_classes, (1, 5, 4), generator=torch.Generator().manual_seed(seed))
+    label_map[0, 0, 0] = IGNORE_INDEX
+    palette = default_palette(num_classes)
+    save_label_png(path, label_map, palette)
+    assert torch.equal(load_label_png(path), label_map)
+    np.testing.assert_array_equal(Image.open(path).convert("RGB"), colorize(label_map, palette))
+
+
+def test_colorize_looks_colors_up():
+    palette = default_palette(3)
+    picture = np.asarray(colorize(torch.tensor([[2, 0, IGNORE_INDEX]]), palette))
+    np.testing.assert_array_equal(picture[0], [palette[2], palette[0], UNLABELLED_COLOR])
+
+
+def test_label_png_refuses_colors_and_wrong_labels(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "photo.png")
+    with pytest.raises(ImageError, match="load_label_png: expected an indexed or 8-bit grey PNG; got mode 'RGB'"):
+        load_label_png(tmp_path / "photo.png")
+    with pytest.raises(LabelError, match="save_label_png: expected labels 0..1"):
+        save_label_png(tmp_path / "a.png", torch.full((2, 2), 2), default_palette(2))
+    with pytest.raises(ShapeError, match=r"save_label_png: expected palette \(K, 3\) uint8"):
+        save_label_png(tmp_path / "a.png", torch.zeros(2, 2).long(), [(0, 0, 0)])
+    with pytest.raises(ShapeError, match="Pass one at a time"):
+        save_label_png(tmp_path / "a.png", torch.zeros(2, 2, 2).long(), default_palette(2))
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_overlay_tints_parts_only():
+    image = torch.full((1, 3, 1, 3), 0.5)
+    label_map = torch.tensor([[[0, 1, IGNORE_INDEX]]])
+    palette = default_palette(2)
+    plain = to_uint8(image)[0]
+    for alpha in (0, 0.5, 1):
+        tinted = np.asarray(overlay(image, label_map, palette, alpha))
+        np.testing.assert_array_equal(tinted[:, [0, 2]], plain[:, [0, 2]])
+        np.testing.assert_allclose(tinted[0, 1], plain[0, 1] * (1 - alpha) + palette[1] * alpha, atol=0.5)
+
+
+def test_overlay_checks_sizes_and_alpha():
+    image, palette = load_image(np.zeros((4, 4, 3), np.uint8)), default_palette(2)
+    with pytest.raises(ShapeError, match=r"overlay: expected image \(1, 3, 2, 2\)"):
+        overlay(image, torch.zeros(2, 2).long(), palette)
+    with pytest.raises(ShapeError, match=r"overlay: expected alpha in \[0, 1\]; got 2"):
+        overlay(image, torch.zeros(4, 4).long(), palette, alpha=2)
