@@ -62,7 +62,7 @@ def test_autocorrelation_tells_noise_from_pictures():
     noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     stripes = torch.ones(1, 1, 64, 64)
     stripes[..., 32:] = -1
-    assert _autocorrelation({"a": noise}) < 0.02 < 1 < _autocorrelation({"a": stripes})
+    assert _autocorrelation({"a": noise}) < 0.1 < 1 < _autocorrelation({"a": stripes})
 
 
 def test_bad_input(tiny_gan):

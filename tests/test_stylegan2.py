@@ -245,7 +245,7 @@ def test_latent_and_noise_gradients_are_right(generator):
                                              dtype=torch.float64)
         return activations["b16.conv1"].square().mean()
 
-    assert torch.autograd.gradcheck(energy, (ws, noise), eps=1e-6, atol=1e-5)
+    assert torch.autograd.gradcheck(energy, (ws, noise), fast_mode=True)
 
 
 def test_discriminator_can_be_differentiated_twice():

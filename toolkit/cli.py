@@ -72,7 +72,7 @@ def experiment(
     name: Annotated[str, typer.Argument(help="gan-quality, gap or networks")],
     world: str = "portraits",
     num: Annotated[
-        Optional[int], typer.Option(help="Pictures to judge by; default: 2000, or 200 projected ones.")
+        int | None, typer.Option(help="Pictures to judge by; default: 2000, or 200 projected ones.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="networks: how many.")] = 3,
     gan: Gan = None,

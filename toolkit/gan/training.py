@@ -24,6 +24,7 @@ R1_INTERVAL = 16  # discriminator steps between two penalties
 EMA_HALF_LIFE, EMA_RAMP = 8_000, 0.1  # pictures; and at most this share of those seen so far
 STYLE_MIXING = 0.7  # share of pictures whose finer layers get another w
 LEARNING_RATE = 2.5e-3
+COOL_DOWN = 0.3  # last share of the pictures, over which the learning rate falls to a tenth
 
 
 class Plan(NamedTuple):
@@ -166,6 +167,7 @@ class _Job:
         self.generator, self.discriminator = generator.to(**place), discriminator.to(**place)
         self.ema = (copy.deepcopy(generator) if ema is None else ema).to(**place).requires_grad_(False).eval()
         lazy = R1_INTERVAL / (R1_INTERVAL + 1)  # the penalty's own steps count as well
+        self.rates = LEARNING_RATE, LEARNING_RATE * lazy
         self.optimizers = [
             torch.optim.Adam(generator.parameters(), LEARNING_RATE, (0.0, 0.99), eps=1e-8, fused=True),
             torch.optim.Adam(
@@ -190,6 +192,12 @@ class _Job:
         for network in (self.generator, self.ema):
             network.synthesis.fade.fill_(fade)
 
+    def _cool_down(self):
+        left = (1 - self.seen / self.plan.num_pictures) / COOL_DOWN
+        for optimizer, base in zip(self.optimizers, self.rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = base * min(1.0, max(0.1, left))
+
     # ---- one step ------------------------------------------------------------------------
     def step(self):
         """One discriminator step, one generator step, and now and then the penalty."""
@@ -197,6 +205,7 @@ class _Job:
         if size < self.plan.resolution and self.seen - self.grown_at >= self.plan.grow_after:
             self._grow()
         self._fade()
+        self._cool_down()
         real = self._real()
         with torch.no_grad():
             fake = self._fake()
@@ -300,8 +309,9 @@ class _Job:
 
     def _write_log(self):
         path = self.out_dir / "log.csv"
-        row = {"pictures": self.seen, "resolution": self.generator.resolution,
-               "seconds": round(time.monotonic() - self.started), **{k: round(v, 4) for k, v in self.log.items()}}  # fmt: skip
+        row = {"pictures": self.seen, "resolution": self.generator.resolution}
+        row["seconds"] = round(time.monotonic() - self.started)
+        row |= {name: round(value, 4) for name, value in self.log.items()}
         new = not path.exists()
         with path.open("a", newline="") as file:
             writer = csv.DictWriter(file, row)

@@ -1,0 +1,242 @@
+"""The trainer: closed forms for its parts, and small real runs for the whole."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+from toolkit.errors import ToolkitError
+from toolkit.gan import training
+from toolkit.gan.checkpoints import load_discriminator, load_generator
+from toolkit.gan.stylegan2 import Discriminator, Generator, upsample
+from toolkit.gan.training import GrowingDiscriminator, Plan, grow, r1_penalty, train
+
+CHANNELS = {4: 8, 8: 8, 16: 8, 32: 4}
+PLAN = Plan(resolution=16, start_resolution=8, grow_after=16, fade=16, num_pictures=48, batch_size=4, z_dim=6,
+            w_dim=8, num_mapping_layers=2, channels=tuple(CHANNELS.items()))
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def run(pictures, tmp_path_factory):
+    """The folder of one uninterrupted training that grows from 8 to 16 pixels."""
+    folder = tmp_path_factory.mktemp("run")
+    train(pictures, folder, PLAN, progress=False)
+    return folder
+
+
+def tensors(folder):
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    return {f"{part}.{k}": v for part in ("generator", "discriminator", "ema") for k, v in state[part].items()}
+
+
+def assert_same(ours, other):
+    assert ours.keys() == other.keys()
+    assert [name for name in ours if not torch.equal(ours[name], other[name])] == []
+
+
+def new_job(pictures, folder, **changes):
+    return training._Job(pictures, folder, PLAN._replace(**changes), None, "no")
+
+
+def growing_pair(resolution):
+    torch.manual_seed(0)
+    generator = Generator(resolution, 6, 8, CHANNELS, 2)
+    for layer in generator.synthesis.layers().values():
+        layer.noise_strength.data.fill_(0.2)
+    return generator, GrowingDiscriminator(resolution, CHANNELS)
+
+
+# ---- closed forms -------------------------------------------------------------------------
+def test_penalty_of_a_linear_discriminator_is_the_square_of_its_slope():
+    slope = torch.randn(3 * 4 * 4, 1)
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(48, 1))
+    linear[1].weight.data.copy_(slope.T)
+    real = torch.randn(5, 3, 4, 4, requires_grad=True)
+    penalty = r1_penalty(linear, real, gamma=0.3)
+    assert float(penalty.detach()) == pytest.approx(0.3 / 2 * float(slope.square().sum()), rel=1e-5)
+    penalty.backward()
+    assert torch.allclose(linear[1].weight.grad, 0.3 * slope.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("seen, half_life", [(40, 4), (8_000, 800), (1_000_000, training.EMA_HALF_LIFE)])
+def test_average_halves_its_distance_every_half_life(pictures, tmp_path, seen, half_life):
+    job = new_job(pictures, tmp_path)
+    job.seen = seen
+    for slow, fast in zip(job.ema.parameters(), job.generator.parameters()):
+        slow.data.zero_()
+        fast.data.fill_(1.0)
+    job._average()
+    expected = 1 - 0.5 ** (PLAN.batch_size / half_life)
+    assert all(torch.allclose(p, torch.full_like(p, expected)) for p in job.ema.parameters())
+
+
+def test_penalty_weight_follows_resolution_and_batch(pictures, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "r1_penalty", lambda d, real, gamma: seen.append(gamma) or d(real).sum() * 0)
+    job = new_job(pictures, tmp_path)
+    job._penalise(torch.zeros(4, 3, 8, 8))
+    assert seen == [pytest.approx(0.0002 * 8**2 / 4)]
+
+
+# ---- growth -------------------------------------------------------------------------------
+def test_growth_keeps_what_the_generator_draws():
+    generator, discriminator = growing_pair(8)
+    bigger, _ = grow(generator, discriminator, CHANNELS)
+    bigger.synthesis.fade.fill_(0.0)
+    z = torch.randn(3, 6)
+    with torch.no_grad():
+        assert torch.equal(bigger(z), upsample(generator(z)))
+        bigger.synthesis.fade.fill_(1.0)
+        assert not torch.allclose(bigger(z), upsample(generator(z)), atol=0.1)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_growth_keeps_what_the_discriminator_says(times):
+    generator, discriminator = growing_pair(8)
+    for _ in range(times):
+        smaller = discriminator
+        smaller.fade = 1.0
+        generator, discriminator = grow(generator, smaller, CHANNELS)
+    image = torch.randn(4, 3, discriminator.resolution, discriminator.resolution)
+    with torch.no_grad():
+        discriminator.fade = 0.0
+        assert torch.allclose(discriminator(image), smaller(F.avg_pool2d(image, 2)), atol=1e-6)
+
+
+def test_a_faded_in_discriminator_is_a_plain_one():
+    _, discriminator = grow(*growing_pair(8), CHANNELS)
+    plain = Discriminator(16, CHANNELS)
+    plain.load_state_dict({k: v for k, v in discriminator.state_dict().items() if "stem" not in k})
+    image = torch.randn(4, 3, 16, 16)
+    discriminator.fade = 1.0
+    with torch.no_grad():
+        assert torch.equal(discriminator(image), plain(image))
+        discriminator.fade = 0.5
+        assert not torch.allclose(discriminator(image), plain(image), atol=1e-3)
+
+
+def test_a_job_grows_on_time_and_fades_over_its_plan(pictures, tmp_path):
+    job, seen = new_job(pictures, tmp_path), []
+    while job.seen < 40:
+        job.step()
+        seen.append((job.generator.resolution, float(job.generator.synthesis.fade)))
+    assert seen == [(8, 1.0)] * 4 + [(16, 0.0), (16, 0.25), (16, 0.5), (16, 0.75), (16, 1.0), (16, 1.0)]
+    assert float(job.ema.synthesis.fade) == job.discriminator.fade == 1.0
+
+
+# ---- whole runs ---------------------------------------------------------------------------
+def test_a_run_leaves_its_files(run):
+    generator, discriminator = load_generator(run / "gan.safetensors"), load_discriminator(run / "gan.safetensors")
+    assert generator.resolution == discriminator.resolution == 16
+    assert generator.metadata["pictures_seen"] == PLAN.num_pictures
+    assert generator.channels == {r: CHANNELS[r] for r in (4, 8, 16)}
+    ema = torch.load(run / "checkpoint.pt", weights_only=True)["ema"]
+    assert all(torch.equal(v, ema[k]) for k, v in generator.state_dict().items())
+    assert Image.open(run / "samples-0000048.png").size[0] >= 8 * 16
+    with (run / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["pictures"] for row in rows] == ["48"]
+    assert all(np.isfinite(float(value)) for value in rows[0].values())
+
+
+def test_training_moves_both_networks_and_the_average(run):
+    start, end = Generator(16, 6, 8, CHANNELS, 2).state_dict(), tensors(run)
+    still = [k for k in start if k.startswith("synthesis") and "noise" not in k
+             and torch.equal(end[f"generator.{k}"], end[f"ema.{k}"])]
+    assert still == []
+    assert float(end["generator.mapping.w_avg"].abs().sum()) > 0
+    assert float(end["discriminator.b4.out.bias"].abs()) > 0
+
+
+def test_same_seed_same_gan_other_seed_other_gan(pictures, run, tmp_path):
+    train(pictures, tmp_path / "again", PLAN, progress=False)
+    assert_same(tensors(tmp_path / "again"), tensors(run))
+    train(pictures, tmp_path / "other", PLAN._replace(seed=1), progress=False)
+    assert not torch.equal(tensors(tmp_path / "other")["ema.mapping.fc0.weight"],
+                           tensors(run)["ema.mapping.fc0.weight"])
+
+
+@pytest.mark.parametrize("stop", [8, 24, 40])  # before growth, while fading, after
+def test_a_resumed_run_equals_one_without_a_break(pictures, run, tmp_path, stop):
+    train(pictures, tmp_path, PLAN._replace(num_pictures=stop), progress=False)
+    train(pictures, tmp_path, PLAN, progress=False)
+    assert_same(tensors(tmp_path), tensors(run))
+
+
+def test_a_finished_run_stays_finished(pictures, run, tmp_path):
+    before = tensors(run)
+    train(pictures, run, PLAN, progress=False)
+    assert_same(tensors(run), before)
+
+
+def test_a_crash_while_saving_leaves_the_last_checkpoint(pictures, tmp_path, monkeypatch):
+    job = new_job(pictures, tmp_path)
+    job.step()
+    job.save()
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def fail(state, path):
+        with open(path, "wb") as half:
+            half.write(b"half")
+        raise OSError("disk full")
+
+    job.step()
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        job.save()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_training_starts_from_an_earlier_gan(pictures, run, tmp_path):
+    plan = PLAN._replace(start_resolution=16)
+    job = training._Job(pictures, tmp_path, plan, run / "gan.safetensors", "no")
+    saved = load_generator(run / "gan.safetensors").state_dict()
+    assert_same({k: v for k, v in job.generator.state_dict().items()}, saved)
+    assert_same({k: v for k, v in job.ema.state_dict().items()}, saved)
+    judge = load_discriminator(run / "gan.safetensors").state_dict()
+    assert all(torch.equal(judge[k], v) for k, v in job.discriminator.state_dict().items())
+
+
+def test_bfloat16_trains_and_keeps_its_weights_float32(pictures, tmp_path):
+    train(pictures, tmp_path, PLAN._replace(num_pictures=8), mixed_precision="bf16", progress=False)
+    state = tensors(tmp_path)
+    assert all(v.dtype == torch.float32 and bool(v.isfinite().all()) for v in state.values())
+
+
+def test_adversaries_learn_a_single_colour(tmp_path):
+    """All pictures are the same red: a few hundred pictures are enough for the samples to follow."""
+    red = torch.tensor([255, 0, 0], dtype=torch.uint8)[None, :, None, None].expand(8, 3, 8, 8).contiguous()
+    plan = PLAN._replace(resolution=8, num_pictures=1200, batch_size=8)
+    train(red, tmp_path, plan, progress=False)
+    with torch.no_grad():
+        color = load_generator(tmp_path / "gan.safetensors")(torch.randn(16, 6)).mean((0, 2, 3))
+    assert float(color[0]) > 0.3
+    assert float(color[1]) < -0.3
+    assert float(color[2]) < -0.3
+
+
+# ---- what it is fed -----------------------------------------------------------------------
+def test_batches_are_the_pictures_some_mirrored_and_averaged_down(tmp_path):
+    ramp = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(1, 3, -1, -1).contiguous()
+    job = new_job(ramp, tmp_path)
+    small = F.avg_pool2d(ramp.float() / 127.5 - 1, 2)
+    mirrored = [torch.allclose(x, small[0].flip(2), atol=1e-5) for x in torch.cat([job._real() for _ in range(8)])]
+    straight = [torch.allclose(x, small[0], atol=1e-5) for x in torch.cat([job._real() for _ in range(8)])]
+    assert 0 < sum(mirrored) < 32
+    assert 0 < sum(straight) < 32
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.zeros(4, 3, 16, 16)])
+def test_refuses_pictures_that_do_not_fit(bad, tmp_path):
+    with pytest.raises(ToolkitError, match=r"train: expected pictures \(N, 3, 16, 16\) uint8; got .*Resize"):
+        train(bad, tmp_path, PLAN, progress=False)
