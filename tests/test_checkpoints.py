@@ -96,6 +96,9 @@ def test_hash_tells_generators_apart_and_ignores_the_rest(gan, path, tmp_path):
     (lambda t: [t.pop(k) for k in list(t) if ".mapping." in k], "expected a mapping network"),
     (lambda t: [t.pop(k) for k in list(t) if k.startswith("generator.")], "expected a file with a generator"),
     (lambda t: t.pop("generator.synthesis.b4.conv1.weight"), "expected tensor synthesis.b4.conv1.weight"),
+    (lambda t: t.pop("generator.mapping.fc0.weight"), "expected a mapping network"),
+    (lambda t: t.update({"generator.synthesis.b4.conv1.weight": torch.zeros(())}),
+     "expected tensor synthesis.b4.conv1.weight"),
     (lambda t: t.pop("generator.synthesis.b4.const"), r"missing \['synthesis.b4.const'\]"),
 ])  # fmt: skip
 def test_refuses_a_generator_with_other_tensors(path, change, message):

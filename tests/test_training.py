@@ -87,6 +87,15 @@ def test_penalty_weight_follows_resolution_and_batch(pictures, tmp_path, monkeyp
     assert seen == [pytest.approx(0.0002 * 8**2 / 4)]
 
 
+def test_learning_rate_cools_down_at_the_end_only(pictures, tmp_path):
+    job = new_job(pictures, tmp_path, num_pictures=1000)
+    for seen, share in ((0, 1.0), (700, 1.0), (850, 0.5), (1000, 0.1)):
+        job.seen = seen
+        job._cool_down()
+        rates = [optimizer.param_groups[0]["lr"] for optimizer in job.optimizers]
+        assert rates == pytest.approx([share * 2.5e-3, share * 2.5e-3 * 16 / 17])
+
+
 # ---- growth -------------------------------------------------------------------------------
 def test_growth_keeps_what_the_generator_draws():
     generator, discriminator = growing_pair(8)
@@ -167,7 +176,11 @@ def test_same_seed_same_gan_other_seed_other_gan(pictures, run, tmp_path):
 
 @pytest.mark.parametrize("stop", [8, 24, 40])  # before growth, while fading, after
 def test_a_resumed_run_equals_one_without_a_break(pictures, run, tmp_path, stop):
-    train(pictures, tmp_path, PLAN._replace(num_pictures=stop), progress=False)
+    job = new_job(pictures, tmp_path)
+    while job.seen < stop:
+        job.step()
+    job.save()
+    torch.manual_seed(99)  # whatever else the new process drew before
     train(pictures, tmp_path, PLAN, progress=False)
     assert_same(tensors(tmp_path), tensors(run))
 
@@ -197,12 +210,23 @@ def test_a_crash_while_saving_leaves_the_last_checkpoint(pictures, tmp_path, mon
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
+def test_a_gan_saved_while_fading_draws_what_training_drew(pictures, tmp_path):
+    job = new_job(pictures, tmp_path)
+    while job.seen < 28:
+        job.step()
+    job.save()
+    assert float(job.ema.synthesis.fade) == 0.5
+    z = torch.randn(2, 6)
+    with torch.no_grad():
+        assert torch.allclose(load_generator(tmp_path / "gan.safetensors")(z), job.ema(z), atol=1e-5)
+
+
 def test_training_starts_from_an_earlier_gan(pictures, run, tmp_path):
     plan = PLAN._replace(start_resolution=16)
     job = training._Job(pictures, tmp_path, plan, run / "gan.safetensors", "no")
     saved = load_generator(run / "gan.safetensors").state_dict()
-    assert_same({k: v for k, v in job.generator.state_dict().items()}, saved)
-    assert_same({k: v for k, v in job.ema.state_dict().items()}, saved)
+    assert_same(dict(job.generator.state_dict().items()), saved)
+    assert_same(dict(job.ema.state_dict().items()), saved)
     judge = load_discriminator(run / "gan.safetensors").state_dict()
     assert all(torch.equal(judge[k], v) for k, v in job.discriminator.state_dict().items())
 

@@ -28,7 +28,9 @@ from toolkit.projector import project
 DEFAULT_NETWORK = "cnn-s"
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
 NUM_STEPS = {"cnn-l": 100, "cnn-m": 120, "cnn-s": 150, "mlp": 200, "linear": 200}
-VIEWS = 8  # of each shot, with other noise: what the noise moves must not decide a part
+VIEWS = 16  # of each shot; see `_views`
+MIX_FROM = (0.3, 0.5, 0.7)  # shares of the rows of ws that a view keeps
+MAX_VIEW_ELEMENTS = 1 << 28  # activations of all views together: 1 GB
 PROJECTION_STEPS = 200
 
 
@@ -105,9 +107,7 @@ class GAN:
         """
         sources = source if isinstance(source, (list, tuple)) else [source]
         image = torch.cat([images.load_image(s, self.resolution) for s in sources]).to(self.device)
-        found = project(
-            self.generator, image, discriminator=self.discriminator, num_steps=num_steps, **options
-        )
+        found = project(self.generator, image, discriminator=self.discriminator, num_steps=num_steps, **options)
         return Sample(image, found.ws, found.noise, found.image)
 
     def hypercolumns(self, sample, noise_mode="const", rng=None):
@@ -196,15 +196,15 @@ def fit(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, progress
     Raises:
         ToolkitError: no shots, or an unknown network. LabelError: shots that do not agree on their
         classes, or label only one. CheckpointError: a shot of another GAN.
-    Source: Tritrong et al. 2021, sec. 3.2 (arXiv:2103.04379); differs: channels are standardised,
-        and each shot is seen under several noises.
+    Source: Tritrong et al. 2021, sec. 3.2 (arXiv:2103.04379); differs: channels are standardised, the
+        learning rate falls along a cosine, and each shot is seen in several looks (see `_views`).
     """
     shots = list(shots)
     _check_shots(gan, shots, num_steps)
     classes = shots[0].classes
     label_map = torch.cat([shot.label_map for shot in shots]).to(gan.device)
     rng = torch.Generator(gan.device).manual_seed(seed)
-    views = [_views(gan, shots, "const", rng)] + [_views(gan, shots, "random", rng) for _ in range(VIEWS - 1)]
+    views = _views(gan, shots, rng)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = segmenters.build(network, views[0].channels, len(classes)).to(gan.device)
@@ -213,7 +213,7 @@ def fit(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, progress
     num_steps = num_steps or NUM_STEPS[network]
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     for step in tqdm(range(num_steps), desc="fit", unit="step", disable=not progress):
-        loss = F.cross_entropy(net(views[step % VIEWS]), label_map, ignore_index=labels.IGNORE_INDEX)
+        loss = F.cross_entropy(net(views[step % len(views)]), label_map, ignore_index=labels.IGNORE_INDEX)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -221,8 +221,22 @@ def fit(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, progress
     return Segmenter(gan, net.eval().requires_grad_(False), network, classes)
 
 
-def _views(gan, shots, noise_mode, rng):
-    return hypercolumns.cat([gan.hypercolumns(shot.sample, noise_mode, rng) for shot in shots])
+def _views(gan, shots, rng):
+    """Hypercolumns of the shots as they are, and of the same parts in other looks.
+
+    A view keeps the first rows of ws, which place the parts, draws the later ones, which colour them,
+    anew, and changes the noise. The labels still hold, and what they teach is the part and not the
+    colour of one person's hair.
+    """
+    size = sum(a.numel() for a in gan.hypercolumns(shots[0].sample).activations.values()) * len(shots)
+    views = [hypercolumns.cat([gan.hypercolumns(shot.sample) for shot in shots])]
+    for i in range(1, max(1, min(VIEWS, MAX_VIEW_ELEMENTS // size))):
+        rows = round(MIX_FROM[i % len(MIX_FROM)] * gan.generator.num_ws)
+        looks = gan.generator.mapping(torch.randn(len(shots), gan.generator.z_dim, generator=rng, device=gan.device))
+        mixed = [torch.cat([s.sample.ws[:, :rows], w[None, rows:]], 1) for s, w in zip(shots, looks, strict=True)]
+        samples = [Sample(s.sample.image, ws) for s, ws in zip(shots, mixed, strict=True)]
+        views.append(hypercolumns.cat([gan.hypercolumns(sample, "random", rng) for sample in samples]))
+    return views
 
 
 def _check_shots(gan, shots, num_steps):
@@ -293,9 +307,7 @@ class Segmenter:
         label_maps = self.predict(sample).argmax(1)
         results = [
             Result(*picture, float(psnr), self.classes, self.palette)
-            for *picture, psnr in zip(
-                sample.image, sample.reconstruction, label_maps, sample.psnr, strict=True
-            )
+            for *picture, psnr in zip(sample.image, sample.reconstruction, label_maps, sample.psnr, strict=True)
         ]
         return results if isinstance(source, (list, tuple)) or len(results) > 1 else results[0]
 

@@ -44,7 +44,7 @@ def load_generator(path, device="cpu"):
     resolutions = _resolutions(state, "synthesis.b{}.conv1.weight", path, "load_generator")
     channels = {r: len(state[f"synthesis.b{r}.conv1.weight"]) for r in resolutions}
     depth = sum(k.startswith("mapping.fc") and k.endswith(".weight") for k in state)
-    if not depth:
+    if not depth or "mapping.fc0.weight" not in state:
         raise CheckpointError("load_generator", "a mapping network", f"none in {path}", "Check the file")
     w_dim, z_dim = state["mapping.fc0.weight"].shape
     generator = Generator(resolutions[-1], z_dim, w_dim, channels, depth)
@@ -63,8 +63,8 @@ def load_discriminator(path, device="cpu"):
     """
     state, _ = _read(path, "discriminator", "load_discriminator")
     resolutions = _resolutions(state, "b{}.conv1.weight", path, "load_discriminator", start=8)
-    channels = {r: state[f"b{r}.conv0.weight"].shape[0] for r in resolutions}
-    channels[4] = len(state["b4.conv.weight"]) if "b4.conv.weight" in state else 1
+    channels = {r: state[f"b{r}.conv1.weight"].shape[1] for r in resolutions}
+    channels[4] = len(state["b8.conv1.weight"])
     discriminator = Discriminator(resolutions[-1], channels)
     filled = _fill(discriminator, state, path, "load_discriminator")
     return filled.to(device, memory_format=torch.channels_last)
@@ -92,7 +92,7 @@ def _read(path, part, call):
 
 def _resolutions(state, pattern, path, call, start=4):
     found, r = [], start
-    while pattern.format(r) in state:
+    while pattern.format(r) in state and state[pattern.format(r)].dim() == 4:
         found.append(r)
         r *= 2
     if len(found) < 2 - (start == 8):

@@ -81,7 +81,7 @@ def grow(generator, discriminator, channels):
     _load(bigger, generator.state_dict())
     judge = GrowingDiscriminator(size, channels)
     judge.stem = copy.deepcopy(discriminator.blocks()[0].fromrgb)
-    _load(judge, {k: v for k, v in discriminator.state_dict().items() if ".fromrgb." not in k})
+    _load(judge, {k: v for k, v in discriminator.state_dict().items() if "stem." not in k and ".fromrgb." not in k})
     return bigger, judge
 
 
@@ -144,7 +144,7 @@ class _Job:
         self.seen = self.steps = 0
         self.grown_at = 0  # pictures seen when the present resolution began
         self.started, self.log = time.monotonic(), {}
-        self.rng = torch.Generator().manual_seed(plan.seed + self.accelerator.process_index)
+        self.rng, self.noise_rng = torch.Generator(), torch.Generator(self.device)
         torch.manual_seed(plan.seed)
         path = out_dir / "checkpoint.pt"
         state = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
@@ -177,6 +177,7 @@ class _Job:
 
     def _grow(self):
         channels = dict(self.plan.channels)
+        torch.manual_seed(self.plan.seed)  # new layers alike in every process, and after a resume
         ema, _ = grow(self.ema, self.discriminator, channels)
         generator, discriminator = grow(self.generator, self.discriminator, channels)
         for name, value in generator.state_dict().items():  # the newest layers start alike
@@ -201,6 +202,10 @@ class _Job:
     # ---- one step ------------------------------------------------------------------------
     def step(self):
         """One discriminator step, one generator step, and now and then the penalty."""
+        # Seeded by the step: a resumed run draws what an unbroken one would, and processes differ.
+        run = self.accelerator
+        seed = (self.plan.seed * 1_000_003 + self.steps) * run.num_processes + run.process_index
+        self.rng.manual_seed(seed)
         size = self.generator.resolution
         if size < self.plan.resolution and self.seen - self.grown_at >= self.plan.grow_after:
             self._grow()
@@ -242,14 +247,15 @@ class _Job:
         cut = torch.randint(1, ws.shape[1], (n, 1), generator=self.rng)
         mixed = (torch.rand(n, 1, generator=self.rng) < STYLE_MIXING) & (rows >= cut)
         ws = torch.where(mixed.to(self.device)[..., None], other, ws)
-        return self.generator.synthesis(ws, noise_mode="random", dtype=self.dtype)
+        self.noise_rng.manual_seed(int(torch.randint(2**31, (), generator=self.rng)))
+        return self.generator.synthesis(ws, noise_mode="random", rng=self.noise_rng, dtype=self.dtype)
 
     def _discriminate(self, real, fake):
         self.discriminator.requires_grad_(True)
         on_real, on_fake = (self.discriminator(x.to(self.dtype)) for x in (real, fake))
         loss = (F.softplus(-on_real) + F.softplus(on_fake)).mean()
         self._update(1, loss)
-        return float(loss), float(on_real.detach().sign().mean())
+        return float(loss.detach()), float(on_real.detach().sign().mean())
 
     def _penalise(self, real):
         gamma = 0.0002 * self.generator.resolution**2 / self.plan.batch_size
@@ -260,7 +266,7 @@ class _Job:
         self.discriminator.requires_grad_(False)
         loss = F.softplus(-self.discriminator(self._fake().to(self.dtype))).mean()
         self._update(0, loss)
-        return float(loss)
+        return float(loss.detach())
 
     def _update(self, which, loss):
         optimizer = self.optimizers[which]
@@ -292,14 +298,14 @@ class _Job:
             "resolution": self.generator.resolution, "seen": self.seen, "steps": self.steps,
             "grown_at": self.grown_at, "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(), "ema": self.ema.state_dict(),
-            "optimizers": [o.state_dict() for o in self.optimizers], "rng": self.rng.get_state(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
         }  # fmt: skip
         with replace_when_done(self.out_dir / "checkpoint.pt") as temporary:
             torch.save(state, temporary)
         metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict()}
         judge = Discriminator(self.discriminator.resolution, self.discriminator.channels)
         _load(judge, self.discriminator.state_dict())
-        save_gan(self.out_dir / "gan.safetensors", self.ema, judge, metadata)
+        save_gan(self.out_dir / "gan.safetensors", _finished(self.ema), judge, metadata)
         z = torch.randn(48, self.plan.z_dim, generator=torch.Generator().manual_seed(1)).to(self.device)
         with torch.no_grad():
             image = self.ema(z)
@@ -333,7 +339,19 @@ class _Job:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.seen, self.steps, self.grown_at = state["seen"], state["steps"], state["grown_at"]
-        self.rng.set_state(state["rng"])
+
+
+@torch.no_grad()
+def _finished(generator, num=10_000):
+    """A copy fit for a file: w_avg is its own mapping's, and the newest colours carry the fade."""
+    generator = copy.deepcopy(generator)
+    z = torch.randn(num, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    generator.mapping.w_avg.copy_(generator.mapping(z.to(generator.mapping.w_avg.device))[:, 0].mean(0))
+    newest = getattr(generator.synthesis, f"b{generator.resolution}").torgb
+    newest.weight.mul_(generator.synthesis.fade)
+    newest.bias.mul_(generator.synthesis.fade)
+    generator.synthesis.fade.fill_(1.0)
+    return generator
 
 
 def r1_penalty(discriminator, real, gamma):

@@ -1,0 +1,41 @@
+"""The bundled weights are what weights/README.md says, and what the default name loads."""
+
+import hashlib
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from toolkit.gan import zoo
+
+README = (zoo.folder() / "README.md").read_text("utf-8")
+FILES = sorted(zoo.folder().glob("*.safetensors"))
+
+
+def test_every_bundled_name_has_its_file():
+    assert [f.stem for f in FILES] == sorted(zoo.BUNDLED)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_a_file_is_small_half_precision_and_documented(file):
+    assert file.stat().st_size < 40 << 20
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in README and file.name in README
+    with safe_open(file, "pt") as tensors:
+        assert {tensors.get_tensor(name).dtype for name in tensors.keys()} == {torch.float16}
+
+
+def test_the_bundled_gan_draws_portraits(bundled_gan):
+    """Untruncated samples have a portrait's make-up: a calm backdrop above, something else in the middle."""
+    assert bundled_gan.metadata["name"] == zoo.DEFAULT and bundled_gan.metadata["pictures_seen"] > 100_000
+    image = bundled_gan.sample(seed=0, num=16, truncation_psi=1.0).image
+    assert image.shape == (16, 3, bundled_gan.resolution, bundled_gan.resolution)
+    side = bundled_gan.resolution
+    corner, middle = image[:, :, : side // 8, : side // 8], image[:, :, side // 4 : -side // 4, side // 4 : -side // 4]
+    assert corner.std((2, 3)).mean() < 0.5 * middle.std((2, 3)).mean()
+    assert image.std(0).mean() > 0.1  # sixteen people, not one
+
+
+def test_its_discriminator_tells_portraits_from_noise(bundled_gan):
+    portraits = bundled_gan.sample(seed=1, num=8).image
+    noise = torch.rand(portraits.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert (bundled_gan.discriminator(portraits) > bundled_gan.discriminator(noise).max()).all()
