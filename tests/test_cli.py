@@ -1,17 +1,21 @@
 """The command line as a person meets it: real processes."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+ROOT = Path(__file__).parent.parent
+
 
 def run(*arguments, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "toolkit", *map(str, arguments)], capture_output=True, text=True, cwd=cwd
-    )
+    command = [sys.executable, "-m", "toolkit", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
 def test_quickstart_prints_scores_and_draws_a_picture(tiny_gan_file, tmp_path):
@@ -33,7 +37,7 @@ def test_evaluate_prints_one_json_object(tiny_gan_file, tmp_path):
     ("arguments", "message"),
     [
         (["evaluate", "--gan", "nowhere"], "weights_path: expected one of"),
-        (["experiment", "alchemy"], "experiment: expected gan-quality; got 'alchemy'."),
+        (["experiment", "alchemy"], "experiment: expected one of gan-quality, gap, networks; got 'alchemy'."),
         (["benchmark", "alchemy"], "benchmark: expected one of"),
         (["train-gan", "--out", "x"], "train-gan: expected either --world or --folder; got None and None."),
     ],

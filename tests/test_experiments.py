@@ -57,7 +57,7 @@ def test_score_by_hand():
 
 
 def test_gan_quality_finds_a_random_gan_far_from_its_world(tiny_gan):
-    report = experiments.gan_quality(tiny_gan, num=48, parser_steps=3)
+    report = experiments.gan_quality(tiny_gan, num=48, parser_steps=30)
     assert report["frechet"] > 2 * report["frechet_renders"] > 0
     assert abs(sum(report["area"]["renders"].values()) - 100) < 1
 
@@ -74,3 +74,16 @@ def test_gan_quality_finds_a_random_gan_far_from_its_world(tiny_gan):
 def test_bad_input(tiny_gan, options, message):
     with pytest.raises(ToolkitError, match=message):
         experiments.evaluate(tiny_gan, num_test=1, num_steps=1, cache=None, **options)
+
+
+def test_networks_and_gap_report_every_case(tiny_gan, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments.fewshot, "NUM_STEPS", dict.fromkeys(experiments.fewshot.NUM_STEPS, 2))
+    report = experiments.networks(tiny_gan, shots=(1, 2), seeds=1, num_test=2, cache=tmp_path)
+    assert [(r["network"], r["shots"]) for r in report["10-class"]] == [
+        (network, shots) for shots in (1, 2) for network in experiments.fewshot.NUM_STEPS
+    ]
+    assert "clothes" in report["10-class"][0] and "clothes" not in report["3-class"][0]
+    gap = experiments.gap(tiny_gan, num_test=2, parser_steps=30, cache=tmp_path)
+    one_shot = next(r for r in report["10-class"] if r["network"] == experiments.fewshot.DEFAULT_NETWORK)
+    assert gap["segmenter"] == pytest.approx(one_shot["weighted"], abs=0.06)
+    assert gap["psnr"] == report["psnr"]

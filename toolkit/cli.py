@@ -71,9 +71,7 @@ def evaluate(
 def experiment(
     name: Annotated[str, typer.Argument(help="gan-quality, gap or networks")],
     world: str = "portraits",
-    num: Annotated[
-        int | None, typer.Option(help="Pictures to judge by; default: 2000, or 200 projected ones.")
-    ] = None,
+    num: Annotated[int | None, typer.Option(help="Pictures to judge by; default: 2000, or 200 projected ones.")] = None,
     seeds: Annotated[int, typer.Option(help="networks: how many.")] = 3,
     gan: Gan = None,
     as_json: Json = False,
@@ -172,8 +170,10 @@ def _print(report, as_json):
         return
     for key, value in report.items():
         if isinstance(value, list):
-            print(plots.table([tuple(value[0]), *(tuple(row.values()) for row in value)]))
+            print(f"{key}\n{plots.table([tuple(value[0]), *(tuple(row.values()) for row in value)])}")
         elif isinstance(value, dict):
-            print(f"{key}\n{plots.table(list(value.items()))}")
+            header = ("", *next(iter(value.values()))) if isinstance(next(iter(value.values())), dict) else (key, "")
+            rows = [(name, *v.values()) if isinstance(v, dict) else (name, v) for name, v in value.items()]
+            print(f"{key}\n{plots.table([header, *rows])}")
         else:
             print(f"{key}: {value}")

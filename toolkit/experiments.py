@@ -16,6 +16,7 @@ from toolkit import fewshot, images, labels, metrics, plots
 from toolkit.errors import ToolkitError
 from toolkit.fewshot import Sample, Shot
 from toolkit.files import replace_when_done
+from toolkit.projector import no_noise
 from toolkit.segmenters import UNet
 from toolkit.worlds import portraits
 
@@ -128,8 +129,9 @@ def projected(gan, world, first_seed, num, num_steps, cache=None, progress=False
             with replace_when_done(file) as temporary:
                 save_file({"ws": ws[-1]}, temporary)
     ws = torch.cat(ws)
-    reconstruction = torch.cat([gan.generator.synthesis(w).clamp(-1, 1) for w in ws.split(20)])
-    return Sample(image, ws, reconstruction=reconstruction), label_map
+    synthesis = gan.generator.synthesis
+    reconstruction = torch.cat([synthesis(w, noise_mode="none").clamp(-1, 1) for w in ws.split(20)])
+    return Sample(image, ws, no_noise(gan.generator, num), reconstruction), label_map
 
 
 def quickstart(gan, out, *, num_test=8, seed=0):
@@ -239,43 +241,30 @@ def gap(gan, *, world="portraits", num_test=200, parser_steps=800, seed=0, cache
 
 
 def networks(gan, *, world="portraits", shots=(1, 10), seeds=3, num_test=200, cache=Path("out/cache"), progress=False):
-    """Weighted IoU of every network, by classes and shots: mean and std over seeds.
+    """IoU of every network through projection, by classes and shots, in percent: means over seeds.
 
     Args:
         gan, world, num_test, cache: as in `evaluate`.
         shots: numbers of shots.
         seeds: how many; each labels other portraits.
     Returns:
-        dict: rows, a list of dicts (network, classes, shots, weighted_iou, std, per_class, psnr, fit_seconds).
+        dict: num_test, seeds, psnr, and "10-class" and "3-class", each a list of rows (dicts): network,
+        shots, weighted (IoU) with its std over seeds, the IoU of each class, fit_s (seconds to fit).
     """
-    rows = []
-    settings = [(n, c, k) for c in CLASS_SETS for k in shots for n in fewshot.NUM_STEPS]
-    for network, num_classes, num_shots in tqdm(settings, desc="networks", disable=not progress):
-        reports = [
-            evaluate(
-                gan,
-                world=world,
-                num_classes=num_classes,
-                num_shots=num_shots,
-                network=network,
-                seed=seed,
-                num_test=num_test,
-                cache=cache,
-                progress=progress,
-            )  # fmt: skip
-            for seed in range(seeds)
-        ]
-        iou = torch.tensor([r["weighted_iou"] for r in reports])
-        per_class = {
-            name: round(sum(r["per_class"][name] or 0 for r in reports) / seeds, 1) for name in CLASS_SETS[num_classes]
-        }
-        rows.append({
-            "network": network, "classes": num_classes, "shots": num_shots,
-            "weighted_iou": round(float(iou.mean()), 1), "std": round(float(iou.std(correction=0)), 1),
-            "per_class": per_class, "psnr": reports[0]["psnr"],
-            "fit_seconds": round(sum(r["seconds"]["fit"] for r in reports) / seeds, 1),
-        })  # fmt: skip
-    return {"world": world, "num_test": num_test, "seeds": seeds, "rows": rows}
+    report = {"world": world, "num_test": num_test, "seeds": seeds}
+    settings = [(c, k, n) for c in CLASS_SETS for k in shots for n in fewshot.NUM_STEPS]
+    for num_classes, num_shots, network in tqdm(settings, desc="networks", disable=not progress):
+        options = {"world": world, "num_classes": num_classes, "num_shots": num_shots, "network": network}
+        runs = [evaluate(gan, seed=s, num_test=num_test, cache=cache, **options) for s in range(seeds)]
+        weighted = torch.tensor([r["weighted_iou"] for r in runs])
+        row = {"network": network, "shots": num_shots}
+        row |= {"weighted": round(float(weighted.mean()), 1), "std": round(float(weighted.std(correction=0)), 1)}
+        for name in CLASS_SETS[num_classes]:
+            row[name] = round(sum(r["per_class"][name] or 0.0 for r in runs) / seeds, 1)
+        row["fit_s"] = round(sum(r["seconds"]["fit"] for r in runs) / seeds, 1)
+        report.setdefault("psnr", runs[0]["psnr"])
+        report.setdefault(f"{num_classes}-class", []).append(row)
+    return report
 
 
 def _shares(label_map, classes, share):

@@ -25,13 +25,13 @@ from toolkit.gan import zoo
 from toolkit.gan.checkpoints import load_discriminator, load_generator
 from toolkit.projector import project
 
-DEFAULT_NETWORK = "cnn-s"
+DEFAULT_NETWORK = "mlp"
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
 NUM_STEPS = {"cnn-l": 100, "cnn-m": 120, "cnn-s": 150, "mlp": 200, "linear": 200}
 VIEWS = 16  # of each shot; see `_views`
 MIX_FROM = (0.3, 0.5, 0.7)  # shares of the rows of ws that a view keeps
 MAX_VIEW_ELEMENTS = 1 << 28  # activations of all views together: 1 GB
-PROJECTION_STEPS = 200
+PROJECTION_STEPS = 150
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Sample:
     """N pictures and the latents that (nearly) make them.
 
     image: (N, 3, R, R) in [-1, 1], what a person labels; ws: (N, num_ws, w_dim);
-    noise: layer name -> (N, 1, h, h), empty for the generator's constants;
+    noise: layer name -> (N, 1, h, h); empty for the generator's own, as in pictures it made up;
     reconstruction: (N, 3, R, R), what ws synthesises: image itself when it was generated.
     """
 

@@ -12,8 +12,8 @@ from toolkit.errors import ShapeError, ToolkitError, describe
 
 LEARNING_RATE = 0.1
 RAMP_UP, RAMP_DOWN = 0.05, 0.30  # shares of the steps over which the learning rate rises and falls
-PERCEPTUAL_WEIGHT = 0.3  # of the discriminator's features against the mean squared pixel error
-LATENT_WEIGHT = 2e-3  # pull towards w_avg, in standard deviations of w
+PERCEPTUAL_WEIGHT = 0.5  # of the discriminator's features against the mean squared pixel error
+LATENT_WEIGHT = 3e-2  # pull towards w_avg, in standard deviations of w
 NOISE_WEIGHT = 1e5  # of noise's autocorrelation, as in StyleGAN2's own projector
 START_JITTER = 0.05  # of the exploration noise on the latent, in standard deviations of w
 
@@ -22,7 +22,7 @@ class Projection(NamedTuple):
     """Per picture the best latent found, the noise that went with it, and what they synthesise."""
 
     ws: Tensor  # (N, num_ws, w_dim)
-    noise: dict  # layer name -> (N, 1, h, h); empty: the generator's own constants
+    noise: dict  # layer name -> (N, 1, h, h)
     image: Tensor  # (N, 3, R, R) in [-1, 1]
     loss: Tensor  # (N,) the best iterate's distance
 
@@ -40,7 +40,8 @@ def project(
         image: (N, 3, R, R) float in [-1, 1]; R = generator.resolution.
         discriminator: the GAN's own, for a perceptual distance; None compares pixels only.
         space: "w" (one row, broadcast) or "w+" (a row per layer).
-        noise: optimise the noise maps too, kept free of picture content by regularisation.
+        noise: optimise the noise maps too, kept free of picture content by regularisation; if not, they
+            are zero: a given picture has no reason to share the generator's own.
         num_steps: optimiser steps, >= 1.
         batch_size: pictures optimised at once.
         seed: of the statistics of w and the exploration noise.
@@ -75,6 +76,12 @@ def project(
     return Projection(ws, noises, images, losses)
 
 
+def no_noise(generator, num):
+    """Noise maps of zeros for `num` pictures: dict, layer name -> (N, 1, h, h)."""
+    layers = generator.synthesis.layers()
+    return {name: layer.noise_const.new_zeros(num, 1, *layer.noise_const.shape) for name, layer in layers.items()}
+
+
 @torch.no_grad()
 def _statistics(generator, rng, num=4096):
     z = torch.randn(num, generator.z_dim, generator=rng, device=rng.device)
@@ -91,18 +98,16 @@ class _Search:
         self.features = None if discriminator is None else discriminator.features
         rows = 1 if space == "w" else generator.num_ws
         self.latent = w_avg.repeat(len(image), rows, 1).requires_grad_()
-        layers = generator.synthesis.layers() if noise else {}
-        self.noise = {
-            name: torch.randn(len(image), 1, layer.resolution, layer.resolution, generator=rng, device=rng.device)
-            .requires_grad_()
-            for name, layer in layers.items()
-        }  # fmt: skip
-        self.optimizer = torch.optim.Adam([self.latent, *self.noise.values()], betas=(0.9, 0.999))
+        self.noise = no_noise(generator, len(image))
+        if noise:
+            self.noise = {
+                name: torch.randn(n.shape, generator=rng, device=rng.device) for name, n in self.noise.items()
+            }
+        self.learned = [n.requires_grad_() for n in self.noise.values()] if noise else []
+        self.optimizer = torch.optim.Adam([self.latent, *self.learned], betas=(0.9, 0.999))
         with torch.no_grad():
             self.target = [] if self.features is None else _unit(self.features(image))
-        self.best = Projection(
-            self._ws().detach().clone(), {}, image, image.new_full((len(image),), math.inf)
-        )
+        self.best = Projection(self._ws().detach().clone(), {}, image, image.new_full((len(image),), math.inf))
 
     def _ws(self):
         return self.latent.expand(-1, self.generator.num_ws, -1)
@@ -114,7 +119,7 @@ class _Search:
         jitter = START_JITTER * self.w_std * max(0.0, 1 - t / 0.5) ** 2
         wander = torch.randn(self.latent.shape, generator=self.rng, device=self.rng.device) * jitter
         ws = (self.latent + wander).expand(-1, self.generator.num_ws, -1)
-        image = self.generator.synthesis(ws, noise=self.noise or None)
+        image = self.generator.synthesis(ws, noise=self.noise)
         distance = (image - self.image).square().mean((1, 2, 3))
         if self.features is not None:
             found = _unit(self.features(image))
@@ -123,12 +128,14 @@ class _Search:
             )
         self._keep(distance.detach(), ws.detach(), image.detach())
         pull = ((self.latent - self.w_avg) / self.w_std).square().sum(2).mean(1)
-        loss = (distance + LATENT_WEIGHT * pull).sum() + NOISE_WEIGHT * _autocorrelation(self.noise)
+        loss = (distance + LATENT_WEIGHT * pull).sum()
+        if self.learned:
+            loss = loss + NOISE_WEIGHT * _autocorrelation(self.noise)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():
-            for n in self.noise.values():
+            for n in self.learned:
                 n.sub_(n.mean((2, 3), keepdim=True)).mul_(n.square().mean((2, 3), keepdim=True).rsqrt())
 
     def _keep(self, distance, ws, image):
