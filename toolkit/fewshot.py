@@ -339,7 +339,7 @@ class Segmenter:
 
 def _save(path, tensors, metadata):
     with replace_when_done(path) as temporary:
-        tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+        tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
         save_file(tensors, temporary, {"toolkit": json.dumps(metadata)})
 
 
