@@ -102,82 +102,90 @@ def test_a_generated_sample_is_its_own_reconstruction(tiny_gan):
 # ---- bad input: each refused at the door, in one line that says how to mend it ---------------
 
 
-def refused(kind, message):
-    return pytest.raises(kind, match=message)
-
-
 def test_wrong_size(tiny_gan):
-    with refused(ShapeError, r"Shot: expected one picture and its label_map \(16, 16\); got .*\(1, 8, 16\).*own size"):
+    with pytest.raises(
+        ShapeError, match=r"Shot: expected one picture and its label_map \(16, 16\); got .*\(1, 8, 16\).*own size"
+    ):
         Shot(tiny_gan.sample(), torch.arange(128).view(8, 16) % 2, CLASSES)
 
 
 def test_wrong_dtype(tiny_gan):
-    with refused(ShapeError, "Shot: expected label_map of integers; got Tensor .* float32"):
+    with pytest.raises(ShapeError, match="Shot: expected label_map of integers; got Tensor .* float32"):
         Shot(tiny_gan.sample(), torch.zeros(16, 16), CLASSES)
 
 
 def test_empty_label(tiny_gan):
-    with refused(LabelError, "Shot: expected at least two classes labelled; got no labelled pixel. Paint"):
+    with pytest.raises(LabelError, match="Shot: expected at least two classes labelled; got no labelled pixel. Paint"):
         Shot(tiny_gan.sample(), torch.full((16, 16), 255), CLASSES)
 
 
 def test_label_value_out_of_range(tiny_gan):
-    with refused(LabelError, r"Shot: expected labels 0\.\.2, or 255 for unlabelled; got value 3\. Name every class"):
+    with pytest.raises(
+        LabelError, match=r"Shot: expected labels 0\.\.2, or 255 for unlabelled; got value 3\. Name every class"
+    ):
         Shot(tiny_gan.sample(), torch.arange(256).view(16, 16) % 4, CLASSES)
 
 
 def test_one_class_only(tiny_gan):
-    with refused(LabelError, "Shot: expected at least two classes labelled; got only class 1. Label some background"):
+    with pytest.raises(
+        LabelError, match="Shot: expected at least two classes labelled; got only class 1. Label some background"
+    ):
         Shot(tiny_gan.sample(), torch.ones(16, 16, dtype=torch.int64), CLASSES)
 
 
 def test_shot_of_another_gan(tiny_gan, shot):
     foreign = Shot(shot.sample, shot.label_map, CLASSES, "0123456789abcdef")
-    with refused(CheckpointError, r"fit: expected shots of GAN \w{12}; got a shot of GAN 0123456789ab\. Load the GAN"):
+    with pytest.raises(
+        CheckpointError, match=r"fit: expected shots of GAN \w{12}; got a shot of GAN 0123456789ab\. Load the GAN"
+    ):
         fit(tiny_gan, [foreign])
 
 
 def test_shot_of_another_size(tiny_gan, shot):
     sample = Sample(torch.zeros(1, 3, 32, 32), shot.sample.ws)
     label_map = torch.arange(32 * 32).view(32, 32) % 2
-    with refused(ShapeError, "fit: expected shots of 16 pixels; got Tensor"):
+    with pytest.raises(ShapeError, match="fit: expected shots of 16 pixels; got Tensor"):
         fit(tiny_gan, [Shot(sample, label_map, CLASSES)])
 
 
 def test_shots_that_disagree(tiny_gan, shot):
     other = Shot(shot.sample, shot.label_map, ["background", "right", "left"], tiny_gan)
-    with refused(LabelError, "fit: expected shots with classes .*; got .*. Label all shots with the same classes"):
+    with pytest.raises(
+        LabelError, match="fit: expected shots with classes .*; got .*. Label all shots with the same classes"
+    ):
         fit(tiny_gan, [shot, other])
 
 
 def test_no_shots_and_unknown_network(tiny_gan, shot):
-    with refused(ToolkitError, "fit: expected at least one shot and num_steps >= 1; got 0 shots"):
+    with pytest.raises(ToolkitError, match="fit: expected at least one shot and num_steps >= 1; got 0 shots"):
         fit(tiny_gan, [])
-    with refused(ToolkitError, "expected one of cnn-l, cnn-m, cnn-s, mlp, linear; got 'vit'"):
+    with pytest.raises(ToolkitError, match="expected one of cnn-l, cnn-m, cnn-s, mlp, linear; got 'vit'"):
         fit(tiny_gan, [shot], network="vit")
 
 
 def test_segmenter_of_another_gan(tiny_gan, shot, tmp_path, monkeypatch):
     fit(tiny_gan, [shot], network="linear", num_steps=1).save(tmp_path / "a.safetensors")
     monkeypatch.setattr(tiny_gan, "hash", "f" * 64)
-    with refused(CheckpointError, r"Segmenter.load: expected GAN \w{12}; got GAN ffffffffffff. Load the GAN"):
+    with pytest.raises(
+        CheckpointError, match=r"Segmenter.load: expected GAN \w{12}; got GAN ffffffffffff. Load the GAN"
+    ):
         Segmenter.load(tmp_path / "a.safetensors", tiny_gan)
 
 
 def test_files_of_another_kind(tiny_gan_file, tmp_path):
-    with refused(CheckpointError, "Shot.load: expected a shot file; got a file of another kind"):
+    with pytest.raises(CheckpointError, match="Shot.load: expected a shot file; got a file of another kind"):
         Shot.load(tiny_gan_file)
     (tmp_path / "junk").write_bytes(b"\x80\x04junk")
-    with refused(CheckpointError, "Segmenter.load: expected a segmenter file; got .*junk"):
+    with pytest.raises(CheckpointError, match="Segmenter.load: expected a segmenter file; got .*junk"):
         Segmenter.load(tmp_path / "junk")
 
 
 def test_a_picture_that_is_none(tiny_gan, shot, tmp_path):
     segmenter = fit(tiny_gan, [shot], network="linear", num_steps=1)
-    with refused(ImageError, "expected a picture file; got no file at"):
+    with pytest.raises(ImageError, match="expected a picture file; got no file at"):
         segmenter.segment(tmp_path / "missing.jpg")
 
 
 def test_unknown_gan():
-    with refused(ToolkitError, "expected one of portraits-64, or a file; got 'ffhq-9000'. Check the name"):
+    with pytest.raises(ToolkitError, match="expected one of portraits-64, or a file; got 'ffhq-9000'. Check the name"):
         fewshot.load_gan("ffhq-9000")

@@ -23,6 +23,7 @@ from toolkit.worlds import portraits
 WORLDS = {"portraits": portraits}
 EVALUATION_SEED = 1_000_000
 SHOT_SEED, PARSER_SEED = 900_000, 600_000  # both below EVALUATION_SEED, above what GANs train on
+SHOWN = 6  # rows of the quickstart's picture
 CLASS_SETS = {10: labels.PORTRAIT_CLASSES, 3: labels.THREE_CLASSES}
 
 
@@ -139,7 +140,8 @@ def quickstart(gan, out, *, num_test=8, seed=0):
 
     Args:
         gan: a `fewshot.GAN`.
-        out: PNG to write: portrait, reconstruction, prediction and truth of each test portrait.
+        out: PNG to write: portrait, reconstruction, prediction and truth of the labelled portrait, in
+            the first row, and of the first unseen ones.
         num_test: unseen portraits.
         seed: which portrait is labelled.
     Returns:
@@ -166,7 +168,7 @@ def quickstart(gan, out, *, num_test=8, seed=0):
     shown = {"portrait": (shot_image, image), "reconstruction": (shot.sample.reconstruction, test.reconstruction),
              "prediction": (segmenter.predict(shot.sample).argmax(1), prediction),
              "truth": (shot_labels, truth)}  # fmt: skip
-    columns = {title: list(torch.cat(pair)) for title, pair in shown.items()}
+    columns = {title: list(torch.cat(pair))[:SHOWN] for title, pair in shown.items()}
     images.save_png(out, plots.comparison(columns, segmenter.palette, classes))
     rows = [("part", "IoU %"), *report["per_class"].items(), ("weighted", report["weighted_iou"])]
     print(plots.table(rows), plots.table([("step", "seconds"), *seconds.items()]), sep="\n\n")

@@ -299,6 +299,7 @@ class Conv(nn.Module):
         self.weight_gain = self.gain / math.sqrt(in_channels * kernel**2)
 
     def forward(self, x):
+        """x (N, C, h, w) -> (N, C', h, w), or half the side if `down`."""
         kernel = self.weight.shape[-1]
         weight = (self.weight * self.weight_gain).to(x.dtype)
         bias = None if self.bias is None else (self.bias * self.gain).to(x.dtype)

@@ -1,0 +1,34 @@
+"""What the README shows is what happens."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from toolkit.labels import THREE_CLASSES
+from toolkit.worlds import portraits
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_example_runs(tmp_path, monkeypatch):
+    code = re.search(r"```python\n(.*?)```", README, re.S).group(1)
+    monkeypatch.chdir(tmp_path)
+    image = portraits.render(1, 96, 1_500_000)[0]
+    Image.fromarray(((image[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8)).save("photo.jpg")
+    label_map = np.zeros((64, 64), np.uint8)
+    label_map[28:34, 20:44], label_map[44:50, 26:38], label_map[34:42, 28:36] = 1, 2, 3
+    exec(code, {"label_map": label_map})
+    parts = np.asarray(Image.open("parts.png"))
+    assert parts.shape == (64, 64) and set(np.unique(parts)) <= set(range(len(THREE_CLASSES)))
+
+
+def test_every_picture_and_command_exists():
+    from toolkit import cli
+
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (ROOT / picture).is_file()
+    known = {(c.name or c.callback.__name__).replace("_", "-") for c in cli.app.registered_commands}
+    assert set(re.findall(r"python -m toolkit ([a-z-]+)", README)) <= known
