@@ -266,3 +266,19 @@ def test_batches_are_the_pictures_some_mirrored_and_averaged_down(tmp_path):
 def test_refuses_pictures_that_do_not_fit(bad, tmp_path):
     with pytest.raises(ToolkitError, match=r"train: expected pictures \(N, 3, 16, 16\) uint8; got .*Resize"):
         train(bad, tmp_path, PLAN, progress=False)
+
+
+# ---- going on from a finished GAN ---------------------------------------------------------
+def test_a_finished_gan_can_be_trained_on(pictures, run, tmp_path):
+    plan = PLAN._replace(start_resolution=16, num_pictures=0)
+    train(pictures, tmp_path, plan, init_from=run / "gan.safetensors", progress=False)
+    old, new = (load_generator(folder / "gan.safetensors") for folder in (run, tmp_path))
+    assert new.hash == old.hash and new.metadata["pictures_seen"] == old.metadata["pictures_seen"]
+    train(pictures, tmp_path, plan._replace(num_pictures=8), init_from=run / "gan.safetensors", progress=False)
+    new = load_generator(tmp_path / "gan.safetensors")
+    assert new.hash != old.hash and new.metadata["pictures_seen"] == old.metadata["pictures_seen"] + 8
+
+
+def test_a_finished_gan_of_another_size_is_refused(pictures, run, tmp_path):
+    with pytest.raises(ToolkitError, match="train: expected init_from of 8 pixels .*; got 16 pixels"):
+        train(pictures, tmp_path, PLAN, init_from=run / "gan.safetensors", progress=False)

@@ -143,6 +143,7 @@ class _Job:
         self.dtype = torch.bfloat16 if mixed_precision == "bf16" else torch.float32
         self.seen = self.steps = 0
         self.grown_at = 0  # pictures seen when the present resolution began
+        self.seen_before = load_generator(init_from).metadata.get("pictures_seen", 0) if init_from else 0
         self.started, self.log = time.monotonic(), {}
         self.rng, self.noise_rng = torch.Generator(), torch.Generator(self.device)
         torch.manual_seed(plan.seed)
@@ -152,9 +153,7 @@ class _Job:
         if state:
             self._restore(state)
         elif init_from:
-            _load(self.generator, load_generator(init_from).state_dict())
-            _load(self.discriminator, load_discriminator(init_from).state_dict())
-            self.ema.load_state_dict(self.generator.state_dict())
+            self._start_from(init_from)
 
     # ---- networks ------------------------------------------------------------------------
     def _build(self, resolution):
@@ -174,6 +173,16 @@ class _Job:
                 discriminator.parameters(), LEARNING_RATE * lazy, (0.0, 0.99**lazy), eps=1e-8, fused=True
             ),
         ]
+
+    def _start_from(self, path):
+        for network, given in ((self.generator, load_generator(path)), (self.discriminator, load_discriminator(path))):
+            own, state = network.state_dict(), given.state_dict()
+            if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in state.items()}:
+                want = f"init_from of {network.resolution} pixels with channels {network.channels}"
+                raise ToolkitError("train", want, f"{given.resolution} pixels with channels {given.channels}",
+                                   "Make the plan's start_resolution and channels the file's")  # fmt: skip
+            network.load_state_dict(state)
+        self.ema.load_state_dict(self.generator.state_dict())
 
     def _grow(self):
         channels = dict(self.plan.channels)
@@ -302,7 +311,7 @@ class _Job:
         }  # fmt: skip
         with replace_when_done(self.out_dir / "checkpoint.pt") as temporary:
             torch.save(state, temporary)
-        metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict()}
+        metadata = {"pictures_seen": self.seen_before + self.seen, "plan": self.plan._asdict()}
         judge = Discriminator(self.discriminator.resolution, self.discriminator.channels)
         _load(judge, self.discriminator.state_dict())
         save_gan(self.out_dir / "gan.safetensors", _finished(self.ema), judge, metadata)
