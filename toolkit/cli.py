@@ -73,6 +73,8 @@ def experiment(
     world: str = "portraits",
     num: Annotated[int | None, typer.Option(help="Pictures to judge by; default: 2000, or 200 projected ones.")] = None,
     seeds: Annotated[int, typer.Option(help="networks: how many.")] = 3,
+    network: Annotated[list[str] | None, typer.Option(help="networks: only these; repeat it.")] = None,
+    shots: Annotated[list[int] | None, typer.Option(help="networks: only so many; repeat it.")] = None,
     gan: Gan = None,
     as_json: Json = False,
 ):
@@ -81,10 +83,11 @@ def experiment(
     from toolkit import experiments
 
     options = {"world": world, "progress": not as_json}
+    chosen = {key: value for key, value in (("names", network), ("shots", shots)) if value}
     run = {
         "gan-quality": lambda g: experiments.gan_quality(g, num=num or 2000, out="out/gan-quality.png", **options),
         "gap": lambda g: experiments.gap(g, num_test=num or 200, **options),
-        "networks": lambda g: experiments.networks(g, num_test=num or 200, seeds=seeds, **options),
+        "networks": lambda g: experiments.networks(g, num_test=num or 200, seeds=seeds, **chosen, **options),
     }
     if name not in run:
         raise ToolkitError("experiment", f"one of {', '.join(run)}", repr(name), "Choose one of these")

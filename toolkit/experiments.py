@@ -242,11 +242,15 @@ def gap(gan, *, world="portraits", num_test=200, parser_steps=800, seed=0, cache
     return {**report, "segmenter": whole["weighted_iou"], "psnr": whole["psnr"]}
 
 
-def networks(gan, *, world="portraits", shots=(1, 10), seeds=3, num_test=200, cache=Path("out/cache"), progress=False):
-    """IoU of every network through projection, by classes and shots, in percent: means over seeds.
+def networks(
+    gan, *, world="portraits", names=tuple(fewshot.NUM_STEPS), shots=(1, 10), seeds=3, num_test=200,
+    cache=Path("out/cache"), progress=False,
+):  # fmt: skip
+    """IoU of the networks through projection, by classes and shots, in percent: means over seeds.
 
     Args:
         gan, world, num_test, cache: as in `evaluate`.
+        names: networks, as `fewshot.fit` takes them.
         shots: numbers of shots.
         seeds: how many; each labels other portraits.
     Returns:
@@ -254,7 +258,7 @@ def networks(gan, *, world="portraits", shots=(1, 10), seeds=3, num_test=200, ca
         shots, weighted (IoU) with its std over seeds, the IoU of each class, fit_s (seconds to fit).
     """
     report = {"world": world, "num_test": num_test, "seeds": seeds}
-    settings = [(c, k, n) for c in CLASS_SETS for k in shots for n in fewshot.NUM_STEPS]
+    settings = [(c, k, n) for c in CLASS_SETS for k in shots for n in names]
     for num_classes, num_shots, network in tqdm(settings, desc="networks", disable=not progress):
         options = {"world": world, "num_classes": num_classes, "num_shots": num_shots, "network": network}
         runs = [evaluate(gan, seed=s, num_test=num_test, cache=cache, **options) for s in range(seeds)]
