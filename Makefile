@@ -1,4 +1,4 @@
-# quickstart and test each start from a bare clone: they need make and Python 3.10-3.13, nothing else.
+# demo, quickstart and test each start from a bare clone: they need make and Python 3.10-3.13, nothing else.
 # Choose another Python with `make test PYTHON=python3.12`.
 
 VENV := .venv
@@ -10,7 +10,10 @@ FOUND = $(or $(PYTHON),$(firstword $(foreach python,python3 python3.13 python3.1
 	$(if $(shell $(python) -c "$(USABLE)" 2>/dev/null && echo yes),$(python)))))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: quickstart test lint clean
+.PHONY: demo quickstart test lint clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/python demos/app.py $(ARGS)
 
 quickstart: $(VENV)/core.stamp
 	$(BIN)/python -m toolkit quickstart
@@ -35,6 +38,11 @@ $(VENV)/core.stamp: $(MANIFESTS) | $(BIN)/python
 	@echo "Installing the toolkit into $(VENV): PyTorch is large, so the first time takes minutes."
 	$(PIP) --editable .
 	@touch $@
+
+$(VENV)/demo.stamp: $(MANIFESTS) | $(BIN)/python
+	@echo "Installing the toolkit and its page into $(VENV): PyTorch is large, so the first time takes minutes."
+	$(PIP) --editable ".[demo,export,coco]"
+	@touch $(VENV)/core.stamp $@
 
 $(VENV)/dev.stamp: $(MANIFESTS) | $(BIN)/python
 	@echo "Installing the toolkit and its test tools into $(VENV): the first time takes minutes."

@@ -1,5 +1,7 @@
 """A GAN small enough for any test: random weights, 16 pixels."""
 
+import os
+
 import pytest
 import torch
 
@@ -8,6 +10,12 @@ from toolkit.gan.checkpoints import save_gan
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 16, 8: 16, 16: 8}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """No test, nor any process it starts, reads or writes a person's own cache."""
+    os.environ["TOOLKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

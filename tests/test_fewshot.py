@@ -6,6 +6,7 @@ from PIL import Image
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, ImageError, LabelError, ShapeError, ToolkitError
 from toolkit.fewshot import Sample, Segmenter, Shot, fit
+from toolkit.files import load_tensors, save_tensors
 
 CLASSES = ["background", "left", "right"]
 
@@ -78,14 +79,57 @@ def test_a_shot_survives_its_file(tiny_gan, shot, tmp_path, kind):
     assert torch.equal(*columns)
 
 
+def test_several_shots_survive_one_file(tiny_gan, shot, tmp_path):
+    other = Shot(tiny_gan.project(shot.sample.image, num_steps=1, noise=True, judge=False), shot.label_map, CLASSES)
+    fewshot.save_shots(tmp_path / "shots.safetensors", [shot, other])
+    loaded = fewshot.load_shots(tmp_path / "shots.safetensors")
+    assert [s.gan_hash for s in loaded] == [tiny_gan.hash, None]
+    assert [len(s.sample.noise) for s in loaded] == [0, len(other.sample.noise)]
+    for a, b in zip(loaded, [shot, other]):
+        assert torch.equal(a.sample.ws, b.sample.ws) and torch.equal(a.label_map, b.label_map)
+    with pytest.raises(CheckpointError, match="Shot.load: expected a file of one shot; got 2 shots. Use load_shots"):
+        Shot.load(tmp_path / "shots.safetensors")
+
+
+def test_a_shot_file_that_lacks_something(shot, tmp_path):
+    shot.save(tmp_path / "shot.safetensors")
+    tensors, about = load_tensors(tmp_path / "shot.safetensors", "shot", "test")
+    del tensors["0.ws"]
+    save_tensors(tmp_path / "shot.safetensors", tensors, about)
+    with pytest.raises(CheckpointError, match="load_shots: expected a whole shot file; got .* without 'ws'"):
+        fewshot.load_shots(tmp_path / "shot.safetensors")
+
+
+def test_fitting_step_by_step_ends_where_fit_does(tiny_gan, shot):
+    steps = list(fewshot.fitting(tiny_gan, [shot], network="linear", num_steps=25, every=10))
+    assert [done for done, *_ in steps] == [10, 20, 25] and {total for _, total, *_ in steps} == {25}
+    whole = fit(tiny_gan, [shot], network="linear", num_steps=25)
+    assert torch.equal(steps[-1][3].predict(shot.sample), whole.predict(shot.sample))
+
+
+def test_segmenting_step_by_step_ends_where_segment_does(tiny_gan, shot):
+    segmenter = fit(tiny_gan, [shot], network="linear", num_steps=5)
+    picture = Image.fromarray(np.full((40, 60, 3), 90, np.uint8))
+    options = {"num_steps": 4, "judge": False}
+    steps = list(segmenter.segmenting(picture, every=2, **options))
+    assert [done for done, *_ in steps][-1] == steps[-1][1]
+    (last,) = steps[-1][2]
+    assert torch.equal(last.label_map, segmenter.segment(picture, **options).label_map)
+    assert last.full_label_map.shape == (40, 60)
+
+
 def test_segment_takes_a_file_and_writes_one(tiny_gan, shot, tmp_path):
     segmenter = fit(tiny_gan, [shot], network="linear", num_steps=5)
     Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(tmp_path / "photo.jpg")
     result = segmenter.segment(tmp_path / "photo.jpg", num_steps=3)
     assert result.label_map.shape == (16, 16) and result.image.shape == (3, 16, 16)
-    assert result.overlay().size == (16, 16) and 0 < result.psnr < 60
+    assert 0 < result.psnr < 60 and 0 <= result.trust <= 1
+    assert result.overlay().size == (60, 40)
     result.save_png(tmp_path / "parts.png")
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "parts.png")), result.label_map.numpy())
+    parts = np.asarray(Image.open(tmp_path / "parts.png"))
+    assert parts.shape == (40, 60) and np.array_equal(parts, result.full_label_map.numpy())
+    assert set(np.unique(parts[:, 10:50])) <= set(range(len(result.classes)))  # the centred square
+    assert (parts[:, :10] == 255).all() and (parts[:, 50:] == 255).all()
 
 
 def test_a_list_of_pictures_gives_a_list(tiny_gan, shot):

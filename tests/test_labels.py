@@ -17,6 +17,7 @@ from toolkit.labels import (
     check_label_map,
     colorize,
     default_palette,
+    keep,
     load_label_png,
     merge,
     overlay,
@@ -68,6 +69,15 @@ def test_merge_renames_by_name(values):
             assert THREE_CLASSES[new] == names[old]
         else:
             assert new == 0
+
+
+def test_keep_unlabels_what_has_no_name_in_the_new_set():
+    label_map = torch.tensor([[[0, 1, 2, 255]]])
+    kept = keep(label_map, ("background", "eyes", "mouth"), ("background", "mouth", "hat"))
+    assert kept.tolist() == [[[0, 255, 1, 255]]]
+    assert torch.equal(keep(label_map, ("a", "b", "c"), ("a", "b", "c")), label_map)
+    with pytest.raises(LabelError, match="keep: expected labels 0..1, or 255 for unlabelled; got value 2"):
+        keep(label_map, ("background", "eyes"), ("background",))
 
 
 def test_merge_refuses_unknown_names_and_values():

@@ -22,7 +22,7 @@ def test_the_example_runs(tmp_path, monkeypatch):
     label_map[28:34, 20:44], label_map[44:50, 26:38], label_map[34:42, 28:36] = 1, 2, 3
     exec(code, {"label_map": label_map})
     parts = np.asarray(Image.open("parts.png"))
-    assert parts.shape == (64, 64) and set(np.unique(parts)) <= set(range(len(THREE_CLASSES)))
+    assert parts.shape == (96, 96) and set(np.unique(parts)) <= set(range(len(THREE_CLASSES)))
 
 
 def test_every_picture_and_command_exists():

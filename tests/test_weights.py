@@ -7,13 +7,15 @@ import torch
 from safetensors import safe_open
 
 from toolkit.gan import zoo
+from toolkit.worlds import portraits
 
 README = (zoo.folder() / "README.md").read_text("utf-8")
 FILES = sorted(zoo.folder().glob("*.safetensors"))
 
 
 def test_every_bundled_name_has_its_file():
-    assert [f.stem for f in FILES] == sorted(zoo.BUNDLED)
+    kinds = "", "-encoder", "-autoshot"
+    assert {f"{name}{kind}" for name in zoo.BUNDLED for kind in kinds} == {f.stem for f in FILES}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
@@ -21,7 +23,8 @@ def test_a_file_is_small_half_precision_and_documented(file):
     assert file.stat().st_size < 40 << 20
     assert hashlib.sha256(file.read_bytes()).hexdigest() in README and file.name in README
     with safe_open(file, "pt") as tensors:
-        assert {tensors.get_tensor(name).dtype for name in tensors.keys()} == {torch.float16}
+        weights = [n for n in tensors.keys() if n != "calibration" and "num_batches" not in n]
+        assert {tensors.get_tensor(name).dtype for name in weights} == {torch.float16}
 
 
 def test_the_bundled_gan_draws_portraits(bundled_gan):
@@ -39,3 +42,22 @@ def test_its_discriminator_tells_portraits_from_noise(bundled_gan):
     portraits = bundled_gan.sample(seed=1, num=8).image
     noise = torch.rand(portraits.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert (bundled_gan.discriminator(portraits) > bundled_gan.discriminator(noise).max()).all()
+
+
+def test_the_encoder_guesses_pictures_it_never_saw(bundled_gan):
+    """Closer to each unseen portrait than to any other, and closer than the average portrait is."""
+    image, _ = portraits.render(8, bundled_gan.resolution, 1_600_000)
+    guess = bundled_gan.project(image, num_steps=0)
+    error = (guess.reconstruction[:, None] - image).square().mean((2, 3, 4))
+    assert torch.equal(error.argmin(1), torch.arange(8))
+    average = bundled_gan.generator.synthesis(bundled_gan.encoder.w_avg.expand(1, bundled_gan.generator.num_ws, -1))
+    assert (error.diag() < 0.3 * (average - image).square().mean((1, 2, 3))).all()
+    assert bundled_gan.encoder.calibration.shape == (2000, 2)
+
+
+def test_trust_tells_portraits_from_noise(bundled_gan):
+    image, _ = portraits.render(8, bundled_gan.resolution, 1_600_000)
+    noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert bundled_gan.project(image, num_steps=0).trust.median() > 0.1
+    with pytest.warns(UserWarning, match="unlike anything portraits-64 makes"):
+        assert not bundled_gan.project(noise, num_steps=0).trust.any()

@@ -16,6 +16,7 @@ app = typer.Typer(help="Object parts segmented from one labelled picture.", no_a
 
 Gan = Annotated[str | None, typer.Option(help="A bundled GAN's name or a weights file; default: bundled.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Pictures = Annotated[list[Path], typer.Argument(help="Files, or folders of them: JPEG, PNG, WebP or GIF.")]
 BENCHMARKS = Path(__file__).parent.parent / "tests" / "benchmarks"
 
 
@@ -55,6 +56,7 @@ def evaluate(
     seed: int = 0,
     num_test: int = 200,
     gan: Gan = None,
+    save: Annotated[Path | None, typer.Option(help="Write the segmenter to this file.")] = None,
     as_json: Json = False,
 ):
     """The paper's face protocol: K annotated portraits against N others, all projected."""
@@ -62,7 +64,7 @@ def evaluate(
 
     report = experiments.evaluate(
         _load_gan(gan), world=world, num_classes=classes, num_shots=shots,
-        network=network or fewshot.DEFAULT_NETWORK, seed=seed, num_test=num_test, progress=not as_json,
+        network=network or fewshot.DEFAULT_NETWORK, seed=seed, num_test=num_test, save=save, progress=not as_json,
     )  # fmt: skip
     _print(report, as_json)
 
@@ -148,6 +150,115 @@ def train_gan(
 
 
 @app.command()
+def train_encoder(
+    out: Annotated[Path, typer.Option(help="Folder of this training; the same command goes on where it stopped.")],
+    gan: Gan = None,
+    world: Annotated[str | None, typer.Option(help="Also learn from this world's pictures, unlabelled.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Also learn from a folder of pictures.")] = None,
+    num_images: Annotated[int, typer.Option(help="Different pictures to render.")] = 20_000,
+    num_pictures: Annotated[int, typer.Option(help="Pictures the encoder sees, in all.")] = 100_000,
+    batch_size: int = 16,
+    seed: int = 0,
+    mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
+):
+    """Train an encoder for any GAN on what it draws itself; projection then starts from its guess."""
+    from toolkit import experiments
+    from toolkit.gan import encoder_training, pictures
+
+    if world is not None and folder is not None:
+        raise ToolkitError("train-encoder", "--world or --folder or neither", "both", "Give one of them")
+    model, images = _load_gan(gan), None
+    cache = out / f"pictures-{model.resolution}.npy"
+    if folder is not None:
+        images = pictures.from_folder(folder, model.resolution, cache)
+    elif world is not None:
+        images = pictures.from_world(experiments.world_named(world).render, num_images, model.resolution, cache)
+    plan = encoder_training.EncoderPlan(num_pictures, batch_size, seed)
+    print(encoder_training.train_encoder(
+        model.generator, model.discriminator, out, plan, pictures=images, mixed_precision=mixed_precision
+    ))  # fmt: skip
+
+
+@app.command()
+def bundle_encoder(
+    checkpoint: Annotated[Path, typer.Argument(help="An encoder.safetensors made by train-encoder.")],
+    gan: Gan = None,
+    world: Annotated[str, typer.Option(help="The pictures that trust is calibrated on.")] = "portraits",
+    num: Annotated[int, typer.Option(help="How many of them.")] = 2000,
+):
+    """Store an encoder beside its GAN in weights/, in float16, with the errors that trust is judged by."""
+    import torch
+
+    from toolkit import experiments
+    from toolkit.gan import zoo
+    from toolkit.gan.encoder import load_encoder, save_encoder
+
+    model = _load_gan(gan)
+    model.encoder = load_encoder(checkpoint)
+    image, _ = experiments.world_named(world).render(num, model.resolution, experiments.CALIBRATION_SEED)
+    calibration = model.measure(image, 0, progress=True)
+    path = zoo.folder() / f"{model.metadata['name']}-encoder.safetensors"
+    save_encoder(path, model.encoder, {**model.encoder.metadata, "licence": "MIT"}, calibration, torch.float16)
+    print(path)
+
+
+@app.command()
+def autoshot(
+    segmenter: Annotated[Path, typer.Option(help="What Segmenter.save wrote.")],
+    out: Annotated[Path, typer.Option(help="The file to write; beside it a folder OUT-work, to go on from.")],
+    num_images: Annotated[int, typer.Option(help="Pictures to generate and label.")] = 5000,
+    truncation_psi: float = 1.0,
+    drop: Annotated[float, typer.Option(help="Share of the pictures, the least certain ones, to leave out.")] = 0.0,
+    width: Annotated[int, typer.Option(help="Of the U-Net; the paper's is 64.")] = 16,
+    epochs: int = 10,
+    batch_size: int = 32,
+    patience: Annotated[int, typer.Option(help="Epochs without progress after which to stop.")] = 5,
+    color_jitter: bool = False,
+    keep_pairs: Annotated[bool, typer.Option(help="Or make the pictures anew in every epoch.")] = True,
+    half: Annotated[bool, typer.Option(help="Write float16, half the bytes.")] = False,
+    seed: int = 0,
+    mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
+):
+    """Distil a few-shot segmenter into a network that needs no GAN; the same command goes on where it stopped.
+
+    Several processes share the work under `accelerate launch --num_processes N -m toolkit autoshot ...`."""
+    import torch
+    from accelerate import PartialState
+
+    from toolkit import fewshot
+    from toolkit.autoshot import distilling, last
+
+    state = PartialState()
+    few = fewshot.Segmenter.load(segmenter, device=state.device)
+    work = out.with_name(f"{out.stem}-work")
+    steps = distilling(
+        few, num_images, truncation_psi=truncation_psi, drop=drop, seed=seed, out_dir=work, keep_pairs=keep_pairs,
+        width=width, num_epochs=epochs, batch_size=batch_size, patience=patience, color_jitter=color_jitter,
+        mixed_precision=mixed_precision,
+    )  # fmt: skip
+    auto = last(steps, progress=state.is_main_process)
+    if state.is_main_process:
+        auto.save(out, torch.float16 if half else torch.float32)
+        print(f"{out}: {', '.join(auto.classes)}; pairs and log in {work}")
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="What AutoShotSegmenter.save wrote.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="One ONNX file for pictures of any size.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Default: the same name, ending in .onnx.")] = None,
+):
+    """Write an auto-shot network for programs that have neither PyTorch nor this toolkit."""
+    from toolkit.autoshot import AutoShotSegmenter
+
+    if not onnx:
+        raise ToolkitError("export", "--onnx", "no format", "Name the format")
+    out = out or file.with_suffix(".onnx")
+    AutoShotSegmenter.load(file).export_onnx(out)
+    print(out)
+
+
+@app.command()
 def bundle(
     checkpoint: Annotated[Path, typer.Argument(help="A gan.safetensors made by train-gan.")],
     name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
@@ -162,6 +273,66 @@ def bundle(
     metadata = {**generator.metadata, "name": name, "licence": "MIT"}
     checkpoints.save_gan(path, generator, checkpoints.load_discriminator(checkpoint), metadata, torch.float16)
     print(path)
+
+
+@app.command()
+def project(
+    pictures: Pictures,
+    out: Annotated[Path, typer.Option(help="Folder for reconstructions, side-by-side pictures and latent files.")],
+    gan: Gan = None,
+    num_steps: Annotated[int | None, typer.Option(help="Optimiser steps; default: as many as usual.")] = None,
+):
+    """Find the latents that make given pictures. Exit status 1 if one of them could not be read."""
+    from toolkit import photos
+
+    if photos.project(_load_gan(gan), pictures, out, num_steps=num_steps):
+        raise typer.Exit(1)
+
+
+@app.command()
+def segment(
+    pictures: Pictures,
+    segmenter: Annotated[Path, typer.Option(help="What Segmenter.save or AutoShotSegmenter.save wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for label maps, tinted pictures and JSON files.")],
+):
+    """Segment pictures at their own size. Exit status 1 if one of them could not be read."""
+    from toolkit import fewshot, photos
+
+    if photos.segment(fewshot.load_segmenter(segmenter), pictures, out):
+        raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="NVIDIA's .pkl or rosinality's .pt; no code in it is run.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    licence: Annotated[str | None, typer.Option(help="Noted in the file.")] = None,
+):
+    """Turn any public StyleGAN2 into safetensors."""
+    from toolkit.gan import checkpoints
+
+    generator = checkpoints.convert(source, out, {"licence": licence} if licence else None)
+    print(f"{out}: {generator.resolution} pixels, {generator.metadata['source']}, hash {generator.hash[:12]}")
+
+
+@app.command()
+def gan_info(
+    file: Annotated[str, typer.Argument(help="A weights file, or a GAN's name.")],
+    out: Annotated[Path, typer.Option(help="Where to draw samples.")] = Path("out/gan-info.png"),
+    num: Annotated[int, typer.Option(help="Samples to draw; of a conditional GAN, of each class.")] = 8,
+    as_json: Json = False,
+):
+    """What is inside a GAN: its sizes layer by layer, and what it draws."""
+    import torch
+
+    from toolkit import fewshot, images
+    from toolkit.gan.info import describe_gan
+
+    gan = fewshot.load_gan(file)
+    classes = range(gan.generator.c_dim) if gan.generator.c_dim else [None]
+    samples = [gan.sample(seed=seed, class_index=index).image for index in classes for seed in range(num)]
+    images.save_png(out, images.grid(torch.cat(samples), columns=num if len(classes) > 1 else None))
+    _print({**describe_gan(gan.generator, gan.discriminator), "samples": str(out)}, as_json)
 
 
 def _print(report, as_json):

@@ -22,7 +22,8 @@ from toolkit.worlds import portraits
 
 WORLDS = {"portraits": portraits}
 EVALUATION_SEED = 1_000_000
-SHOT_SEED, PARSER_SEED = 900_000, 600_000  # both below EVALUATION_SEED, above what GANs train on
+# All below EVALUATION_SEED, above what GANs train on.
+SHOT_SEED, PARSER_SEED, CALIBRATION_SEED = 900_000, 600_000, 700_000
 SHOWN = 6  # rows of the quickstart's picture
 CLASS_SETS = {10: labels.PORTRAIT_CLASSES, 3: labels.THREE_CLASSES}
 
@@ -36,7 +37,7 @@ def world_named(name):
 
 def evaluate(
     gan, *, world="portraits", num_classes=10, num_shots=1, network=fewshot.DEFAULT_NETWORK, seed=0,
-    num_test=200, num_steps=fewshot.PROJECTION_STEPS, cache=Path("out/cache"), progress=False,
+    num_test=200, num_steps=None, cache=Path("out/cache"), save=None, progress=False,
 ):  # fmt: skip
     """The paper's face protocol: fit on a few projected portraits, score on others, projected too.
 
@@ -48,8 +49,9 @@ def evaluate(
         network: as `fewshot.fit` takes it.
         seed: which portraits are annotated, and the fit's own randomness; the test set stays.
         num_test: portraits to score on.
-        num_steps: of projection.
+        num_steps: of projection; None for as many as usual.
         cache: folder that keeps projections, which do not depend on labels; None keeps nothing.
+        save: file to write the segmenter to; None writes none.
         progress: show bars.
     Returns:
         dict: weighted_iou, mean_iou and per_class in percent, psnr in dB, seconds by step.
@@ -72,6 +74,8 @@ def evaluate(
     truth, shot_labels = (labels.merge(m, labels.PORTRAIT_CLASSES, classes) for m in (truth, shot_labels))
     shots = [Shot(shot_samples[i], shot_labels[i], classes, gan) for i in range(num_shots)]
     segmenter = fewshot.fit(gan, shots, network=network, seed=seed)
+    if save is not None:
+        segmenter.save(save)
     clock("fit")
     prediction = segmenter.predict(test).argmax(1)
     clock("segment")
@@ -117,15 +121,16 @@ def projected(gan, world, first_seed, num, num_steps, cache=None, progress=False
         raise ToolkitError("projected", f"seeds on one side of {EVALUATION_SEED}",
                            f"{first_seed}..{first_seed + num - 1}", "Ask for fewer portraits")  # fmt: skip
     image, label_map = world_named(world).render(num, gan.resolution, first_seed)
-    ws = []
+    num_steps, ws = gan.projection_steps if num_steps is None else num_steps, []
     for start in tqdm(range(0, num, 20), desc="project portraits", unit="x20", disable=not progress):
         chunk = image[start : start + 20]
-        name = f"{gan.hash[:12]}-{world}-{first_seed + start}-{len(chunk)}-{num_steps}.safetensors"
+        start_from = "w_avg" if gan.encoder is None else gan.encoder.hash[:8]
+        name = f"{gan.hash[:12]}-{start_from}-{world}-{first_seed + start}-{len(chunk)}-{num_steps}.safetensors"
         file = None if cache is None else Path(cache) / name
         if file is not None and file.exists():
             ws.append(load_file(file)["ws"])
             continue
-        ws.append(gan.project(chunk, num_steps=num_steps).ws)
+        ws.append(gan.project(chunk, num_steps=num_steps, judge=False).ws)
         if file is not None:
             with replace_when_done(file) as temporary:
                 save_file({"ws": ws[-1]}, temporary)
@@ -227,7 +232,7 @@ def gap(gan, *, world="portraits", num_test=200, parser_steps=800, seed=0, cache
     """
     render, classes = world_named(world).render, labels.PORTRAIT_CLASSES
     net = _train_parser(render, gan.resolution, len(classes), parser_steps, seed, progress)
-    test, truth = projected(gan, world, EVALUATION_SEED, num_test, fewshot.PROJECTION_STEPS, cache, progress)
+    test, truth = projected(gan, world, EVALUATION_SEED, num_test, None, cache, progress)
     generated = gan.sample(seed, num_test, truncation_psi=1.0)
     shot_image = gan.sample(seed + 1)  # labelled by the parser, as a person would
     shot = Shot(shot_image, _parse(net, shot_image.image)[1], classes, gan)

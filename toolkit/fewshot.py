@@ -7,23 +7,17 @@ segmenter = fit(gan, [shot])
 result = segmenter.segment("photo.jpg")
 """
 
-import json
-from dataclasses import dataclass, field
-from functools import cached_property
-
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from toolkit import hypercolumns, images, labels, metrics, segmenters
+from toolkit import autoshot, hypercolumns, labels, segmenters
 from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError, describe
-from toolkit.files import replace_when_done
-from toolkit.gan import zoo
-from toolkit.gan.checkpoints import load_discriminator, load_generator
-from toolkit.projector import project
+from toolkit.files import load_tensors, read_metadata, save_tensors
+from toolkit.model import GAN, PROJECTION_STEPS, Sample, load_gan  # noqa: F401 the front door shows them
+from toolkit.result import Result
+from toolkit.uploads import open_rgb
 
 DEFAULT_NETWORK = "mlp"
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
@@ -31,109 +25,6 @@ NUM_STEPS = {"cnn-l": 100, "cnn-m": 120, "cnn-s": 150, "mlp": 200, "linear": 200
 VIEWS = 16  # of each shot; see `_views`
 MIX_FROM = (0.3, 0.5, 0.7)  # shares of the rows of ws that a view keeps
 MAX_VIEW_ELEMENTS = 1 << 28  # activations of all views together: 1 GB
-PROJECTION_STEPS = 150
-
-
-@dataclass
-class Sample:
-    """N pictures and the latents that (nearly) make them.
-
-    image: (N, 3, R, R) in [-1, 1], what a person labels; ws: (N, num_ws, w_dim);
-    noise: layer name -> (N, 1, h, h); empty for the generator's own, as in pictures it made up;
-    reconstruction: (N, 3, R, R), what ws synthesises: image itself when it was generated.
-    """
-
-    image: Tensor
-    ws: Tensor
-    noise: dict = field(default_factory=dict)
-    reconstruction: Tensor | None = None
-
-    def __post_init__(self):
-        if self.reconstruction is None:
-            self.reconstruction = self.image
-
-    def __len__(self):
-        return len(self.image)
-
-    def __getitem__(self, index):
-        """Some of the pictures: an int (N becomes 1) or a slice."""
-        index = slice(index, index + 1 or None) if isinstance(index, int) else index
-        noise = {name: n[index] for name, n in self.noise.items()}
-        return Sample(self.image[index], self.ws[index], noise, self.reconstruction[index])
-
-    @property
-    def psnr(self):
-        """(N,) decibels between picture and reconstruction; infinite for generated pictures."""
-        return metrics.psnr(self.image, self.reconstruction)
-
-
-class GAN:
-    """A generator with what this method asks of it. Make one with `load_gan`."""
-
-    def __init__(self, generator, discriminator=None):
-        self.generator, self.discriminator = generator, discriminator
-        self.resolution, self.metadata, self.hash = generator.resolution, generator.metadata, generator.hash
-
-    @property
-    def device(self):
-        """Where the generator's parameters are."""
-        return self.generator.mapping.w_avg.device
-
-    @torch.no_grad()
-    def sample(self, seed=0, num=1, truncation_psi=0.7):
-        """Generate pictures.
-
-        Args:
-            seed: of z; the same seed gives the same pictures.
-            num: how many, >= 1.
-            truncation_psi: 1 for all the GAN knows, towards 0 for its average picture.
-        Returns:
-            `Sample` of num pictures.
-        """
-        z = torch.randn(num, self.generator.z_dim, generator=torch.Generator().manual_seed(seed))
-        ws = self.generator.mapping(z.to(self.device), truncation_psi=truncation_psi)
-        image = torch.cat([self.generator.synthesis(w).clamp(-1, 1) for w in ws.split(16)])
-        return Sample(image, ws)
-
-    def project(self, source, *, num_steps=PROJECTION_STEPS, **options):
-        """Find the latents that make given pictures.
-
-        Args:
-            source: whatever `images.load_image` takes, or a list of such, or (N, 3, R, R) in [-1, 1].
-            num_steps: optimiser steps, >= 1.
-            options: of `projector.project`.
-        Returns:
-            `Sample`; its `psnr` says how well the GAN could do.
-        """
-        sources = source if isinstance(source, (list, tuple)) else [source]
-        image = torch.cat([images.load_image(s, self.resolution) for s in sources]).to(self.device)
-        found = project(self.generator, image, discriminator=self.discriminator, num_steps=num_steps, **options)
-        return Sample(image, found.ws, found.noise, found.image)
-
-    def hypercolumns(self, sample, noise_mode="const", rng=None):
-        """What the generator knows about each pixel of a sample: lazy `Hypercolumns`, detached."""
-        noise = sample.noise if noise_mode == "const" and sample.noise else None
-        return hypercolumns.from_generator(self.generator, sample.ws, noise_mode, noise, rng=rng)[1]
-
-    @cached_property
-    def statistics(self):
-        """Mean and std of every hypercolumn channel, (C,) each, over generated pictures."""
-        return self.hypercolumns(self.sample(seed=0, num=128, truncation_psi=1.0)).mean_std()
-
-
-def load_gan(name=zoo.DEFAULT, device="cpu"):
-    """Load a GAN by name, or from a file.
-
-    Args:
-        name: a bundled name, or the path of a weights file.
-        device: where to put it.
-    Returns:
-        `GAN`.
-    Raises:
-        ToolkitError: unknown name. CheckpointError: a file that is not a GAN we can read.
-    """
-    path = zoo.weights_path(name)
-    return GAN(load_generator(path, device), load_discriminator(path, device))
 
 
 class Shot:
@@ -162,11 +53,7 @@ class Shot:
 
     def save(self, path):
         """Write everything to one safetensors file, whole or not at all."""
-        s = self.sample
-        tensors = {"image": s.image, "reconstruction": s.reconstruction, "ws": s.ws}
-        tensors |= {f"noise.{name}": n for name, n in s.noise.items()}
-        tensors["label_map"] = self.label_map.to(torch.uint8)
-        _save(path, tensors, {"format": "shot", "classes": self.classes, "gan_hash": self.gan_hash})
+        save_shots(path, [self])
 
     @classmethod
     def load(cls, path):
@@ -175,14 +62,102 @@ class Shot:
         Raises:
             CheckpointError: it is not one.
         """
-        t, meta = _load(path, "shot", "Shot.load")
-        noise = {name.removeprefix("noise."): n for name, n in t.items() if name.startswith("noise.")}
-        sample = Sample(t["image"], t["ws"], noise, t["reconstruction"])
-        return cls(sample, t["label_map"].long(), meta["classes"], meta["gan_hash"])
+        shots = _load_shots(path, "Shot.load")
+        if len(shots) != 1:
+            raise CheckpointError("Shot.load", "a file of one shot", f"{len(shots)} shots", "Use load_shots")
+        return shots[0]
+
+
+def save_shots(path, shots):
+    """Write several shots to one safetensors file, whole or not at all; of one, what `Shot.save` writes."""
+    tensors = {}
+    for i, shot in enumerate(shots):
+        s = shot.sample
+        own = {"image": s.image, "reconstruction": s.reconstruction, "ws": s.ws}
+        own |= {f"noise.{name}": n for name, n in s.noise.items()}
+        own["label_map"] = shot.label_map.to(torch.uint8)
+        tensors |= {f"{i}.{name}": t for name, t in own.items()}
+    about = [{"classes": shot.classes, "gan_hash": shot.gan_hash} for shot in shots]
+    save_tensors(path, tensors, {"format": "shot", "shots": about})
+
+
+def load_shots(path):
+    """Read a file written by `save_shots` or `Shot.save`: a list of `Shot`.
+
+    Raises:
+        CheckpointError: it is not one.
+    """
+    return _load_shots(path, "load_shots")
+
+
+def _load_shots(path, call):
+    t, meta = load_tensors(path, "shot", call)
+    shots = []
+    try:
+        for i, about in enumerate(meta["shots"]):
+            own = {name.removeprefix(f"{i}."): tensor for name, tensor in t.items() if name.startswith(f"{i}.")}
+            noise = {name.removeprefix("noise."): n for name, n in own.items() if name.startswith("noise.")}
+            sample = Sample(own["image"], own["ws"], noise, own["reconstruction"])
+            shots.append(Shot(sample, own["label_map"].long(), about["classes"], about["gan_hash"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(call, "a whole shot file", f"{path} without {error}", "Save it again") from error
+    return shots
+
+
+def save_sample(path, sample, gan):
+    """Write pictures, their latents and what those make to one safetensors file, whole or not at all.
+
+    Args:
+        path: the file; its folder is created.
+        sample: a `Sample`, as `GAN.project` gives it.
+        gan: the `GAN` whose latents they are.
+    """
+    tensors = {"image": sample.image, "reconstruction": sample.reconstruction, "ws": sample.ws}
+    tensors |= {f"noise.{name}": n for name, n in sample.noise.items()}
+    tensors |= {} if sample.trust is None else {"trust": sample.trust}
+    save_tensors(path, tensors, {"format": "sample", "gan": gan.metadata.get("name"), "gan_hash": gan.hash})
+
+
+def load_sample(path, gan):
+    """Read a file written by `save_sample`, to label or to segment what is in it.
+
+    Args:
+        path: the file.
+        gan: the `GAN` whose latents they are.
+    Returns:
+        `Sample`, without frames.
+    Raises:
+        CheckpointError: not such a file, or latents of another GAN.
+    """
+    t, meta = load_tensors(path, "sample", "load_sample")
+    if meta["gan_hash"] != gan.hash:
+        raise CheckpointError("load_sample", f"latents of GAN {gan.hash[:12]}", f"those of {meta['gan_hash'][:12]}",
+                              "Load the GAN they were made with, or project the picture again")  # fmt: skip
+    t = {name: tensor.to(gan.device) for name, tensor in t.items()}
+    noise = {name.removeprefix("noise."): n for name, n in t.items() if name.startswith("noise.")}
+    return Sample(t["image"], t["ws"], noise, t["reconstruction"], t.get("trust"))
 
 
 def fit(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, progress=False):
     """Teach a small network the labels of a few pictures.
+
+    Args:
+        gan, shots, network, num_steps, seed: as `fitting` takes them.
+        progress: show a bar.
+    Returns:
+        `Segmenter`.
+    Raises:
+        ToolkitError, LabelError, CheckpointError: as `fitting`.
+    """
+    steps = fitting(gan, shots, network=network, num_steps=num_steps, seed=seed)
+    with tqdm(desc="fit", unit="step", disable=not progress) as bar:
+        for done, bar.total, _, segmenter in steps:  # noqa: B007 the last one is returned
+            bar.update(done - bar.n)
+    return segmenter
+
+
+def fitting(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, every=10):
+    """Fit step by step: a generator, to watch the loss fall and to stop at will.
 
     Args:
         gan: the `GAN` the shots came from.
@@ -190,9 +165,10 @@ def fit(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, progress
         network: "cnn-l", "cnn-m", "cnn-s", "mlp" or "linear".
         num_steps: optimiser steps, >= 1; None for the network's own number.
         seed: of the initial weights and the noise; the same seed gives the same segmenter.
-        progress: show a bar.
-    Returns:
-        `Segmenter`.
+        every: steps between two results.
+    Yields:
+        (done, num_steps, loss, `Segmenter`): steps so far and in all, the last step's cross-entropy, and
+        the segmenter as it stands. The last one is the result.
     Raises:
         ToolkitError: no shots, or an unknown network. LabelError: shots that do not agree on their
         classes, or label only one. CheckpointError: a shot of another GAN.
@@ -200,7 +176,7 @@ def fit(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, progress
         learning rate falls along a cosine, and each shot is seen in several looks (see `_views`).
     """
     shots = list(shots)
-    _check_shots(gan, shots, num_steps)
+    check_shots(gan, shots, num_steps)
     classes = shots[0].classes
     label_map = torch.cat([shot.label_map for shot in shots]).to(gan.device)
     rng = torch.Generator(gan.device).manual_seed(seed)
@@ -212,13 +188,17 @@ def fit(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, progress
     optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     num_steps = num_steps or NUM_STEPS[network]
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
-    for step in tqdm(range(num_steps), desc="fit", unit="step", disable=not progress):
+    segmenter = Segmenter(gan, net, network, classes)
+    for step in range(num_steps):
         loss = F.cross_entropy(net(views[step % len(views)]), label_map, ignore_index=labels.IGNORE_INDEX)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         schedule.step()
-    return Segmenter(gan, net.eval().requires_grad_(False), network, classes)
+        if step + 1 == num_steps:
+            net.eval().requires_grad_(False)
+        if step + 1 == num_steps or (step + 1) % every == 0:
+            yield step + 1, num_steps, loss.item(), segmenter
 
 
 def _views(gan, shots, rng):
@@ -239,7 +219,11 @@ def _views(gan, shots, rng):
     return views
 
 
-def _check_shots(gan, shots, num_steps):
+def check_shots(gan, shots, num_steps=None):
+    """Refuse what `fit` cannot learn from: no shots, shots of another GAN or size, or of different classes.
+
+    Raises: as `fitting`.
+    """
     if not shots or (num_steps is not None and num_steps < 1):
         raise ToolkitError("fit", "at least one shot and num_steps >= 1",
                            f"{len(shots)} shots, num_steps {num_steps}", "Label a picture first")  # fmt: skip
@@ -253,26 +237,6 @@ def _check_shots(gan, shots, num_steps):
         if shot.sample.image.shape[2:] != (gan.resolution, gan.resolution):
             raise ShapeError("fit", f"shots of {gan.resolution} pixels", describe(shot.sample.image),
                              "Make the shot with this GAN")  # fmt: skip
-
-
-@dataclass
-class Result:
-    """One segmented picture. label_map (H, W) int64; image, reconstruction (3, H, W) in [-1, 1]."""
-
-    image: Tensor
-    reconstruction: Tensor
-    label_map: Tensor
-    psnr: float
-    classes: tuple
-    palette: object
-
-    def overlay(self, alpha=0.5):
-        """The picture with its parts tinted, as a PIL image."""
-        return labels.overlay(self.image[None], self.label_map[None], self.palette, alpha)
-
-    def save_png(self, path):
-        """Write the label map as an indexed PNG with its palette."""
-        labels.save_label_png(path, self.label_map, self.palette)
 
 
 class Segmenter:
@@ -303,19 +267,53 @@ class Segmenter:
         Returns:
             `Result`, or a list of them.
         """
-        sample = source if isinstance(source, Sample) else self.gan.project(source, **options)
-        label_maps = self.predict(sample).argmax(1)
-        results = [
-            Result(*picture, float(psnr), self.classes, self.palette)
-            for *picture, psnr in zip(sample.image, sample.reconstruction, label_maps, sample.psnr, strict=True)
-        ]
+        if isinstance(source, Sample):
+            sample, uploads = source, [None] * len(source)
+        else:
+            sources, uploads = _opened(source)
+            sample = self.gan.project(sources, **options)
+        results = self._results(sample, uploads)
         return results if isinstance(source, (list, tuple)) or len(results) > 1 else results[0]
+
+    def segmenting(self, source, **options):
+        """Segment step by step: a generator, to show pictures and parts forming; closing it stops the work.
+
+        Args:
+            source, options: as `GAN.projecting` takes them.
+        Yields:
+            (done, total, list of `Result`): picture-steps so far and in all; the last list is the result.
+        """
+        sources, uploads = _opened(source)
+        for done, total, sample in self.gan.projecting(sources, **options):
+            yield done, total, self._results(sample, uploads)
+
+    def _results(self, sample, uploads):
+        return [
+            Result(
+                one.image[0], label_map, self.classes, self.palette, one.reconstruction[0], float(one.psnr),
+                trust=None if one.trust is None else float(one.trust),
+                frame=one.frames[0] if one.frames else None, full_image=upload,
+            )
+            for one, label_map, upload in zip(map(sample.__getitem__, range(len(sample))),
+                                              self.predict(sample).argmax(1), uploads, strict=True)
+        ]  # fmt: skip
+
+    def autoshot(self, num_images=5000, **options):
+        """Distil what this segmenter knows into a network that needs no GAN.
+
+        Args:
+            num_images: generated pictures to learn from.
+            options: of `autoshot.distil`.
+        Returns:
+            `AutoShotSegmenter`.
+        """
+        return autoshot.distil(self, num_images, **options)
 
     def save(self, path):
         """Write the network, its classes and its GAN's name to one safetensors file."""
         meta = {"format": "segmenter", "network": self.network_name, "classes": self.classes,
                 "gan": self.gan.metadata.get("name"), "gan_hash": self.gan.hash}  # fmt: skip
-        _save(path, self.network.state_dict(), meta)
+        save_tensors(path, self.network.state_dict(), meta)
 
     @classmethod
     def load(cls, path, gan=None, device="cpu"):
@@ -326,7 +324,7 @@ class Segmenter:
         Raises:
             CheckpointError: not such a file, or a segmenter of another GAN.
         """
-        tensors, meta = _load(path, "segmenter", "Segmenter.load")
+        tensors, meta = load_tensors(path, "segmenter", "Segmenter.load")
         gan = gan or load_gan(meta["gan"], device)
         if gan.hash != meta["gan_hash"]:
             raise CheckpointError("Segmenter.load", f"GAN {meta['gan_hash'][:12]}", f"GAN {gan.hash[:12]}",
@@ -337,19 +335,18 @@ class Segmenter:
         return cls(gan, net.to(gan.device).eval().requires_grad_(False), meta["network"], meta["classes"])
 
 
-def _save(path, tensors, metadata):
-    with replace_when_done(path) as temporary:
-        tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
-        save_file(tensors, temporary, {"toolkit": json.dumps(metadata)})
+def load_segmenter(path, device="cpu"):
+    """Read a segmenter of either kind, as the file says: a `Segmenter` or an `AutoShotSegmenter`.
+
+    Raises:
+        CheckpointError: neither, or a segmenter whose GAN cannot be loaded.
+    """
+    kind = read_metadata(path, ("segmenter", "autoshot"), "load_segmenter")["format"]
+    return (Segmenter if kind == "segmenter" else autoshot.AutoShotSegmenter).load(path, device=device)
 
 
-def _load(path, kind, call):
-    try:
-        with safe_open(path, "pt") as file:
-            meta = json.loads((file.metadata() or {}).get("toolkit", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(call, f"a {kind} file", f"{path} ({error})", "Check the path") from error
-    if meta.get("format") != kind:
-        raise CheckpointError(call, f"a {kind} file", f"a file of another kind at {path}", "Check the path")
-    return tensors, meta
+def _opened(source):
+    """A list of what was passed, files opened, and which upload each picture is (None: a tensor's)."""
+    sources = source if isinstance(source, (list, tuple)) else [source]
+    sources = [s if isinstance(s, Tensor) else open_rgb(s, "segment") for s in sources]
+    return sources, [u for s in sources for u in ([None] * len(s) if isinstance(s, Tensor) else [s])]

@@ -1,28 +1,86 @@
 """Pictures: files, PIL and NumPy on people's side, tensors (N, 3, H, W) in [-1, 1] on ours."""
 
 import math
-import os
-import warnings
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from toolkit.errors import ImageError, ShapeError, describe
 from toolkit.files import replace_when_done
+from toolkit.uploads import PAPER, open_rgb
 
-PAPER = (255, 255, 255)  # what shows through transparent pixels, and between pictures in a grid
+MAX_WHOLE = 25_000_000  # pixels of a picture taken as it is, 12 bytes each as a tensor
+SLACK = 1e-6  # of a pixel, by which a box that ends at the picture's edge may miss it in floats
 ROUNDING = 1e-3  # how far beyond [-1, 1] a tensor may stray
+
+
+class Frame(NamedTuple):
+    """Where in an upload the picture lies that a network saw."""
+
+    box: tuple  # (left, top, right, bottom) in the upload's pixels, floats; may reach beyond its edges
+    size: tuple  # (width, height) of the upload, upright
+
+    def restore(self, label_map, outside=255):
+        """Carry labels back to the upload's own pixels: each takes the nearest label.
+
+        Args:
+            label_map: (R, R) integers in 0..255.
+            outside: the label of pixels outside the box.
+        Returns:
+            label_map (H, W) int64, on the same device.
+        """
+        left, top, right, bottom = self.box
+        full = label_map.new_full(self.size[::-1], outside, dtype=torch.int64)
+        rows, ys = _pixels_inside(top, bottom, self.size[1], label_map.shape[0], label_map.device)
+        columns, xs = _pixels_inside(left, right, self.size[0], label_map.shape[1], label_map.device)
+        full[rows, columns] = label_map.to(torch.uint8)[ys][:, xs]  # an upload's worth of int64 is plenty
+        return full
+
+
+def centre_box(picture):
+    """The largest centred square of a PIL image: (left, top, right, bottom)."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return left, top, left + side, top + side
+
+
+def given_box(box):
+    """An `align` for `frame_image` that always answers with this box (left, top, right, bottom)."""
+    return lambda picture: box
+
+
+def frame_image(source, resolution, align=centre_box):
+    """Cut from an upload the square that a network sees, and remember where it was.
+
+    Args:
+        source: what `load_image` takes. Of a tensor, which fills its frame, align is not asked.
+        resolution: pixels a side of the square, >= 1.
+        align: a function, PIL image (RGB) -> box (left, top, right, bottom) in its pixels. What the box
+            holds beyond the picture's edges repeats the edge; a box that is not square is stretched.
+    Returns:
+        image (1, 3, R, R) float32 in [-1, 1], resized antialiased; its `Frame`.
+    Raises:
+        ImageError: as `load_image`, or a box that is empty or misses the picture.
+        ShapeError: a tensor or a resolution that is not as above.
+    """
+    _check_resolution(resolution, "frame_image")
+    if isinstance(source, torch.Tensor):
+        size = (resolution, resolution)
+        return _check_tensor(source, resolution, "frame_image"), Frame((0.0, 0.0, *map(float, size)), size)
+    picture = open_rgb(source, "frame_image")
+    frame = Frame(_check_box(align(picture), "frame_image"), picture.size)
+    return _to_tensor(_cut(picture, frame.box, resolution, "frame_image")), frame
 
 
 def load_image(source, resolution=None):
     """Turn whatever a person calls a picture into a tensor.
 
     Args:
-        source: a path, a PIL image, a NumPy array (H, W), (H, W, 3) or (H, W, 4) uint8, or a float
-            tensor (N, 3, H, W) in [-1, 1], which is only checked. EXIF orientation is honoured,
-            transparency laid on white, 16 bits become 8.
+        source: a path, bytes or binary file (JPEG, PNG, WebP, GIF), a PIL image, a NumPy array (H, W),
+            (H, W, 3) or (H, W, 4) uint8, or a float tensor (N, 3, H, W) in [-1, 1], which is only
+            checked. EXIF orientation is honoured, transparency laid on white, 16 bits become 8.
         resolution: cut the largest centred square and resize it (antialiased) to this many pixels,
             >= 1; None keeps the whole picture at its own size. A tensor must have it already.
     Returns:
@@ -31,55 +89,17 @@ def load_image(source, resolution=None):
         ImageError: unreadable, truncated, empty or far too large.
         ShapeError: a tensor or a resolution that is not as above.
     """
-    if resolution is not None and (not isinstance(resolution, int) or resolution < 1):
-        raise ShapeError("load_image", "resolution >= 1, an int", describe(resolution), "Use e.g. 64")
-    if isinstance(source, torch.Tensor):
-        return _check_tensor(source, resolution)
-    picture = _to_rgb(decode(source, "load_image"))
     if resolution is not None:
-        picture = _centre_square(picture, resolution)
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
-    return pixels.contiguous().float() / 127.5 - 1
-
-
-def decode(source, call):
-    """Read a picture completely, its EXIF orientation applied, its pixels otherwise as stored.
-
-    Args:
-        source: a path, a PIL image or a NumPy array (H, W), (H, W, 3) or (H, W, 4) uint8.
-        call: the public call to name in errors.
-    Returns:
-        PIL image, loaded.
-    Raises:
-        ImageError: unreadable, truncated, empty or far too large.
-    """
-    if isinstance(source, np.ndarray):
-        source = _from_array(source, call)
-    is_path = isinstance(source, (str, os.PathLike))
-    if not is_path and not isinstance(source, Image.Image):
-        raise ImageError(
-            call, "a path, PIL image, NumPy array or tensor", describe(source), "Pass one of these"
-        )
-    if is_path and not Path(source).is_file():
-        raise ImageError(call, "a picture file", f"no file at {str(source)!r}", "Check the path")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # A PIL image is the caller's to close; exif_transpose copies both kinds.
-            with Image.open(source) if is_path else source.copy() as opened:
-                if 0 not in opened.size:
-                    opened.load()
-                    return ImageOps.exif_transpose(opened)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        limit = f"a picture of at most {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels"
-        raise ImageError(call, limit, describe(source), "Make it smaller first") from error
-    except Exception as error:  # a decoder may raise anything on a broken file
-        reason = str(error).split("\n")[0][:120]
-        raise ImageError(call, "a readable picture", f"{describe(source)} ({reason})",
-                         "Open it in an image program and save it as PNG or JPEG") from error  # fmt: skip
-    raise ImageError(
-        call, "at least one pixel", f"{opened.size[0]}x{opened.size[1]} pixels", "Pass a picture"
-    )
+        _check_resolution(resolution, "load_image")
+    if isinstance(source, torch.Tensor):
+        return _check_tensor(source, resolution, "load_image")
+    picture = open_rgb(source, "load_image")
+    if resolution is not None:
+        picture = _cut(picture, centre_box(picture), resolution, "load_image")
+    elif picture.width * picture.height > MAX_WHOLE:
+        raise ImageError("load_image", f"at most {MAX_WHOLE / 1e6:.0f} million pixels without a resolution",
+                         f"{picture.width}x{picture.height} pixels", "Give a resolution")  # fmt: skip
+    return _to_tensor(picture)
 
 
 def to_uint8(image):
@@ -159,44 +179,69 @@ def grid(images, columns=None, gap=2):
     return sheet
 
 
-def _check_tensor(image, resolution):
+def _check_resolution(resolution, call):
+    if not isinstance(resolution, int) or resolution < 1:
+        raise ShapeError(call, "resolution >= 1, an int", describe(resolution), "Use e.g. 64")
+
+
+def _check_tensor(image, resolution, call):
     size = "H, W" if resolution is None else f"{resolution}, {resolution}"
     right = image.dim() == 4 and image.shape[1] == 3 and image.numel() and image.is_floating_point()
     if right and resolution is not None:
         right = tuple(image.shape[2:]) == (resolution, resolution)
     # `<=` is false for nan, so this refuses it too.
     if not right or not (image.abs() <= 1 + ROUNDING).all():
-        raise ShapeError("load_image", f"image (N, 3, {size}) float in [-1, 1]", describe(image),
+        raise ShapeError(call, f"image (N, 3, {size}) float in [-1, 1]", describe(image),
                          "Scale and resize the tensor, or pass a PIL image")  # fmt: skip
     return image.float()
 
 
-def _from_array(array, call):
-    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        raise ImageError(call, "an array (H, W), (H, W, 3) or (H, W, 4) uint8", describe(array),
-                         "Convert it to uint8 in 0..255, channels last")  # fmt: skip
-    if 0 in array.shape:
-        raise ImageError(call, "at least one pixel", describe(array), "Pass a picture")
-    return Image.fromarray(np.ascontiguousarray(array))
+def _check_box(box, call):
+    try:
+        left, top, right, bottom = map(float, box)
+    except (TypeError, ValueError):
+        left = top = right = bottom = math.nan
+    if not (left < right and top < bottom) or not all(map(math.isfinite, (left, top, right, bottom))):
+        raise ImageError(call, "a box (left, top, right, bottom), left < right, top < bottom", describe(box),
+                         "Give the corners in the picture's pixels")  # fmt: skip
+    return left, top, right, bottom
 
 
-def _to_rgb(picture):
-    if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip them at 255
-        return Image.fromarray((np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8)).convert(
-            "RGB"
-        )
-    if picture.mode == "F":
-        raise ImageError("load_image", "a picture of 8 or 16 bits", "one of floats", "Save it as PNG or JPEG")
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        paper = Image.new("RGBA", picture.size, (*PAPER, 255))
-        picture = Image.alpha_composite(paper, picture)
-    return picture.convert("RGB")
-
-
-def _centre_square(picture, resolution):
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+def _cut(picture, box, resolution, call):
+    """What a box holds of a picture, resized to (resolution, resolution)."""
+    left, top, right, bottom = box
+    across = _part_inside(left, right, picture.width, resolution)
+    down = _part_inside(top, bottom, picture.height, resolution)
+    if across is None or down is None:
+        raise ImageError(call, f"a box that overlaps a picture of {picture.width}x{picture.height} pixels",
+                         describe(box), "Give the corners in the picture's pixels")  # fmt: skip
+    (x0, x1, left, right), (y0, y1, top, bottom) = across, down
     # Lanczos as in FFHQ's own preparation; at its own size the picture is left alone.
-    box = (left, top, left + side, top + side)
-    return picture.resize((resolution, resolution), Image.Resampling.LANCZOS, box=box)
+    inner = picture.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, box=(left, top, right, bottom))
+    if inner.size == (resolution, resolution):
+        return inner
+    beyond = ((y0, resolution - y1), (x0, resolution - x1), (0, 0))
+    return Image.fromarray(np.pad(np.asarray(inner), beyond, mode="edge"))
+
+
+def _part_inside(start, end, length, resolution):
+    """Which of a box's columns lie in the picture, first and one past last, and the span they show."""
+    step = (end - start) / resolution
+    first = max(0, math.ceil(-start / step - SLACK))
+    last = min(resolution, math.floor((length - start) / step + SLACK))
+    if first >= last:
+        return None
+    return first, last, max(0.0, start + first * step), min(float(length), start + last * step)
+
+
+def _pixels_inside(start, end, length, resolution, device):
+    """The upload's pixels, a slice, whose centres a box holds, and which of its columns shows each."""
+    first, last = max(0, math.ceil(start - 0.5)), min(length, math.ceil(end - 0.5))
+    centres = torch.arange(first, max(first, last), device=device, dtype=torch.float64) + 0.5
+    indices = ((centres - start) * (resolution / (end - start))).long().clamp(0, resolution - 1)
+    return slice(first, max(first, last)), indices
+
+
+def _to_tensor(picture):
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    return pixels.contiguous().float().div_(127.5).sub_(1)

@@ -8,7 +8,8 @@ from PIL import Image
 
 from toolkit.errors import ImageError, LabelError, ShapeError, describe
 from toolkit.files import replace_when_done
-from toolkit.images import decode, to_uint8
+from toolkit.images import to_uint8
+from toolkit.uploads import decode
 
 IGNORE_INDEX = 255  # unlabelled, which is not background
 PORTRAIT_CLASSES = (
@@ -44,6 +45,24 @@ def merge(label_map, from_classes, to_classes):
     for i, name in enumerate(from_classes):
         table[i] = to_classes.index(name) if name in to_classes else 0
     _check_values(label_map, len(from_classes), "merge")
+    return table.to(label_map.device)[label_map.long()]
+
+
+def keep(label_map, from_classes, to_classes):
+    """Carry labels over to another set of classes by name; what it does not name becomes unlabelled.
+
+    Args:
+        label_map: (N, H, W) int64 over from_classes; 255 stays 255.
+        from_classes, to_classes: names, background first.
+    Returns:
+        label_map (N, H, W) int64 over to_classes.
+    Raises:
+        LabelError: a value that is no class.
+    """
+    _check_values(label_map, len(from_classes), "keep")
+    table = torch.full((IGNORE_INDEX + 1,), IGNORE_INDEX)
+    for i, name in enumerate(from_classes):
+        table[i] = to_classes.index(name) if name in to_classes else IGNORE_INDEX
     return table.to(label_map.device)[label_map.long()]
 
 

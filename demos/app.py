@@ -1,0 +1,64 @@
+"""The page: draw one label, watch it spread. `python demos/app.py`, then open http://127.0.0.1:7860."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read at import: nothing leaves the machine
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))  # in a bare clone the toolkit lies beside demos/
+
+import endpoints  # noqa: E402
+import gradio as gr  # noqa: E402
+import step_autoshot  # noqa: E402
+import step_label  # noqa: E402
+import step_segment  # noqa: E402
+import step_teach  # noqa: E402
+from look import HEADER, THEME  # noqa: E402
+from session import Sessions  # noqa: E402
+
+from toolkit.gan import zoo  # noqa: E402
+
+MAX_UPLOAD = "8mb"
+QUEUE_LENGTH = 64
+
+
+def build(gans=(zoo.DEFAULT,)):
+    """The page as `gr.Blocks`, for these GANs: bundled names or paths."""
+    sessions = Sessions(gans)
+    with gr.Blocks(title="One-shot parts", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
+        gr.HTML(HEADER)
+        with gr.Row(elem_classes="steps"):
+            label = step_label.layout(sessions)
+            teach = step_teach.layout()
+        segment, autoshot = step_segment.layout(), step_autoshot.layout()
+        endpoints.wire(sessions)  # first, so that no handler of the page takes their names
+        step_label.wire(label, sessions)
+        step_teach.wire(teach, label, sessions)
+        step_segment.wire(segment, sessions)
+        step_autoshot.wire(autoshot, sessions)
+        demo.unload(sessions.close)
+    return demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
+
+
+def main():
+    """Serve the page; every way to open it to others is a flag."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gan", action="append", help="a bundled GAN's name or a weights file to offer; repeat it")
+    parser.add_argument("--host", help="address to listen on; only this machine if not given")
+    parser.add_argument("--port", type=int, help="port; the first free one from 7860 if not given")
+    parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for these")
+    args = parser.parse_args()
+    build(args.gan or (zoo.DEFAULT,)).launch(
+        server_name=args.host, server_port=args.port, share=args.share,
+        auth=tuple(args.auth.split(":", 1)) if args.auth else None,
+        ssr_mode=False, max_file_size=MAX_UPLOAD, run_history=False, enable_monitoring=False, footer_links=[],
+        strict_cors=True, show_error=False, theme=THEME, css_paths=[HERE / "page.css"],
+        head=f"<script>{(HERE / 'page.js').read_text()}</script>",
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

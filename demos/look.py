@@ -1,0 +1,108 @@
+"""How the page looks: theme, headings, legends, progress, pictures large enough to see."""
+
+import html
+import time
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from toolkit import images, labels
+
+# Fonts of the reader's own system: nothing is fetched from anywhere.
+FONT = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+
+THEME = gr.themes.Base(
+    primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", radius_size="lg", font=FONT, font_mono=MONO
+).set(
+    body_background_fill="#f4f5f9",
+    body_background_fill_dark="#0e1118",
+    background_fill_primary_dark="#171b26",
+    block_background_fill_dark="#171b26",
+    border_color_primary_dark="#2a3040",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    button_primary_background_fill_dark="*primary_500",
+    button_primary_background_fill_hover_dark="*primary_400",
+    button_primary_text_color="white",
+    block_label_background_fill="*background_fill_primary",
+    block_label_background_fill_dark="*background_fill_primary",
+    block_shadow="none",
+    block_border_width="0px",
+    block_border_width_dark="0px",
+)
+
+HEADER = """
+<div class="hero"><div><h1>One-shot parts</h1><p>Draw one label, watch it spread.</p></div>
+<nav aria-label="Steps"><a href="#label"><b>1</b> Label</a><a href="#teach"><b>2</b> Teach</a>
+<a href="#segment"><b>3</b> Segment</a><a href="#autoshot"><b>4</b> Auto-shot</a></nav></div>
+"""
+
+
+def heading(number, title, text):
+    """A numbered step's title and what to do there."""
+    return gr.HTML(f'<div class="step"><span>{number}</span><div><h2>{title}</h2><p>{text}</p></div></div>')
+
+
+def hexes(palette):
+    """Colours as CSS writes them."""
+    return ["#{:02x}{:02x}{:02x}".format(*color) for color in palette]
+
+
+def legend(classes, palette, brush=False):
+    """Names and colours; with brush=True they are buttons that choose what to draw, numbered as their keys."""
+    chips = []
+    for i, (name, color) in enumerate(zip(classes, hexes(palette))):
+        key = f"<kbd>{i}</kbd>" if brush and i <= 9 else ""
+        tag, data = ("button", f'type="button" data-class="{i}"') if brush else ("span", "")
+        swatch = f'<i style="background:{color}"></i>'
+        chips.append(f'<{tag} {data} class="chip">{swatch}{html.escape(name)}{key}</{tag}>')
+    return f'<div class="legend{" brushes" if brush else ""}">{"".join(chips)}</div>'
+
+
+def enlarge(picture, size=256):
+    """A small PIL image in whole multiples of its pixels, smoothly, at least about `size` wide."""
+    factor = max(1, round(size / max(picture.size)))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
+
+
+def tinted(image, label_map, palette, size=256, alpha=0.55):
+    """A picture enlarged, with its parts over it in crisp pixels. image (3, R, R), label_map (R, R)."""
+    picture = enlarge(images.to_pil(image), size)
+    factor = picture.width // image.shape[-1]
+    indices = label_map.cpu().numpy().repeat(factor, 0).repeat(factor, 1)
+    strength = ((indices != 0) & (indices != labels.IGNORE_INDEX)).astype(np.uint8) * np.uint8(255 * alpha)
+    picture.paste(labels.colorize(indices, palette), mask=Image.fromarray(strength))
+    return picture
+
+
+def heat(values, size=256):
+    """Numbers (R, R) in [0, 1] as warm colours on dark, PIL."""
+    from matplotlib import colormaps
+
+    colors = colormaps["inferno"](values.cpu().numpy())[..., :3]
+    return enlarge(Image.fromarray((255 * colors).round().astype(np.uint8)), size)
+
+
+def bar(what, done, total, left=0.0, note=""):
+    """A progress bar with the seconds that are left."""
+    remaining = f"about {left:.0f} s left" if 0 < done < total and left >= 1 else ""
+    text = " · ".join(filter(None, [f"{what} {done} of {total}", note, remaining]))
+    return f'<div class="progress"><progress max="{total}" value="{done}"></progress><span>{text}</span></div>'
+
+
+class Progress:
+    """A `bar` that estimates the time left from the time it took so far."""
+
+    def __init__(self, what):
+        self.what, self.started = what, time.monotonic()
+
+    def __call__(self, done, total, note=""):
+        left = (time.monotonic() - self.started) / max(done, 1) * (total - done)
+        return bar(self.what, done, total, left, note)
+
+
+def note(text):
+    """A quiet line under a button."""
+    return f'<p class="note">{text}</p>'

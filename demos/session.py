@@ -1,0 +1,164 @@
+"""One person's work at the page. It stays on the server, apart from everyone else's, until the tab closes."""
+
+import functools
+import inspect
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gradio as gr
+
+from toolkit import fewshot, labels, sketch
+from toolkit.errors import ToolkitError
+from toolkit.fewshot import Shot
+
+FIRST_SEED = 7  # of the face a new tab shows
+IDLE_SECONDS = 3600
+
+
+@dataclass
+class Session:
+    """What one open tab has made so far."""
+
+    gan: object
+    classes: tuple = labels.THREE_CLASSES
+    sample: object = None  # on the canvas
+    editing: int | None = None  # which shot is on the canvas; None: a new one
+    shots: list = field(default_factory=list)
+    segmenter: object = None
+    gallery_seed: int = 100
+    suggest_seed: int = 1000
+    suggestion: object = None
+    results: list = field(default_factory=list)
+    autoshot: object = None
+    touched: float = field(default_factory=time.monotonic)
+    folder: object = field(default_factory=tempfile.TemporaryDirectory)
+
+    def __post_init__(self):
+        self.sample = self.gan.sample(FIRST_SEED)
+
+    @property
+    def palette(self):
+        """Colours of the classes, (K, 3) uint8."""
+        return labels.default_palette(len(self.classes))
+
+    def path(self, name):
+        """Where a download of this name is written."""
+        return str(Path(self.folder.name) / name)
+
+    def show(self, sample, editing=None):
+        """Put a picture on the canvas."""
+        self.sample, self.editing = sample, editing
+
+    def read(self, editor, fill):
+        """The drawing as a label map (1, R, R), or None when nothing is painted."""
+        drawings = (editor or {}).get("layers") or []
+        if not drawings:
+            return None
+        label_map = sketch.decode(drawings[0], self.palette, self.gan.resolution)
+        if (label_map == labels.IGNORE_INDEX).all():
+            return None
+        return label_map.masked_fill(label_map == labels.IGNORE_INDEX, 0) if fill else label_map
+
+    def keep(self, editor, fill):
+        """Make the drawing a shot, or renew the one that is being edited. False when nothing is painted."""
+        label_map = self.read(editor, fill)
+        if label_map is None:
+            return False
+        shot = Shot(self.sample, label_map, self.classes, self.gan)
+        if self.editing is None:
+            self.shots.append(shot)
+            self.editing = len(self.shots) - 1
+        else:
+            self.shots[self.editing] = shot
+        return True
+
+    def use_classes(self, classes, names=None):
+        """Change the classes; shots keep the labels of those that stay. names: the old ones, renamed."""
+        old = tuple(names or self.classes)
+        kept = []
+        for shot in self.shots:
+            try:
+                kept.append(Shot(shot.sample, labels.keep(shot.label_map, old, classes), classes, self.gan))
+            except ToolkitError as error:
+                raise ToolkitError("classes", "labels left in every shot", f"none in shot {len(kept) + 1}",
+                                   "Delete that shot first") from error  # fmt: skip
+        self.classes, self.shots = tuple(classes), kept
+
+
+class Sessions:
+    """The open sessions by Gradio's session hash, and the GANs they share."""
+
+    def __init__(self, gans):
+        self.gans = list(gans)
+        self._open, self._lock = {}, threading.Lock()
+        self.load(self.gans[0])
+        threading.Thread(target=self._sweep, daemon=True).start()
+
+    @functools.cache  # noqa: B019 one object for the life of the process
+    def load(self, name):
+        """A GAN of the list, loaded once, ready to be taught. Names outside the list are refused."""
+        if name not in self.gans:
+            raise ToolkitError("page", f"one of {', '.join(self.gans)}", repr(name), "Choose one of these")
+        gan = fewshot.load_gan(name)
+        gan.statistics  # noqa: B018 worked out now, not while someone waits
+        return gan
+
+    def of(self, request):
+        """The session of a request; a new one for a new tab, or for one that was idle too long."""
+        with self._lock:
+            session = self._open.get(request.session_hash)
+            if session is None:
+                session = self._open[request.session_hash] = Session(self.load(self.gans[0]))
+            session.touched = time.monotonic()
+            return session
+
+    def handler(self, function):
+        """What Gradio calls, from a function (session, *inputs): its `ToolkitError` becomes one line on screen."""
+
+        def call(request: gr.Request, *inputs):
+            try:
+                return function(self.of(request), *inputs)
+            except ToolkitError as error:
+                raise _toast(error) from error
+
+        def steps(request: gr.Request, *inputs):
+            session = self.of(request)
+            updates = function(session, *inputs)
+            try:
+                for update in updates:
+                    session.touched = time.monotonic()
+                    yield update
+            except ToolkitError as error:
+                raise _toast(error) from error
+            finally:
+                updates.close()  # cancelled, or the tab was closed: the work stops here
+
+        wrapped = steps if inspect.isgeneratorfunction(function) else call
+        wrapped.__name__ = function.__name__
+        first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        named = list(inspect.signature(function).parameters.values())[1:]
+        wrapped.__signature__ = inspect.Signature([first, *named])  # an endpoint shows its inputs by name
+        return wrapped
+
+    def close(self, request: gr.Request):
+        """Forget a session: its tab was closed."""
+        with self._lock:
+            session = self._open.pop(request.session_hash, None)
+        if session is not None:
+            session.folder.cleanup()
+
+    def _sweep(self):
+        while True:
+            time.sleep(60)
+            with self._lock:
+                old = [k for k, s in self._open.items() if time.monotonic() - s.touched > IDLE_SECONDS]
+                gone = [self._open.pop(key) for key in old]
+            for session in gone:
+                session.folder.cleanup()
+
+
+def _toast(error):
+    return gr.Error(str(error), duration=8, title="That did not work", print_exception=False)

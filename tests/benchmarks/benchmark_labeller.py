@@ -1,0 +1,89 @@
+"""What a mouse move costs the page while the labeller is drawn on, in a real JupyterLab.
+
+    python tests/benchmarks/benchmark_labeller.py [--json]
+
+A stroke of 200 moves over a picture of 512 pixels, in Chromium without a GPU, at device pixel ratio 1
+and 2. A move costs its event handler, and the frame drawn after it. Also counts what the stroke sends
+to the kernel. Needs Chromium and the dev extra.
+"""
+
+import argparse
+import json as json_format
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+from tests import jupyterlab  # noqa: E402
+from toolkit import plots  # noqa: E402
+
+SIZE, MOVES = 512, 200
+WANTED = 16.0  # milliseconds a move: 60 a second
+SETUP = f"""
+import numpy as np
+from toolkit.widgets import Labeller
+y, x = np.mgrid[:{SIZE}, :{SIZE}]
+labeller = Labeller(np.stack([x // 2, y // 2, (x + y) // 4], 2).astype(np.uint8), ["background", "part"])
+labeller.brush_size = 21
+labeller
+"""
+# One move a frame, as a browser delivers them; times the handlers, then what they asked to be drawn.
+STROKE = """async (points) => {
+    const stage = document.querySelector(".toolkit-labeller .stage"), box = stage.getBoundingClientRect();
+    const frame = window.requestAnimationFrame.bind(window), costs = [];
+    let drawing = 0;
+    window.requestAnimationFrame = (draw) => frame((time) => {
+        const start = performance.now();
+        draw(time);
+        drawing += performance.now() - start;
+    });
+    const send = (type, [x, y]) => stage.dispatchEvent(new PointerEvent(type, {
+        bubbles: true, pointerId: 1, pointerType: "mouse", isPrimary: true, button: 0, buttons: 1,
+        clientX: box.left + x * box.width, clientY: box.top + y * box.height,
+    }));
+    send("pointerdown", points[0]);
+    for (const point of points) {
+        drawing = 0;
+        const start = performance.now();
+        send("pointermove", point);
+        const handling = performance.now() - start;
+        await new Promise((done) => frame(() => setTimeout(done)));
+        costs.push(handling + drawing);
+    }
+    send("pointerup", points.at(-1));
+    window.requestAnimationFrame = frame;
+    return costs;
+}"""
+
+
+def measure(ratio, server, browser):
+    """dict: milliseconds a move (median, 95th percentile, worst) and messages of the stroke."""
+    notebook = jupyterlab.Notebook(browser, server, [SETUP], (SIZE, SIZE), ratio)
+    try:
+        points = [(0.25 + 0.5 * i / MOVES, 0.5 + 0.3 * ((i % 40) / 20 - 1)) for i in range(MOVES)]
+        before = notebook.comm_messages()
+        costs = sorted(notebook.page.evaluate(STROKE, points))
+        painted = int((notebook.labels() == 1).sum())
+        return {"ratio": ratio, "moves": len(costs), "median_ms": round(costs[len(costs) // 2], 2),
+                "p95_ms": round(costs[int(0.95 * len(costs))], 2), "worst_ms": round(costs[-1], 2),
+                "messages": notebook.comm_messages() - before, "pixels": painted}  # fmt: skip
+    finally:
+        notebook.close()
+
+
+def main(json=False):
+    """Print the cost of a move, as a table or as one JSON object."""
+    with jupyterlab.Server() as server, jupyterlab.browser() as browser:
+        rows = [measure(ratio, server, browser) for ratio in (1, 2)]
+    if json:
+        print(json_format.dumps({"size": SIZE, "wanted_ms": WANTED, "rows": rows}))
+        return
+    print(f"{MOVES} moves over {SIZE}x{SIZE} pixels")
+    print(plots.table([tuple(rows[0]), *(tuple(row.values()) for row in rows)]))
+    print(f"wanted: under {WANTED:.0f} ms a move, one message a stroke")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--json", action="store_true")
+    main(**vars(parser.parse_args()))

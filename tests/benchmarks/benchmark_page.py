@@ -1,0 +1,108 @@
+"""Several people at the page at once: is every request answered, is none crossed, is the memory given back?
+
+Each client teaches labels of its own to its own face, again and again, and segments a picture; the answer must have its
+own classes. `python -m toolkit benchmark page`.
+"""
+
+import json as json_module
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from page import resident_mb, server  # noqa: E402
+
+from toolkit import images, plots  # noqa: E402
+from toolkit.worlds import portraits  # noqa: E402
+
+CLIENTS, SECONDS = 8, 180
+
+
+class Person(threading.Thread):
+    """One client that goes through the steps until the time is up."""
+
+    def __init__(self, address, number, folder, until):
+        super().__init__()
+        self.address, self.number, self.folder, self.until = address, number, folder, until
+        self.answered, self.queued, self.crossed, self.errors, self.waits = 0, 0, 0, [], []
+
+    def run(self):
+        from gradio_client import Client, handle_file
+
+        client = Client(self.address, verbose=False, download_files=str(self.folder))
+        part = f"part-{self.number}"
+        label_map = np.full((64, 64), 255, np.uint8)
+        label_map[:8], label_map[20 + self.number : 30 + self.number, 22:42] = 0, 1
+        drawing = self.folder / f"labels-{self.number}.png"
+        Image.fromarray(label_map).save(drawing)
+        photo = self.folder / f"photo-{self.number}.png"
+        images.save_png(photo, portraits.render(1, 128, 800_300 + self.number)[0])
+        while time.monotonic() < self.until:
+            self.ask(client, "/generate", self.number, 0.7)
+            self.ask(client, "/fit", handle_file(drawing), f"background, {part}", "linear")
+            answer = self.ask(client, "/segment", handle_file(photo), 5)
+            if answer is not None and answer[1]["classes"] != ["background", part]:
+                self.crossed += 1
+        client.close()
+
+    def ask(self, client, name, *inputs):
+        """One request, waited for; its answer, or None when it failed or the queue was full."""
+        started = time.monotonic()
+        try:
+            answer = client.predict(*inputs, api_name=name)
+            self.answered += 1
+            self.waits.append(time.monotonic() - started)
+            return answer
+        except Exception as error:
+            if "queue is full" in str(error).lower():
+                self.queued += 1
+            else:
+                self.errors.append(f"{name}: {error}"[:200])
+
+
+def crowd(address, folder, seconds):
+    """All clients for so long; the finished threads."""
+    until = time.monotonic() + seconds
+    people = [Person(address, i, folder, until) for i in range(CLIENTS)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    return people
+
+
+def main(json=False):
+    """Print how it went; the first, short crowd warms up what is loaded once for everybody."""
+    with tempfile.TemporaryDirectory() as folder, server() as (address, process):
+        folder = Path(folder)
+        crowd(address, folder, 20)
+        time.sleep(10)
+        before = resident_mb(process.pid)
+        people = crowd(address, folder, SECONDS)
+        during = resident_mb(process.pid)
+        time.sleep(30)
+        after = resident_mb(process.pid)
+    waits = sorted(wait for person in people for wait in person.waits)
+    report = {
+        "clients": CLIENTS, "seconds": SECONDS,
+        "answered": sum(person.answered for person in people),
+        "refused_by_full_queue": sum(person.queued for person in people),
+        "lost": sum(len(person.errors) for person in people),
+        "crossed": sum(person.crossed for person in people),
+        "median_s": round(waits[len(waits) // 2], 2), "longest_s": round(waits[-1], 2),
+        "before_mb": round(before), "during_mb": round(during), "after_mb": round(after),
+        "memory_ratio": round(after / before, 3),
+    }  # fmt: skip
+    for error in [error for person in people for error in person.errors][:5]:
+        print(error, file=sys.stderr)
+    print(json_module.dumps(report) if json else plots.table([("what", "value"), *report.items()]))
+
+
+if __name__ == "__main__":
+    main(json="--json" in sys.argv)

@@ -1,0 +1,179 @@
+"""The Python half of the widgets; the page half is tested in JupyterLab."""
+
+import importlib
+import sys
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from toolkit import fewshot
+from toolkit.errors import LabelError, ShapeError, ToolkitError
+from toolkit.widgets import HERE, Labeller, explore
+
+CLASSES = ("background", "eyes", "mouth")
+
+
+@pytest.fixture
+def labeller(tiny_gan):
+    return Labeller(tiny_gan.sample(0, 2), CLASSES, gan=tiny_gan)
+
+
+@pytest.fixture
+def sent(labeller, monkeypatch):
+    """Names of the state sent to the page, as it is sent."""
+    names = []
+    monkeypatch.setattr(labeller, "send_state", lambda key=None: names.append(key))
+    return names
+
+
+def stroke(labeller, index, box, values, revision=None):
+    """What the page sends when a stroke ends."""
+    revision = labeller.get_state()["_labels"]["revision"] if revision is None else revision
+    message = {"revision": revision, "index": index, "box": list(box)}
+    labeller._handle_custom_msg(message, [memoryview(bytes(values))])
+
+
+def on_the_page(labeller):
+    """The labels that a page gets when it connects."""
+    return torch.frombuffer(bytearray(labeller.get_state()["_labels"]["data"]), dtype=torch.uint8).view(2, 16, 16)
+
+
+def test_a_new_labeller_is_unlabelled(labeller):
+    assert labeller.label_maps.dtype == torch.int64 and labeller.label_maps.shape == (2, 16, 16)
+    assert (labeller.label_maps == 255).all() and labeller.shots() == []
+
+
+def test_a_stroke_changes_its_box_and_is_not_sent_back(labeller, sent):
+    expected = labeller.label_maps.clone()
+    stroke(labeller, 1, (3, 4, 6, 6), [0, 1, 2, 255, 1, 1])
+    expected[1, 4:6, 3:6] = torch.tensor([[0, 1, 2], [255, 1, 1]])
+    assert torch.equal(labeller.label_maps, expected)
+    assert "_labels" not in sent
+    assert torch.equal(on_the_page(labeller), expected)  # a page that connects later sees it
+
+
+def test_what_python_sets_is_sent_and_read_back(labeller, sent):
+    label_maps = torch.randint(0, 3, (2, 16, 16))
+    labeller.label_maps = label_maps.numpy().astype(np.uint8)
+    assert torch.equal(labeller.label_maps, label_maps) and labeller.label_maps.dtype == torch.int64
+    assert "_labels" in sent and torch.equal(on_the_page(labeller), label_maps)
+    labeller.label_maps = label_maps
+    label_maps[:] = 0  # the caller's own array stays the caller's
+    assert labeller.label_maps.any()
+
+
+def test_a_stroke_on_labels_that_were_replaced_is_dropped(labeller):
+    old = labeller.get_state()["_labels"]["revision"]
+    labeller.label_maps = torch.zeros(2, 16, 16, dtype=torch.int64)
+    stroke(labeller, 0, (0, 0, 1, 1), [1], revision=old)
+    assert (labeller.label_maps == 0).all()
+
+
+def test_strokes_can_be_observed(labeller):
+    seen = []
+    labeller.observe(lambda change: seen.append(change["new"][0, 0, 0].item()), "label_maps")
+    stroke(labeller, 0, (0, 0, 1, 1), [2])
+    stroke(labeller, 0, (0, 0, 1, 1), [1])
+    assert seen == [2, 1]
+
+
+def test_labels_become_shots_that_fit(labeller, tiny_gan):
+    stroke(labeller, 1, (0, 0, 2, 2), [0, 1, 1, 2])
+    stroke(labeller, 0, (0, 0, 1, 1), [1])  # one class alone teaches nothing
+    (shot,) = labeller.shots()
+    assert torch.equal(shot.sample.image, labeller._sample.image[1:]) and shot.classes == CLASSES
+    assert torch.equal(shot.label_map[0], labeller.label_maps[1]) and shot.gan_hash == tiny_gan.hash
+    assert fewshot.fit(tiny_gan, [shot], num_steps=1).classes == CLASSES
+
+
+def test_it_saves_itself_and_goes_on_where_it_stopped(tiny_gan, tmp_path):
+    path = tmp_path / "kept" / "shots.safetensors"
+    first = Labeller(tiny_gan.sample(0, 2), CLASSES, gan=tiny_gan, save_to=path)
+    assert not path.exists()
+    stroke(first, 1, (0, 0, 2, 1), [0, 1])
+    stroke(first, 1, (4, 4, 5, 5), [2])
+    again = Labeller(tiny_gan.sample(0, 2), CLASSES, gan=tiny_gan, save_to=path)
+    assert torch.equal(again.label_maps, first.label_maps)
+    again.save(tmp_path / "copy.safetensors")
+    (shot,) = fewshot.load_shots(tmp_path / "copy.safetensors")
+    assert torch.equal(shot.label_map[0], first.label_maps[1])
+    with pytest.raises(ToolkitError, match="save_to with shots of these pictures and classes; got others in"):
+        Labeller(tiny_gan.sample(5, 2), CLASSES, save_to=path)
+
+
+def test_pictures_come_in_any_form():
+    pixels = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    for pictures in (pixels, [pixels, Image.fromarray(pixels)], torch.zeros(2, 3, 6, 8)):
+        labeller = Labeller(pictures, CLASSES)
+        assert labeller.label_maps.shape[1:] == (6, 8)
+        assert len(labeller.get_state()["_pictures"]) == len(labeller.label_maps)
+
+
+@pytest.mark.parametrize(
+    "value, error, message",
+    [
+        (torch.zeros(2, 16, 15, dtype=torch.int64), ShapeError, r"integers \(2, 16, 16\); got Tensor \(2, 16, 15\)"),
+        (torch.zeros(2, 16, 16), ShapeError, "expected integers .*; got Tensor .* float32"),
+        ("labels", ShapeError, "expected integers .*; got 'labels'"),
+        (torch.full((2, 16, 16), 3), LabelError, "expected labels 0..2, or 255; got value 3. Name every class"),
+        (torch.full((2, 16, 16), -1), LabelError, "got value -1"),
+    ],
+)
+def test_wrong_labels_are_refused_and_the_old_ones_kept(labeller, value, error, message):
+    with pytest.raises(error, match=message):
+        labeller.label_maps = value
+    assert (labeller.label_maps == 255).all()
+
+
+def test_wrong_pictures_and_uses_are_refused(tmp_path):
+    black = np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(ShapeError, match="Labeller: expected pictures of one size; got 2 of sizes"):
+        Labeller([black, black[:3]], CLASSES)
+    alone = Labeller(black, CLASSES)
+    with pytest.raises(ToolkitError, match="Labeller.shots: expected pictures with latents; got pictures alone"):
+        alone.shots()
+    with pytest.raises(ToolkitError, match="Labeller.save_to: expected pictures with latents"):
+        Labeller(black, CLASSES, save_to=tmp_path / "shots.safetensors")
+
+
+def test_saving_nothing_is_refused(labeller, tmp_path):
+    with pytest.raises(LabelError, match="Labeller.save: expected a picture with at least two classes labelled"):
+        labeller.save(tmp_path / "shots.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_half_is_one_file_that_fetches_nothing():
+    code = (HERE / "labeller.js").read_text("utf-8") + (HERE / "labeller.css").read_text("utf-8")
+    for word in ("http:", "https:", "import ", "import(", "fetch(", "XMLHttp", "@import", "url(", "eval("):
+        assert word not in code
+
+
+def test_explore_draws_the_picture_its_sliders_name(tiny_gan, labeller):
+    def picture(box):
+        return bytes(box.children[1].value)
+
+    box = explore(tiny_gan)
+    seed, truncation = box.children[0].children
+    first = picture(box)
+    seed.value = 3
+    third = picture(box)
+    truncation.value = 0.2
+    assert len({first, third, picture(box)}) == 3
+    seed.value, truncation.value = 0, 0.7
+    assert picture(box) == first
+
+    stroke(labeller, 0, (0, 0, 2, 1), [0, 1])
+    segmenter = fewshot.fit(tiny_gan, labeller.shots(), num_steps=1)
+    both = Image.open(BytesIO(picture(explore(tiny_gan, segmenter))))
+    alone = Image.open(BytesIO(first))
+    assert both.width > 2 * alone.width and both.height > alone.height  # the parts beside it, a legend below
+
+
+def test_without_the_notebook_packages_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    monkeypatch.delitem(sys.modules, "toolkit.widgets")
+    with pytest.raises(ToolkitError, match=r"pip install 'one-shot-parts\[notebook\]'"):
+        importlib.import_module("toolkit.widgets")

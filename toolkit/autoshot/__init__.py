@@ -1,0 +1,56 @@
+"""Auto-shot: distil a few-shot segmenter into a network that needs no GAN.
+
+pairs = synthesize(segmenter, num_images=5000)
+auto = train(pairs)
+auto.segment("photo.jpg")
+
+`distil` does both; `synthesizing`, `training` and `distilling` are the same jobs step by step.
+"""
+
+from pathlib import Path
+
+from toolkit.autoshot.distillation import train, training
+from toolkit.autoshot.progress import Progress, last
+from toolkit.autoshot.segmenter import AutoShotSegmenter
+from toolkit.autoshot.synthesis import Pairs, synthesize, synthesizing
+
+__all__ = ["AutoShotSegmenter", "Pairs", "Progress", "distil", "distilling", "synthesize", "synthesizing", "train",
+           "training"]  # fmt: skip
+
+
+def distil(segmenter, num_images=5000, *, progress=False, **options):
+    """Make an auto-shot network of a few-shot segmenter.
+
+    Args:
+        segmenter, num_images, options: as `distilling` takes them.
+        progress: show bars.
+    Returns:
+        `AutoShotSegmenter`.
+    Raises:
+        ToolkitError: as `synthesizing` and `training`.
+    """
+    return last(distilling(segmenter, num_images, **options), progress)
+
+
+def distilling(segmenter, num_images=5000, *, truncation_psi=1.0, drop=0.0, seed=0, out_dir=None, keep_pairs=True,
+               **options):  # fmt: skip
+    """Synthesise pairs, then train on them, step by step: for a page that shows it and may stop it.
+
+    Args:
+        segmenter, num_images, truncation_psi, drop: as `synthesizing` takes them.
+        seed: of both.
+        out_dir: folder for pairs, training and log; the same call goes on where it stopped. None writes
+            nothing.
+        keep_pairs: with a folder, write the pairs to it: twice as fast, and about K * R * R bytes each.
+        options: of `training`.
+    Yields:
+        `Progress` of stage "synthesise", then of stage "train"; the last one's result is the
+        `AutoShotSegmenter`.
+    Raises:
+        ToolkitError: as `synthesizing` and `training`.
+    """
+    folder = Path(out_dir) / "pairs" if out_dir is not None and keep_pairs else None
+    what = {"truncation_psi": truncation_psi, "drop": drop, "seed": seed}
+    for step in synthesizing(segmenter, num_images, out_dir=folder, **what):
+        yield step._replace(result=None)
+    yield from training(step.result, seed=seed, out_dir=out_dir, **options)

@@ -1,0 +1,77 @@
+"""Random views of pictures and their soft labels, moved as one, on whatever device they are."""
+
+import kornia
+import torch
+
+SCALE = (0.5, 2.0)  # drawn evenly on a logarithmic scale: as often half as large as twice
+ROTATION, SHIFT = 10.0, 0.5  # degrees, and share of the side, either way
+JITTER = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05}
+
+
+def draw(num, size, rng, *, flip=0.5, scale=SCALE, rotation=ROTATION, shift=SHIFT):
+    """Draw how to move some pictures.
+
+    Args:
+        num: pictures.
+        size: (H, W).
+        rng: torch.Generator on the CPU.
+        flip: share of the pictures to mirror.
+        scale: (least, most).
+        rotation: most degrees, either way.
+        shift: most, as a share of height and width, either way.
+    Returns:
+        (num, 3, 3): homogeneous matrices from a picture's pixels (x, y) to its view's.
+    """
+    height, width = size
+
+    def between(low, high, columns=1):
+        return torch.rand(num, columns, generator=rng) * (high - low) + low
+
+    factor = between(*torch.tensor(scale).log()).exp().expand(-1, 2)
+    centre = torch.tensor([(width - 1) / 2, (height - 1) / 2]).expand(num, 2)
+    moved = between(-shift, shift, 2) * torch.tensor([width, height])
+    angle = between(-rotation, rotation)[:, 0]
+    matrix = kornia.geometry.get_affine_matrix2d(moved, centre, factor, angle)
+    mirror = torch.eye(3).repeat(num, 1, 1)
+    mirrored = torch.rand(num, generator=rng) < flip
+    mirror[mirrored, 0, 0], mirror[mirrored, 0, 2] = -1.0, width - 1.0
+    return matrix @ mirror
+
+
+def warp(values, matrix, mode="bilinear", padding_mode="zeros"):
+    """Move pictures, or anything with their pixels.
+
+    Args:
+        values: (N, C, H, W) float.
+        matrix: (N, 3, 3), as `draw` makes them.
+        mode: "bilinear", or "nearest" for labels.
+        padding_mode: what comes in from outside: "zeros", or "border" to repeat the edge.
+    Returns:
+        (N, C, H, W).
+    """
+    matrix = matrix[:, :2].to(values)
+    return kornia.geometry.warp_affine(values, matrix, values.shape[2:], mode, padding_mode, align_corners=True)
+
+
+def augment(image, soft, rng, color_jitter=False):
+    """A random view of every picture, its soft labels moved with it.
+
+    Args:
+        image: (N, 3, H, W) float in [-1, 1].
+        soft: (N, K, H, W) float, probabilities.
+        rng: torch.Generator on the CPU; the same state gives the same views.
+        color_jitter: also change brightness, contrast, saturation and hue a little.
+    Returns:
+        image, soft: the views; beyond the picture's edge the edge is repeated.
+        known: (N, H, W) bool, False at pixels that came in from outside: nothing is known of them.
+    Source: Tritrong et al. 2021, sec. 4.4 (arXiv:2103.04379): flip 0.5, scale 0.5 to 2, rotation ±10°,
+        shift up to 50%.
+    """
+    matrix = draw(len(image), image.shape[2:], rng)
+    if color_jitter:
+        with torch.random.fork_rng([image.device] if image.is_cuda else []):
+            torch.manual_seed(int(torch.randint(2**31, (), generator=rng)))
+            image = kornia.augmentation.ColorJiggle(**JITTER)(image / 2 + 0.5) * 2 - 1
+    image = warp(image, matrix, padding_mode="border")
+    moved = warp(torch.cat([soft, torch.ones_like(soft[:, :1])], 1), matrix)
+    return image, moved[:, :-1], moved[:, -1] > 0.999  # of a pixel at the edge a part is from outside

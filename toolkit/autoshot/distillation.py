@@ -1,0 +1,247 @@
+"""Train a U-Net on generated pictures and soft labels; stop and go on at will."""
+
+import copy
+import csv
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+
+from toolkit.autoshot.augmentation import augment
+from toolkit.autoshot.progress import Clock, Progress, last
+from toolkit.autoshot.segmenter import AutoShotSegmenter
+from toolkit.errors import ToolkitError
+from toolkit.files import replace_when_done
+from toolkit.metrics import ConfusionMatrix
+from toolkit.segmenters import UNet
+
+LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
+BUFFERED_SHARDS = 4  # mixed with one another, so that a batch has pictures of several
+SMOOTHING = 0.95  # of the loss that is shown
+
+
+def train(pairs, *, progress=False, **options):
+    """Train a U-Net on pairs.
+
+    Args:
+        pairs, options: as `training` takes them.
+        progress: show a bar.
+    Returns:
+        `AutoShotSegmenter`.
+    Raises:
+        ToolkitError: as `training`.
+    """
+    return last(training(pairs, **options), progress)
+
+
+def training(
+    pairs, *, width=16, num_epochs=10, batch_size=32, patience=5, color_jitter=False, mixed_precision="no",
+    seed=0, out_dir=None,
+):  # fmt: skip
+    """Train a U-Net on pairs, step by step, or go on where the last run in `out_dir` stopped.
+
+    After every epoch it writes `last.pt` (to go on from), `best.safetensors` (the `AutoShotSegmenter` of
+    the lowest validation loss) and `log.csv`, each replaced whole. Under `accelerate launch` every
+    process learns from its own shards, and all train one network.
+
+    Args:
+        pairs: `Pairs`.
+        width: of the `UNet`; the paper's is 64.
+        num_epochs: times every picture is seen, >= 1.
+        batch_size: pictures a step and process.
+        patience: epochs without a lower validation loss after which to stop early.
+        color_jitter: change the pictures' colours a little, too.
+        mixed_precision: "no" or "bf16", which is faster where the processor has instructions for it.
+        seed: of weights, order and views; the same seed gives the same network.
+        out_dir: folder of this training; None writes nothing.
+    Yields:
+        `Progress` after every step; the last one's result is the `AutoShotSegmenter`.
+    Raises:
+        ToolkitError: num_epochs, batch_size or patience below 1, a folder of another training, or more
+        processes than shards.
+    Source: Tritrong et al. 2021, sec. 3.4 (arXiv:2103.04379): U-Net, Adam, 1e-3 and weight decay 1e-3;
+        differs: soft labels, and a learning rate that falls along a cosine.
+    """
+    if min(num_epochs, batch_size, patience) < 1:
+        raise ToolkitError("train", "num_epochs, batch_size and patience >= 1",
+                           f"{num_epochs}, {batch_size} and {patience}", "Use the defaults")  # fmt: skip
+    options = {"width": width, "num_epochs": num_epochs, "batch_size": batch_size, "color_jitter": color_jitter,
+               "seed": seed}  # fmt: skip
+    job = _Job(pairs, options, mixed_precision, out_dir)
+    clock = Clock(job.epoch * job.num_steps, num_epochs * job.num_steps)
+    while job.epoch < num_epochs and job.epochs_since_best < patience:
+        for step, loss in job.learn():
+            done = job.epoch * job.num_steps + step
+            yield Progress("train", done, clock.total, clock.eta(done), loss)
+        job.finish_epoch()
+    yield Progress("train", clock.total, clock.total, 0.0, job.log[-1]["loss"], job.result())
+
+
+def soft_cross_entropy(logits, soft, known):
+    """Cross-entropy with soft labels, averaged over the pixels of which something is known.
+
+    Args:
+        logits: (N, K, H, W).
+        soft: (N, K, H, W), probabilities.
+        known: (N, H, W) bool.
+    Returns:
+        (): 0 when nothing is known.
+    """
+    loss = -(soft * logits.log_softmax(1)).sum(1)
+    return (loss * known).sum() / known.sum().clamp(min=1)
+
+
+class _Job:
+    """A training: its network, what it needs to go on, and its files."""
+
+    def __init__(self, pairs, options, mixed_precision, out_dir):
+        self.pairs, self.options, self.bf16 = pairs, options, mixed_precision == "bf16"
+        self.out_dir = None if out_dir is None else Path(out_dir)
+        self.state, self.device = PartialState(), PartialState().device
+        self.learned = pairs.kept & ~pairs.validation
+        # Every process takes as many steps as the one with the fewest pictures can.
+        counts = [sum(int(self.learned[pairs.rows(i)].sum()) for i in self._shards(rank))
+                  for rank in range(self.state.num_processes)]  # fmt: skip
+        self.num_steps = math.ceil(min(counts) / options["batch_size"])
+        if not self.num_steps:
+            raise ToolkitError("train", f"pictures for each of {self.state.num_processes} processes",
+                               f"{counts} pictures", "Ask for more pictures, or start fewer processes")  # fmt: skip
+        with torch.random.fork_rng():
+            torch.manual_seed(options["seed"])
+            net = UNet(len(pairs.classes), options["width"])
+        self.net = net.to(self.device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        self.epoch = self.epochs_since_best = 0
+        self.best, self.log = None, []
+        # What must be the same to go on; in JSON, as it is compared after a journey through it.
+        self.key = json.dumps([pairs.key, pairs.num_images, int(pairs.kept.sum()), options])
+        if self.out_dir is not None and (self.out_dir / "last.pt").is_file():
+            self._restore()
+
+    def learn(self):
+        """One epoch: yields (steps taken, running mean of the loss) after every step."""
+        self.net.train()
+        self.started, self.loss = time.monotonic(), None
+        for step, (image, soft) in zip(range(self.num_steps), self._batches(), strict=False):
+            # Seeded by the step: a training that was stopped draws what an unbroken one would.
+            rng = self._rng(1, step)
+            image, soft, known = augment(image, soft, rng, self.options["color_jitter"])
+            self._cool_down(self.epoch + step / self.num_steps)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                logits = self.net(image)
+            loss = soft_cross_entropy(logits.float(), soft, known)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self._share([p.grad for p in self.net.parameters()])
+            self.optimizer.step()
+            value = loss.item()
+            self.loss = value if self.loss is None else SMOOTHING * self.loss + (1 - SMOOTHING) * value
+            yield step + 1, self.loss
+
+    def finish_epoch(self):
+        """Validate, keep the best network, and write everything that is needed to go on."""
+        self._share([b for b in self.net.buffers() if b.is_floating_point()])  # what batch norm has counted
+        val_loss, val_iou = self._validate()
+        self.epoch += 1
+        self.epochs_since_best += 1
+        if not self.log or val_loss < min(row["val_loss"] for row in self.log):
+            self.best, self.epochs_since_best = copy.deepcopy(self.net.state_dict()), 0
+        seconds = round(time.monotonic() - self.started, 1)
+        self.log.append({"epoch": self.epoch, "loss": round(self.loss, 5), "val_loss": round(val_loss, 5),
+                         "val_iou": round(100 * val_iou, 2), "seconds": seconds})  # fmt: skip
+        if self.out_dir is not None and self.state.is_main_process:
+            self._save()
+        self.state.wait_for_everyone()
+
+    def result(self):
+        """The best network so far, ready to use."""
+        net = UNet(len(self.pairs.classes), self.options["width"])
+        net.load_state_dict(self.best)
+        return AutoShotSegmenter(net, self.pairs.classes, self.pairs.resolution, self.pairs.palette)
+
+    def _shards(self, rank):
+        return range(rank, self.pairs.num_shards, self.state.num_processes)
+
+    def _rng(self, purpose, step=0):
+        """A generator of its own for each purpose (0 order, 1 views), epoch, step and process."""
+        seed = 0
+        for number in (self.options["seed"], purpose, self.epoch, step, self.state.process_index):
+            seed = (seed * 1_000_003 + number) % (1 << 63)
+        return torch.Generator().manual_seed(seed)
+
+    def _batches(self):
+        """This process's pictures in a new order, as full batches on the device; memory does not grow with them."""
+        rng, size, shards = self._rng(0), self.options["batch_size"], list(self._shards(self.state.process_index))
+        shards = [shards[i] for i in torch.randperm(len(shards), generator=rng)]
+        image = soft = None
+        for first in range(0, len(shards), BUFFERED_SHARDS):
+            parts = [] if image is None else [(image, soft)]  # what the last buffer left over
+            parts += [self.pairs.read(i, self.learned) for i in shards[first : first + BUFFERED_SHARDS]]
+            image, soft = (torch.cat(part) for part in zip(*parts, strict=True))
+            order = torch.randperm(len(image), generator=rng)
+            image, soft = image[order], soft[order]
+            while len(image) >= size:
+                yield self._to_float(image[:size], soft[:size])
+                image, soft = image[size:], soft[size:]
+        if len(image):  # fill the last batch with repetitions: batch norm needs more than one picture
+            fill = torch.arange(size) % len(image)
+            yield self._to_float(image[fill], soft[fill])
+
+    def _to_float(self, image, soft):
+        image, soft = image.to(self.device).float() / 127.5 - 1, soft.to(self.device).float()
+        return image, soft / soft.sum(1, keepdim=True)  # rounding to bytes has made it almost 1
+
+    def _cool_down(self, epochs):
+        for group in self.optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * epochs / self.options["num_epochs"]))
+
+    @torch.no_grad()
+    def _share(self, tensors):
+        """Replace tensors by their means over all processes."""
+        if self.state.num_processes == 1:
+            return
+        mean = reduce(torch.cat([t.flatten() for t in tensors]), "mean")
+        for tensor, part in zip(tensors, mean.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    @torch.inference_mode()
+    def _validate(self):
+        """Soft cross-entropy and weighted IoU with the labels it learns from, on pictures it never learns from."""
+        self.net.eval()
+        matrix, total = ConfusionMatrix(len(self.pairs.classes)), torch.zeros(2, dtype=torch.float64)
+        for i in self._shards(self.state.process_index):
+            if not self.pairs.validation[self.pairs.rows(i)].any():
+                continue
+            image, soft = self._to_float(*self.pairs.read(i, self.pairs.validation))
+            logits = self.net(image)
+            everywhere = torch.ones_like(soft[:, 0], dtype=torch.bool)
+            total += torch.tensor([len(image) * soft_cross_entropy(logits, soft, everywhere).item(), len(image)])
+            matrix.update(logits.argmax(1), soft.argmax(1))
+        if self.state.num_processes > 1:
+            total, matrix.counts = (reduce(t.to(self.device), "sum").cpu() for t in (total, matrix.counts))
+        return float(total[0] / total[1]), matrix.weighted_iou()
+
+    def _save(self):
+        self.result().save(self.out_dir / "best.safetensors")
+        with replace_when_done(self.out_dir / "log.csv") as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, self.log[0])
+            writer.writeheader()
+            writer.writerows(self.log)
+        state = {"key": self.key, "epoch": self.epoch, "epochs_since_best": self.epochs_since_best, "log": self.log,
+                 "net": self.net.state_dict(), "best": self.best, "optimizer": self.optimizer.state_dict()}  # fmt: skip
+        with replace_when_done(self.out_dir / "last.pt") as temporary:
+            torch.save(state, temporary)
+
+    def _restore(self):
+        state = torch.load(self.out_dir / "last.pt", map_location=self.device, weights_only=True)
+        if state["key"] != self.key:
+            raise ToolkitError("train", f"a training with these pairs and options in {self.out_dir}",
+                               "another one", "Choose another folder, or what it was started with")  # fmt: skip
+        self.epoch, self.epochs_since_best = state["epoch"], state["epochs_since_best"]
+        self.log, self.best = state["log"], state["best"]
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,75 @@
+"""An auto-shot network as an ONNX file, for programs that have neither PyTorch nor this toolkit."""
+
+import json
+import logging
+import warnings
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from toolkit.autoshot.segmenter import any_size
+from toolkit.errors import ToolkitError
+from toolkit.files import replace_when_done
+
+AXES = {0: "batch", 2: "height", 3: "width"}
+
+
+class _AnySize(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image):
+        return any_size(self.network, image)
+
+
+def export(segmenter, path):
+    """Write one self-contained ONNX file.
+
+    Its input "image" is (N, 3, height, width) float32 in [-1, 1], its output "logits" (N, K, height,
+    width), N, height and width as one likes. Its metadata has "classes" (a JSON list, background first),
+    "palette" (a JSON list of RGB) and "resolution" (the shorter side it learned from).
+
+    Args:
+        segmenter: `AutoShotSegmenter`.
+        path: the file.
+    Raises:
+        ToolkitError: the packages for it are not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 torch.onnx needs it
+    except ImportError as error:
+        raise ToolkitError("export_onnx", "the packages onnx and onnxscript", f"no {error.name}",
+                           'Install them with: pip install "one-shot-parts[export]"') from error  # fmt: skip
+    # Traced with sides of which none is a multiple of 16, so that no padding is taken for granted.
+    example = torch.zeros(2, 3, 2 * segmenter.resolution + 5, 2 * segmenter.resolution + 9, device=segmenter.device)
+    dynamic = {"image": dict.fromkeys(AXES, torch.export.Dim.DYNAMIC)}
+    with _quiet():
+        program = torch.onnx.export(
+            _AnySize(segmenter.network).eval(), (example,), dynamo=True, verbose=False, input_names=["image"],
+            output_names=["logits"], dynamic_shapes=dynamic,
+        )  # fmt: skip
+    model = program.model_proto
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, name in AXES.items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in segmenter.about().items()})
+    onnx.checker.check_model(model)
+    with replace_when_done(path) as temporary:
+        onnx.save_model(model, temporary, save_as_external_data=False)
+
+
+@contextmanager
+def _quiet():
+    """Without the exporter's remarks about packages that nobody needs here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

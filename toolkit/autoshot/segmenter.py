@@ -1,0 +1,158 @@
+"""A picture's parts from one look of a U-Net: no GAN, no projection, any size of picture."""
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from toolkit import images, labels
+from toolkit.errors import CheckpointError, ShapeError, describe
+from toolkit.files import load_tensors, save_tensors
+from toolkit.images import Frame
+from toolkit.result import Result
+from toolkit.segmenters import UNET_DEPTH, UNet
+from toolkit.uploads import open_rgb
+
+STEP = 2**UNET_DEPTH  # what the sides of a U-Net's picture must be multiples of
+LONGEST = 16  # times the resolution: a longer picture is seen smaller
+BATCH_SIZE = 16
+RESULT_PIXELS = 1 << 20  # of a result's label map; in a larger upload each pixel takes the nearest
+
+
+class AutoShotSegmenter:
+    """A U-Net with its classes and colours. Make one with `autoshot.train` or `AutoShotSegmenter.load`.
+
+    Args:
+        network: `UNet`, as many logits as classes.
+        classes: names, background first.
+        resolution: of the pictures it learned from.
+        palette: (K, 3) uint8; None for the default.
+    """
+
+    def __init__(self, network, classes, resolution, palette=None):
+        self.network, self.classes, self.resolution = network.eval().requires_grad_(False), tuple(classes), resolution
+        self.palette = labels.default_palette(len(self.classes)) if palette is None else palette
+
+    @property
+    def device(self):
+        """Where the network's parameters are."""
+        return next(self.network.parameters()).device
+
+    @torch.no_grad()
+    def predict(self, image):
+        """Segment pictures at the size they have.
+
+        Args:
+            image: (N, 3, H, W) float in [-1, 1], any size; it does best where parts are about as large, in
+                pixels, as in the pictures it learned from, and stands half and twice that.
+        Returns:
+            logits (N, K, H, W).
+        Raises:
+            ShapeError: not such pictures.
+        """
+        image = images.load_image(image)
+        return torch.cat([any_size(self.network, part.to(self.device)) for part in image.split(BATCH_SIZE)])
+
+    def segment(self, source, resolution=None):
+        """Segment pictures, in their own pixels.
+
+        Args:
+            source: whatever `images.load_image` takes; a list of such, or a tensor of several pictures,
+                gives a list.
+            resolution: shorter side of what the network sees; None for that of the pictures it learned
+                from, which suits uploads that show about as much.
+        Returns:
+            `Result`, or a list of them. Its image and label map have the upload's size, up to a million
+            pixels; `full_label_map` has it always.
+        Raises:
+            ImageError, ShapeError: as `images.load_image`, or a resolution below 1.
+        """
+        resolution = self.resolution if resolution is None else resolution
+        if not isinstance(resolution, int) or resolution < 1:
+            raise ShapeError("segment", "resolution >= 1, an int", describe(resolution), "Use e.g. 128")
+        uploads = []
+        for one in source if isinstance(source, (list, tuple)) else [source]:
+            uploads += images.load_image(one) if isinstance(one, Tensor) else [open_rgb(one, "segment")]
+        seen = [_resized(upload, _seen_size(_size(upload), resolution)) for upload in uploads]
+        results = [None] * len(uploads)
+        for shape in {x.shape for x in seen}:  # pictures of one size share their batches
+            alike = [i for i, x in enumerate(seen) if x.shape == shape]
+            for i, logits in zip(alike, self.predict(torch.stack([seen[i] for i in alike])), strict=True):
+                results[i] = self._result(uploads[i], logits)
+        return results if isinstance(source, (list, tuple)) or len(results) > 1 else results[0]
+
+    def _result(self, upload, logits):
+        width, height = size = _size(upload)
+        shrink = min(1.0, (RESULT_PIXELS / (width * height)) ** 0.5)
+        shown = _resized(upload, (max(1, int(width * shrink)), max(1, int(height * shrink))))
+        # Logits are smooth where labels are not: the upload's edges come from between the network's pixels.
+        logits = F.interpolate(logits[None], size=shown.shape[1:], mode="bilinear", align_corners=False)
+        frame = Frame((0.0, 0.0, float(width), float(height)), size)
+        full_image = None if isinstance(upload, Tensor) else upload
+        return Result(shown, logits[0].argmax(0), self.classes, self.palette, frame=frame, full_image=full_image)
+
+    def save(self, path, dtype=torch.float32):
+        """Write network, classes and palette to one safetensors file, whole or not at all.
+
+        Args:
+            path: the file.
+            dtype: of the stored weights; float16 halves the file.
+        """
+        state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in self.network.state_dict().items()}
+        save_tensors(path, state, {"format": "autoshot", **self.about()})
+
+    @classmethod
+    def load(cls, path, device="cpu"):
+        """Read a file written by `save`.
+
+        Raises:
+            CheckpointError: it is not one.
+        """
+        tensors, about = load_tensors(path, "autoshot", "AutoShotSegmenter.load")
+        try:
+            classes, palette = about["classes"], torch.tensor(about["palette"], dtype=torch.uint8).numpy()
+            network = UNet(len(classes), tensors["down.0.0.weight"].shape[0])
+            network.load_state_dict(tensors)
+            return cls(network.to(device), classes, int(about["resolution"]), palette)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).split("\n")[0][:120]
+            raise CheckpointError("AutoShotSegmenter.load", "a whole auto-shot file", f"{path} ({reason})",
+                                  "Make it again") from error  # fmt: skip
+
+    def about(self):
+        """dict that JSON can hold: classes, palette, resolution."""
+        return {"classes": list(self.classes), "palette": self.palette.tolist(), "resolution": self.resolution}
+
+    def export_onnx(self, path):
+        """Write the network as one ONNX file that needs nothing of this toolkit; see `onnx_file.export`."""
+        from toolkit.autoshot import onnx_file
+
+        onnx_file.export(self, path)
+
+
+def any_size(network, image):
+    """Logits (N, K, H, W) of pictures (N, 3, H, W) whose edges are repeated until a `UNet` takes them."""
+    height, width = image.shape[2:]
+    image = F.pad(image, (0, -width % STEP, 0, -height % STEP), mode="replicate")
+    return network(image)[:, :, :height, :width]
+
+
+def _size(upload):
+    """(width, height) of a PIL image or of a tensor (3, H, W)."""
+    return tuple(upload.shape[:0:-1]) if isinstance(upload, Tensor) else upload.size
+
+
+def _seen_size(size, resolution):
+    """The size with `resolution` as its shorter side, but none longer than `LONGEST` times that."""
+    scale = min(resolution / min(size), LONGEST * resolution / max(size))
+    return tuple(max(1, round(side * scale)) for side in size)
+
+
+def _resized(upload, size):
+    """(3, h, w) in [-1, 1] from a PIL image or a tensor (3, H, W), antialiased; size is (w, h)."""
+    if isinstance(upload, Tensor):
+        if _size(upload) == size:
+            return upload
+        resized = F.interpolate(upload[None], size=size[::-1], mode="bilinear", antialias=True)
+        return resized[0].clamp(-1, 1)
+    return images.load_image(upload.resize(size, Image.Resampling.LANCZOS))[0]

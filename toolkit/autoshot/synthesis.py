@@ -1,0 +1,210 @@
+"""Generated pictures with a few-shot segmenter's soft labels: what auto-shot learns from.
+
+They come in shards, and a shard follows from the seed and its number alone. So it does not matter
+which process makes it, or when: a killed synthesis goes on with the shards that are missing, several
+processes share the work, and without a folder a shard is simply made again whenever it is read.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+from safetensors import safe_open
+
+from toolkit import hypercolumns, uncertainty
+from toolkit.autoshot.progress import Clock, Progress, last
+from toolkit.errors import CheckpointError, ToolkitError
+from toolkit.files import read_metadata, save_tensors
+
+KIND = "auto-shot pairs"
+BATCH, BATCH_PIXELS = 32, 1 << 21  # pictures, and pixels, generated at once
+BATCHES = 2  # in a shard
+VALIDATE_EVERY = 20  # pictures: the first of those kept, and then every so many
+
+
+def synthesize(segmenter, num_images=5000, *, progress=False, **options):
+    """Generate pictures and label them.
+
+    Args:
+        segmenter, num_images, options: as `synthesizing` takes them.
+        progress: show a bar.
+    Returns:
+        `Pairs`.
+    Raises:
+        ToolkitError: as `synthesizing`.
+    """
+    return last(synthesizing(segmenter, num_images, **options), progress)
+
+
+def synthesizing(segmenter, num_images=5000, *, truncation_psi=1.0, seed=0, out_dir=None, drop=0.0):
+    """Generate pictures with the soft labels of a few-shot segmenter, in memory that does not grow with them.
+
+    Under `accelerate launch` every process makes its own shards.
+
+    Args:
+        segmenter: a `fewshot.Segmenter`.
+        num_images: >= 2.
+        truncation_psi: 1 for all the GAN knows, towards 0 for its average picture.
+        seed: the same seed gives the same pairs, in a folder or not, in however many processes.
+        out_dir: folder for the shards; those it already has are kept. None writes nothing: a shard is
+            made again whenever it is read.
+        drop: share of the pictures to leave out, from 0 to below 1: those whose labels have the highest
+            mean entropy.
+    Yields:
+        `Progress` after every shard; the last one's result is `Pairs`.
+    Raises:
+        ToolkitError: arguments not as above, fewer than two pictures left, or a folder of other pairs.
+    Source: Tritrong et al. 2021, sec. 3.4 (arXiv:2103.04379); dropping as in Zhang et al. 2021,
+        DatasetGAN (arXiv:2104.06490).
+    """
+    if num_images < 2 or not 0 <= drop < 1 or num_images - int(drop * num_images) < 2:
+        raise ToolkitError("synthesize", "num_images >= 2, 0 <= drop < 1 and two pictures left to learn from",
+                           f"num_images {num_images}, drop {drop}", "Ask for more pictures, or drop fewer")  # fmt: skip
+    state = PartialState()
+    pairs = Pairs(segmenter, num_images, truncation_psi, seed, out_dir)
+    if state.is_main_process:
+        pairs.remove_halves()
+    state.wait_for_everyone()
+    found = {i: pairs.read_summary(i) for i in range(state.process_index, pairs.num_shards, state.num_processes)}
+    missing = [i for i, summary in found.items() if summary is None]
+    total = sum(pairs.size(i) for i in found)
+    done = total - sum(pairs.size(i) for i in missing)
+    clock = Clock(done, total)
+    for i in missing:
+        yield Progress("synthesise", done, total, clock.eta(done))
+        found[i] = pairs.make_summary(i)
+        done += pairs.size(i)
+    seen = torch.zeros(num_images, 1 + len(pairs.classes))
+    for i, summary in found.items():
+        seen[pairs.rows(i)] = summary
+    if state.num_processes > 1:
+        seen = reduce(seen.to(state.device), "sum").cpu()
+    pairs.judge(seen, drop)
+    yield Progress("synthesise", total, total, 0.0, result=pairs)
+
+
+class Pairs:
+    """Generated pictures and their soft labels, by shard. Make them with `synthesize`.
+
+    classes, palette: of the segmenter; key: a hash of all that the pairs follow from; kept: (num_images,)
+    bool, False for pictures that were dropped; validation: (num_images,) bool, those of the kept ones to
+    validate on, never none and never all; balance: dict, class name -> share of the kept pixels.
+    """
+
+    def __init__(self, segmenter, num_images, truncation_psi, seed, out_dir):
+        self.segmenter, self.num_images, self.truncation_psi, self.seed = segmenter, num_images, truncation_psi, seed
+        self.out_dir = None if out_dir is None else Path(out_dir)
+        self.classes, self.palette, self.resolution = segmenter.classes, segmenter.palette, segmenter.gan.resolution
+        self.batch_size = max(1, min(BATCH, BATCH_PIXELS // self.resolution**2))
+        self.shard_size = BATCHES * self.batch_size
+        self.num_shards = -(-num_images // self.shard_size)
+        self.key = self._key()
+        self.kept = self.validation = self.balance = None
+
+    def rows(self, i):
+        """Which of all pictures shard i has, dropped ones included: a slice."""
+        return slice(i * self.shard_size, min((i + 1) * self.shard_size, self.num_images))
+
+    def size(self, i):
+        """How many those are."""
+        return self.rows(i).stop - self.rows(i).start
+
+    def read(self, i, chosen):
+        """Some of a shard's pictures, from its file or made anew.
+
+        Args:
+            i: the shard.
+            chosen: (num_images,) bool, over all pictures.
+        Returns:
+            image (n, 3, R, R) uint8, 0 for -1 and 255 for 1; soft (n, K, R, R) uint8, 255 times the
+            probabilities; both on the CPU.
+        """
+        chosen = chosen[self.rows(i)]
+        if self.out_dir is None:
+            shard = self._make(i)
+        else:
+            with safe_open(self.path(i), "pt") as file:
+                shard = {name: file.get_tensor(name) for name in ("image", "soft")}
+        return shard["image"][chosen], shard["soft"][chosen]
+
+    def path(self, i):
+        """Shard i's file."""
+        return self.out_dir / f"shard-{i:05d}.safetensors"
+
+    def read_summary(self, i):
+        """(n, 1 + K): entropy and class shares of each picture, from shard i's file; None if there is none.
+
+        Raises:
+            ToolkitError: the file belongs to other pairs.
+        """
+        if self.out_dir is None or not self.path(i).is_file():
+            return None
+        try:
+            key = read_metadata(self.path(i), KIND, "synthesize")["key"]
+        except CheckpointError:  # damaged: make it again
+            return None
+        if key != self.key:
+            raise ToolkitError("synthesize", f"pairs of this segmenter, seed and truncation_psi in {self.out_dir}",
+                               "other ones", "Choose another folder, or what it was made with")  # fmt: skip
+        with safe_open(self.path(i), "pt") as file:
+            summary = file.get_tensor("summary")
+        return summary if len(summary) == self.size(i) else None  # the last shard of fewer pictures
+
+    def make_summary(self, i):
+        """The same of a shard made now, and written if there is a folder."""
+        shard = self._make(i)
+        if self.out_dir is not None:
+            save_tensors(self.path(i), shard, {"format": KIND, "key": self.key})
+        return shard["summary"]
+
+    def remove_halves(self):
+        """Remove what killed processes left unfinished; its name is no shard's, so it is never read."""
+        for half in self.out_dir.glob(".shard-*") if self.out_dir else ():
+            half.unlink(missing_ok=True)
+
+    def judge(self, seen, drop):
+        """Decide which pictures to keep and which of them validate.
+
+        Args:
+            seen: (num_images, 1 + K), every picture's summary.
+            drop: share of the pictures, the most uncertain ones, to leave out.
+        """
+        certain_first = seen[:, 0].argsort(stable=True)
+        self.kept = torch.zeros(self.num_images, dtype=torch.bool)
+        self.kept[certain_first[: self.num_images - int(drop * self.num_images)]] = True
+        self.validation = torch.zeros_like(self.kept)
+        self.validation[self.kept.nonzero()[::VALIDATE_EVERY]] = True
+        self.balance = dict(zip(self.classes, seen[self.kept, 1:].mean(0).tolist(), strict=True))
+
+    @torch.no_grad()
+    def _make(self, i):
+        """Shard i: image and soft as `read` gives them, and the summary."""
+        gan, n = self.segmenter.gan, self.size(i)
+        # A shard of its own seed; all of it is drawn even if fewer pictures are asked for.
+        seed = int.from_bytes(hashlib.sha256(f"{self.seed} {i}".encode()).digest()[:7], "little")
+        rng, noise_rng = torch.Generator().manual_seed(seed), torch.Generator(gan.device).manual_seed(seed + 1)
+        z = torch.randn(self.shard_size, gan.generator.z_dim, generator=rng).to(gan.device)
+        parts = {"image": [], "soft": [], "summary": []}
+        for batch in z.split(self.batch_size):
+            ws = gan.generator.mapping(batch, truncation_psi=self.truncation_psi)
+            # One synthesis gives the picture and what the segmenter reads.
+            image, columns = hypercolumns.from_generator(gan.generator, ws, "random", rng=noise_rng)
+            logits = self.segmenter.network(columns)
+            soft = logits.softmax(1)
+            summary = torch.cat([uncertainty.entropy(logits).mean((1, 2))[:, None], soft.mean((2, 3))], 1)
+            image = ((image.expand(-1, 3, -1, -1) + 1) * 127.5).round_().clamp_(0, 255)
+            for name, value in (("image", image.byte()), ("soft", (soft * 255).round_().byte()), ("summary", summary)):
+                parts[name].append(value.cpu())
+        return {name: torch.cat(values)[:n].contiguous() for name, values in parts.items()}
+
+    def _key(self):
+        digest = hashlib.sha256()
+        for name, value in sorted(self.segmenter.network.state_dict().items()):
+            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+        gan = self.segmenter.gan
+        settings = [gan.hash, gan.generator.mapping.class_index, self.truncation_psi, self.seed, self.shard_size]
+        digest.update(json.dumps(settings).encode())
+        return digest.hexdigest()

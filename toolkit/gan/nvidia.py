@@ -1,0 +1,115 @@
+"""NVIDIA's .pkl files: stylegan2-ada-pytorch, and the StyleGAN2 networks of stylegan3.
+
+Their modules are pickled as dictionaries of attributes beside the source code that would rebuild them.
+The code stays unread. The attributes say what tensors cannot (clamps, gains), and are checked.
+"""
+
+import math
+
+from toolkit.gan.arrays import NUMPY, TENSORS, Lazy, load_from_bytes
+from toolkit.gan.layers import MAPPING_LR, is_fir
+from toolkit.gan.network import Network
+from toolkit.gan.pickles import Record, Refused
+
+MAX_DEPTH, MAX_MODULES = 6, 2000  # a module may hold itself, or another one many times
+LINEAR = {"affine", "embed", "out", "skip"}  # layers without a leaky ReLU
+UNCLAMPED = {"skip", "b4.fromrgb"}  # layers that never clamp
+
+
+def _module(meta):
+    record = Record("module", meta["class_name"])
+    record.state = meta["state"]
+    return record
+
+
+ALLOWED = {
+    **TENSORS,
+    **NUMPY,
+    ("torch.storage", "_load_from_bytes"): load_from_bytes,
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"): _module,
+    ("dnnlib.util", "EasyDict"): lambda: {},
+    ("builtins", "set"): list,
+    ("__builtin__", "set"): list,
+}
+
+
+def networks(data):
+    """The networks of a file.
+
+    Args:
+        data: what the file's pickle holds: dict of modules.
+    Returns:
+        dict, "generator" (its moving average) and, where there is one, "discriminator" -> `Network`.
+    Raises:
+        Refused: not StyleGAN2, or a StyleGAN2 with gains or filters of its own.
+    """
+    found = {"generator": _network(data["G_ema"], "G_ema")}
+    if isinstance(data.get("D"), Record):
+        found["discriminator"] = _network(data["D"], "D")
+    return found
+
+
+def _network(module, name):
+    modules = dict(_modules(module))
+    if any(path.rpartition(".")[2][:2] in ("L0", "L1") for path in modules) or "synthesis.input" in modules:
+        raise Refused("a StyleGAN2 file", "a StyleGAN3 one", "Its networks have other layers")
+    tensors, clamps, rates = {}, set(), set()
+    for path, state in modules.items():
+        own = {key: value for key in ("_parameters", "_buffers") for key, value in state[key].items()}
+        own = {key: value for key, value in own.items() if value is not None}
+        if not all(isinstance(value, Lazy) for value in own.values()):
+            raise Refused(f"tensors in {name}.{path}", "something else")
+        filter = own.pop("resample_filter", None)
+        if filter is not None and not is_fir(filter, 1):
+            raise Refused("the filter [1, 3, 3, 1]", f"another in {name}.{path}")
+        tensors.update({f"{path}.{key}".lstrip("."): value for key, value in own.items()})
+        if "weight" in own:
+            _check_layer(path, state, own["weight"].shape)
+        if state.get("use_noise") is False:
+            tensors |= _no_noise(path, state)
+        if "conv_clamp" in state and not path.endswith(tuple(UNCLAMPED)):
+            clamps.add(state["conv_clamp"])
+        elif state.get("conv_clamp") is not None:
+            raise Refused(f"no clamp in {name}.{path}", state["conv_clamp"])
+        if path.startswith("mapping.fc"):
+            rates.add(state["bias_gain"])
+    if len(clamps) > 1 or len(rates) > 1:
+        raise Refused(f"one clamp and one mapping learning rate in {name}", f"{len(clamps)} and {len(rates)}")
+    options = {"conv_clamp": clamps.pop() if clamps else None, "mapping_lr": rates.pop() if rates else MAPPING_LR}
+    if "b4.mbstd" in modules:
+        options["mbstd_group_size"] = modules["b4.mbstd"]["group_size"]
+    return Network(tensors, options)
+
+
+def _modules(module, path="", depth=0, budget=None):
+    """(path, state) of a module and of those in it."""
+    budget = [MAX_MODULES] if budget is None else budget
+    budget[0] -= 1
+    if depth > MAX_DEPTH or budget[0] < 0 or not isinstance(module, Record) or module.kind != "module":
+        raise Refused("a StyleGAN2's modules", "others")
+    yield path, module.state
+    for name, child in module.state["_modules"].items():
+        if child is not None:
+            yield from _modules(child, f"{path}.{name}".lstrip("."), depth + 1, budget)
+
+
+def _check_layer(path, state, shape):
+    """Raise `Refused` unless the layer computes what ours of that name does."""
+    name = path.rpartition(".")[2]
+    if "activation" in state and state["activation"] != ("linear" if name in LINEAR else "lrelu"):
+        raise Refused(f"the usual activation in {path}", "another")
+    rate = state.get("bias_gain", 1)
+    gain = state.get("weight_gain")
+    if gain is not None and not math.isclose(gain, rate / math.sqrt(math.prod(shape[1:])), rel_tol=1e-6):
+        raise Refused(f"an equalised learning rate in {path}", f"weight_gain {gain:.4g}")
+    if rate != 1 and not path.startswith("mapping.fc"):
+        raise Refused(f"bias_gain 1 in {path}", f"{rate:.4g}")
+    act_gain, expected = state.get("act_gain"), 1 if name in LINEAR else math.sqrt(2)
+    if act_gain is not None and not math.isclose(act_gain, expected, rel_tol=1e-6):
+        raise Refused(f"act_gain {expected:.4g} in {path}", f"{act_gain:.4g}")
+
+
+def _no_noise(path, state):
+    """A layer without noise is one with noise of strength 0."""
+    side = state["resolution"]
+    return {f"{path}.noise_const": Lazy.zeros((side, side)), f"{path}.noise_strength": Lazy.zeros(())}

@@ -1,0 +1,35 @@
+"""Where a segmenter is unsure, and which picture a person should therefore label next."""
+
+import math
+
+import torch
+
+
+def entropy(logits):
+    """How undecided a segmenter is at each pixel.
+
+    Args:
+        logits: (N, K, H, W), K >= 2.
+    Returns:
+        entropy (N, H, W) in [0, 1]: of the class probabilities, 1 when all K are equally likely.
+    """
+    log_p = logits.log_softmax(1)
+    return -(log_p.exp() * log_p).sum(1) / math.log(logits.shape[1])
+
+
+def next_to_label(segmenter, *, num=64, seed=0, truncation_psi=0.7):
+    """Among generated pictures the one whose labels would teach most: that of the highest mean entropy.
+
+    Args:
+        segmenter: a `fewshot.Segmenter`.
+        num: candidates, >= 1.
+        seed, truncation_psi: of `GAN.sample`.
+    Returns:
+        `Sample` of one picture; its entropy (H, W) in [0, 1].
+    Source: uncertainty sampling, Lewis and Gale 1994 (arXiv:cmp-lg/9407020).
+    """
+    candidates = segmenter.gan.sample(seed, num, truncation_psi)
+    with torch.no_grad():
+        unsure = entropy(segmenter.predict(candidates))
+    best = int(unsure.mean((1, 2)).argmax())
+    return candidates[best], unsure[best]
