@@ -33,7 +33,7 @@ def layout():
                 ui.pictures = gr.Gallery(
                     label="Upload, paste or take pictures", sources=["upload", "clipboard", "webcam"], interactive=True,
                     type="filepath", columns=4, height=220, fit_columns=False, buttons=[], object_fit="contain",
-                    elem_id="pictures",
+                    file_types=["image"], elem_id="pictures",
                 )  # fmt: skip
                 gr.HTML(note("Or click a portrait that no network has seen:"))
                 ui.examples = gr.Gallery(

@@ -117,7 +117,8 @@ def test_refuses_a_discriminator_without_a_tensor(path, name):
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff" * 64, None])
 def test_refuses_what_is_no_gan_file_in_one_line(path, content):
     path.write_bytes(path.read_bytes()[:200] if content is None else content)
-    with pytest.raises(CheckpointError, match="load_generator: expected a (whole )?StyleGAN2 file") as error:
+    want = "load_generator: expected (a (whole )?StyleGAN2 file|[0-9]+ bytes to hold)"
+    with pytest.raises(CheckpointError, match=want) as error:
         load_generator(path)
     assert "\n" not in str(error.value)
 

@@ -87,3 +87,28 @@ def test_networks_and_gap_report_every_case(tiny_gan, tmp_path, monkeypatch):
     one_shot = next(r for r in report["10-class"] if r["network"] == experiments.fewshot.DEFAULT_NETWORK)
     assert gap["segmenter"] == pytest.approx(one_shot["weighted"], abs=0.06)
     assert gap["psnr"] == report["psnr"]
+
+
+def test_table2_compares_both_on_the_same_portraits_and_goes_on(tiny_gan, tmp_path):
+    options = {"num_shots": 2, "num_test": 3, "num_images": 40, "width": 2, "num_epochs": 1,
+               "out_dir": tmp_path / "out", "cache": tmp_path / "cache"}  # fmt: skip
+    report = experiments.table2(tiny_gan, **options)
+    for name in ("as they are", "moved"):
+        assert [row["segmenter"] for row in report[name]] == ["2-shot, projected", "auto-shot"]
+        assert all(0 <= row["weighted"] <= 100 and set(PORTRAIT_CLASSES) < set(row) for row in report[name])
+    usual = experiments.evaluate(tiny_gan, num_shots=2, num_test=3, cache=tmp_path / "cache")
+    assert report["as they are"][0]["weighted"] == usual["weighted_iou"]
+    assert report["cost"][0]["seconds"] > report["cost"][1]["seconds"] > 0
+    assert any("ahead, moved" in name for name in report["more"])
+    again = experiments.table2(tiny_gan, **options)
+    assert again["as they are"] == report["as they are"] and again["moved"] == report["moved"]
+
+
+def test_moved_portraits_keep_their_labels_and_know_nothing_of_outside():
+    image, truth = experiments.portraits.render(6, 32, 0)
+    coloured = (truth.float() / 5 - 1)[:, None].expand(-1, 3, -1, -1)  # pictures that show their own labels
+    moved, labels = experiments._move(coloured, truth, 0)
+    known = labels != 255
+    assert 0.3 < known.float().mean() < 0.95
+    shown = ((moved[:, 0] + 1) * 5).round().long()
+    assert (shown == labels)[known].float().mean() > 0.8  # but where colours blend along edges

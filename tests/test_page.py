@@ -15,6 +15,8 @@ from safetensors import safe_open
 from toolkit import fewshot, images, labels
 from toolkit.worlds import portraits
 
+pytestmark = pytest.mark.slow  # a real browser, minutes long
+
 if CHROMIUM is None:
     pytest.skip("no browser is installed: apt-get install chromium", allow_module_level=True)
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from toolkit.errors import ShapeError
+from toolkit.errors import ShapeError, ToolkitError
+from toolkit.gan import generator as module
 from toolkit.gan import stylegan2
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
@@ -292,3 +293,203 @@ def test_refuses_wrong_pictures():
             discriminator(image)
     with pytest.raises(ShapeError, match="Discriminator: expected a batch divisible by 4; got 6"):
         discriminator(torch.zeros(6, 3, 8, 8))
+
+
+# ---- architectures, each against its definition ---------------------------------------------
+ARCHITECTURES = ("skip", "resnet", "orig")
+TABLE = {4: 12, 8: 8, 16: 4}
+
+
+def filtered(x, gain, pad, stride=1):
+    """The low-pass filter, spelt out."""
+    taps = (torch.outer(TAPS, TAPS) * gain / 64).expand(x.shape[1], 1, 4, 4)
+    return F.conv2d(F.pad(x, pad), taps, stride=stride, groups=x.shape[1])
+
+
+def doubled(x):
+    """Zeros between the pixels, then the filter with gain 4."""
+    wide = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
+    wide[:, :, ::2, ::2] = x
+    return filtered(wide, 4, (2, 1, 2, 1))
+
+
+def conv_by_definition(layer, x, w, gain=1.0):
+    """SynthesisConv for one sample: a kernel of its own, zeros inserted, noise, bias, leaky ReLU."""
+    kernel = layer.weight * layer.affine(w)[0][None, :, None, None]
+    kernel = kernel / (kernel.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+    if layer.up:
+        side = x.shape[-1]
+        wide = x.new_zeros(1, x.shape[1], 2 * side - 1, 2 * side - 1)
+        wide[:, :, ::2, ::2] = x
+        x = filtered(F.conv2d(wide, kernel.flip(2, 3), padding=2), 4, (1, 1, 1, 1))
+    else:
+        x = F.conv2d(x, kernel, padding=1)
+    x = x + layer.noise_const * layer.noise_strength + layer.bias[None, :, None, None]
+    return F.leaky_relu(x, 0.2) * 2**0.5 * gain
+
+
+def synthesis_by_definition(generator, ws, architecture):
+    """One sample's picture."""
+    x, image, row = None, None, 0
+    for r in generator.synthesis.resolutions:
+        block = getattr(generator.synthesis, f"b{r}")
+        residual = architecture == "resnet" and r > 4
+        if r == 4:
+            x = block.const[None]
+        else:
+            branch = x
+            x = conv_by_definition(block.conv0, x, ws[:, row])
+            row += 1
+        x = conv_by_definition(block.conv1, x, ws[:, row], 0.5**0.5 if residual else 1.0)
+        row += 1
+        if residual:
+            kernel = block.skip.weight / branch.shape[1] ** 0.5
+            x = x + doubled(F.conv2d(branch, kernel)) * 0.5**0.5
+        image = None if image is None else doubled(image)
+        if architecture == "skip" or r == generator.resolution:
+            rgb = block.torgb
+            style = rgb.affine(ws[:, row])[0] / x.shape[1] ** 0.5
+            colours = F.conv2d(x, rgb.weight * style[None, :, None, None], rgb.bias)
+            image = colours if image is None else image + colours
+    return image
+
+
+def randomised(network):
+    for tensor in (*network.parameters(), *(b for n, b in network.named_buffers() if n != "synthesis.fade")):
+        tensor.data.normal_()
+    return network.requires_grad_(False)
+
+
+@pytest.mark.parametrize("img_channels", [1, 3])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_synthesis_is_its_definition(architecture, img_channels):
+    torch.manual_seed(0)
+    generator = randomised(Generator(16, 6, 8, TABLE, 2, architecture=architecture, img_channels=img_channels))
+    ws = torch.randn(2, generator.num_ws, 8)
+    expected = torch.cat([synthesis_by_definition(generator, w[None], architecture) for w in ws])
+    assert expected.shape == (2, img_channels, 16, 16)
+    assert_agrees(generator.synthesis(ws), expected)
+
+
+def layer_by_definition(layer, x, down=False, gain=1.0):
+    """The discriminator's Conv: equalised, blurred and halved if `down`."""
+    size = layer.weight.shape[-1]
+    weight = layer.weight / (layer.weight.shape[1] * size**2) ** 0.5
+    if down:
+        pad = 2 if size == 3 else 1
+        x = F.conv2d(filtered(x, 1, (pad,) * 4), weight, stride=2)
+    else:
+        x = F.conv2d(x, weight, padding=size // 2)
+    return x * gain if layer.bias is None else F.leaky_relu(x + layer.bias[:, None, None], 0.2) * 2**0.5 * gain
+
+
+def logits_by_definition(judge, image, architecture):
+    x = None
+    for block in judge.blocks():
+        if x is None or architecture == "skip":
+            colours = layer_by_definition(block.fromrgb, image)
+            x = colours if x is None else x + colours
+        if architecture == "skip":
+            image = filtered(image, 1, (1, 1, 1, 1), stride=2)
+        gain = 0.5**0.5 if architecture == "resnet" else 1.0
+        y = layer_by_definition(block.conv1, layer_by_definition(block.conv0, x), down=True, gain=gain)
+        x = y + layer_by_definition(block.skip, x, down=True, gain=gain) if architecture == "resnet" else y
+    if architecture == "skip":
+        x = x + layer_by_definition(judge.b4.fromrgb, image)
+    return judge.b4.out(judge.b4.fc(layer_by_definition(judge.b4.conv, judge.b4.minibatch_stddev(x)).flatten(1)))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_discriminator_is_its_definition(architecture):
+    torch.manual_seed(0)
+    judge = randomised(Discriminator(16, TABLE, architecture=architecture))
+    image = torch.randn(4, 3, 16, 16)
+    expected = logits_by_definition(judge, image, architecture)
+    assert_agrees(judge(image), expected)
+    assert [f.shape[-1] for f in judge.features(image)] == [8, 4]
+
+
+def test_an_unknown_architecture_is_refused():
+    for network in (lambda: Generator(8, 4, 4, {4: 4, 8: 4}, 1, architecture="x"),
+                    lambda: Discriminator(8, {4: 4, 8: 4}, architecture="x")):
+        with pytest.raises(ToolkitError, match="expected architecture one of .*; got 'x'"):
+            network()
+
+
+@pytest.mark.parametrize("options", [{}, {"architecture": "resnet", "conv_clamp": 1.0}])
+def test_pictures_drawn_one_by_one_are_those_of_a_batch(options, monkeypatch):
+    torch.manual_seed(0)
+    generator = randomised(Generator(16, 6, 8, TABLE, 2, **options))
+    ws = torch.randn(3, generator.num_ws, 8)
+    given = {"b8.conv0": torch.randn(3, 1, 8, 8)}
+    calls = [{}, {"noise_mode": "none"}, {"noise": given}, {"noise_mode": "random"}]
+    for call in calls:
+        rngs = [torch.Generator().manual_seed(1) for _ in range(2)]
+        monkeypatch.setattr(module, "ONE_BY_ONE_FROM", 256)
+        batch, activations = generator.synthesis(ws, **call, rng=rngs[0], return_activations=True)
+        with torch.no_grad():
+            monkeypatch.setattr(module, "ONE_BY_ONE_FROM", 8)
+            image, kept = generator.synthesis(ws, **call, rng=rngs[1], return_activations=True)
+        assert_agrees(image, batch)
+        assert list(kept) == list(activations)
+        for name in kept:
+            assert_agrees(kept[name], activations[name])
+
+
+# ---- classes ------------------------------------------------------------------------------
+@pytest.fixture()
+def conditional():
+    torch.manual_seed(0)
+    return randomised(Generator(8, 6, 8, {4: 8, 8: 8}, 2, c_dim=3))
+
+
+def test_mapping_appends_the_normalised_label(conditional):
+    mapping, z, label = conditional.mapping, torch.randn(2, 6), torch.eye(3)[[2, 0]]
+    z_unit = z / z.square().mean(1, keepdim=True).sqrt()
+    y = label @ mapping.embed.weight.T / 3**0.5 + mapping.embed.bias
+    x = torch.cat([z_unit, y / y.square().mean(1, keepdim=True).sqrt()], 1)
+    for layer in (mapping.fc0, mapping.fc1):
+        x = F.leaky_relu(x @ layer.weight.T * 0.01 / x.shape[1] ** 0.5 + layer.bias * 0.01, 0.2) * 2**0.5
+    assert torch.allclose(mapping(z, label)[:, 0], x, rtol=1e-4, atol=1e-6)
+
+
+def test_no_label_means_the_chosen_class(conditional):
+    z = torch.randn(2, 6)
+    assert torch.equal(conditional.mapping(z), conditional.mapping(z, torch.eye(3)[[0, 0]]))
+    conditional.mapping.class_index = 2
+    assert torch.equal(conditional.mapping(z), conditional.mapping(z, torch.eye(3)[[2, 2]]))
+    assert not torch.allclose(conditional.mapping(z), conditional.mapping(z, torch.eye(3)[[0, 0]]))
+
+
+def test_wrong_labels_are_refused(conditional):
+    with pytest.raises(ShapeError, match=r"mapping: expected class_label \(2, 3\); got Tensor \(2, 4\)"):
+        conditional.mapping(torch.randn(2, 6), torch.zeros(2, 4))
+
+
+def test_a_label_moves_the_logits_along_its_own_direction():
+    torch.manual_seed(0)
+    judge = randomised(Discriminator(8, {4: 8, 8: 8}, c_dim=3, num_mapping_layers=1, cmap_dim=5))
+    image, label = torch.randn(4, 3, 8, 8), torch.eye(3)[[0, 1, 2, 0]]
+    x = judge.b4(judge.features(image)[-1])
+    cmap = judge.mapping(torch.empty(4, 0), label)
+    assert x.shape == cmap.shape == (4, 5)
+    assert_agrees(judge(image, label), (x * cmap).sum(1, keepdim=True) / 5**0.5)
+
+
+def test_a_grayscale_discriminator_reads_the_mean_of_colours():
+    judge = randomised(Discriminator(8, {4: 4, 8: 4}, img_channels=1))
+    image = torch.randn(2, 3, 8, 8)
+    assert torch.equal(judge(image), judge(image.mean(1, keepdim=True)))
+
+
+# ---- statistics of w ----------------------------------------------------------------------
+def test_statistics_of_w_are_computed_once_a_class(conditional, monkeypatch):
+    mean, std = conditional.w_statistics()
+    w = conditional.mapping(torch.randn(20_000, 6))[:, 0]
+    assert torch.allclose(mean, w.mean(0), atol=0.1 * float(w.std()))
+    assert float(std) == pytest.approx(float((w - w.mean(0)).square().sum(1).mean().sqrt()), rel=0.05)
+    conditional.mapping.class_index = 1
+    other = conditional.w_statistics()[0]
+    assert not torch.allclose(other, mean)
+    monkeypatch.setattr(conditional.mapping, "forward", None)  # it is not asked again
+    assert conditional.w_statistics()[0] is other

@@ -71,17 +71,19 @@ def evaluate(
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="gan-quality, gap or networks")],
+    name: Annotated[str, typer.Argument(help="gan-quality, gap, networks or table2")],
     world: str = "portraits",
     num: Annotated[int | None, typer.Option(help="Pictures to judge by; default: 2000, or 200 projected ones.")] = None,
     seeds: Annotated[int, typer.Option(help="networks: how many.")] = 3,
     network: Annotated[list[str] | None, typer.Option(help="networks: only these; repeat it.")] = None,
     shots: Annotated[list[int] | None, typer.Option(help="networks: only so many; repeat it.")] = None,
+    num_images: Annotated[int, typer.Option(help="table2: pictures that auto-shot learns from.")] = 5000,
+    out: Annotated[Path, typer.Option(help="table2: folder for both segmenters, to go on from.")] = Path("out/table2"),
     gan: Gan = None,
     as_json: Json = False,
 ):
     """Measure a claim. gan-quality: the GAN's pictures against its world; gap: where IoU is lost;
-    networks: every network by classes and shots."""
+    networks: every network by classes and shots; table2: 10 shots and projection against auto-shot."""
     from toolkit import experiments
 
     options = {"world": world, "progress": not as_json}
@@ -90,6 +92,7 @@ def experiment(
         "gan-quality": lambda g: experiments.gan_quality(g, num=num or 2000, out="out/gan-quality.png", **options),
         "gap": lambda g: experiments.gap(g, num_test=num or 200, **options),
         "networks": lambda g: experiments.networks(g, num_test=num or 200, seeds=seeds, **chosen, **options),
+        "table2": lambda g: experiments.table2(g, num_test=num or 200, num_images=num_images, out_dir=out, **options),
     }
     if name not in run:
         raise ToolkitError("experiment", f"one of {', '.join(run)}", repr(name), "Choose one of these")
@@ -221,14 +224,15 @@ def autoshot(
 ):
     """Distil a few-shot segmenter into a network that needs no GAN; the same command goes on where it stopped.
 
-    Several processes share the work under `accelerate launch --num_processes N -m toolkit autoshot ...`."""
+    Several processes share the work: `accelerate launch --multi_gpu --num_processes N -m toolkit autoshot ...`,
+    also on processors."""
     import torch
-    from accelerate import PartialState
 
     from toolkit import fewshot
     from toolkit.autoshot import distilling, last
+    from toolkit.autoshot.processes import processes
 
-    state = PartialState()
+    state = processes()
     few = fewshot.Segmenter.load(segmenter, device=state.device)
     work = out.with_name(f"{out.stem}-work")
     steps = distilling(

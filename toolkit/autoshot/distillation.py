@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import reduce
 
 from toolkit.autoshot.augmentation import augment
+from toolkit.autoshot.processes import processes
 from toolkit.autoshot.progress import Clock, Progress, last
 from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.errors import ToolkitError
@@ -45,8 +45,8 @@ def training(
     """Train a U-Net on pairs, step by step, or go on where the last run in `out_dir` stopped.
 
     After every epoch it writes `last.pt` (to go on from), `best.safetensors` (the `AutoShotSegmenter` of
-    the lowest validation loss) and `log.csv`, each replaced whole. Under `accelerate launch` every
-    process learns from its own shards, and all train one network.
+    the lowest validation loss) and `log.csv`, each replaced whole. Of several processes (see `processes`)
+    each learns from shards of its own, and all train one network.
 
     Args:
         pairs: `Pairs`.
@@ -101,7 +101,8 @@ class _Job:
     def __init__(self, pairs, options, mixed_precision, out_dir):
         self.pairs, self.options, self.bf16 = pairs, options, mixed_precision == "bf16"
         self.out_dir = None if out_dir is None else Path(out_dir)
-        self.state, self.device = PartialState(), PartialState().device
+        self.state = processes()
+        self.device = self.state.device
         self.learned = pairs.kept & ~pairs.validation
         # Every process takes as many steps as the one with the fewest pictures can.
         counts = [sum(int(self.learned[pairs.rows(i)].sum()) for i in self._shards(rank))

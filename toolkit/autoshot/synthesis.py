@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import reduce
 from safetensors import safe_open
 
 from toolkit import hypercolumns, uncertainty
+from toolkit.autoshot.processes import processes
 from toolkit.autoshot.progress import Clock, Progress, last
 from toolkit.errors import CheckpointError, ToolkitError
 from toolkit.files import read_metadata, save_tensors
@@ -42,7 +42,7 @@ def synthesize(segmenter, num_images=5000, *, progress=False, **options):
 def synthesizing(segmenter, num_images=5000, *, truncation_psi=1.0, seed=0, out_dir=None, drop=0.0):
     """Generate pictures with the soft labels of a few-shot segmenter, in memory that does not grow with them.
 
-    Under `accelerate launch` every process makes its own shards.
+    Several processes (see `processes`) make shards of their own each.
 
     Args:
         segmenter: a `fewshot.Segmenter`.
@@ -63,7 +63,7 @@ def synthesizing(segmenter, num_images=5000, *, truncation_psi=1.0, seed=0, out_
     if num_images < 2 or not 0 <= drop < 1 or num_images - int(drop * num_images) < 2:
         raise ToolkitError("synthesize", "num_images >= 2, 0 <= drop < 1 and two pictures left to learn from",
                            f"num_images {num_images}, drop {drop}", "Ask for more pictures, or drop fewer")  # fmt: skip
-    state = PartialState()
+    state = processes()
     pairs = Pairs(segmenter, num_images, truncation_psi, seed, out_dir)
     if state.is_main_process:
         pairs.remove_halves()

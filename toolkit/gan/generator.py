@@ -2,8 +2,9 @@
 
 Source: Karras et al. 2020 (arXiv:1912.04958), with its three ways to make colours. Differs in how,
 not in what, is computed: the modulated convolution scales its input by the style, applies one
-convolution shared by the whole batch, and scales its output by the demodulation. Gains are folded
-into small tensors, because on a CPU every pass over the activations costs as much as arithmetic.
+convolution shared by the whole batch, and scales its output by the demodulation; for a single picture
+all that goes into the weights. Gains are folded into small tensors, because on a CPU every pass over
+the activations costs as much as arithmetic.
 """
 
 import math
@@ -28,6 +29,7 @@ from toolkit.gan.layers import (
 )
 
 NUM_W = 4096  # latents behind `Generator.w_statistics`
+ONE_BY_ONE_FROM = 256  # pixels; from there on a batch saves less than passes over its activations cost
 
 
 class SynthesisConv(nn.Module):
@@ -46,6 +48,8 @@ class SynthesisConv(nn.Module):
 
     def forward(self, x, w, noise):
         """x (N, C, h, w), latent w (N, w_dim), noise (N or 1, 1, H, W) or None -> (N, C', H, W)."""
+        if len(x) == 1 and not torch.is_grad_enabled():
+            return self._of_one(x, w, noise)
         style = self.affine(w)
         demodulation = (style.square() @ self.weight.square().sum((2, 3)).T + 1e-8).rsqrt()
         x = x * style.to(x.dtype)[:, :, None, None]
@@ -68,6 +72,20 @@ class SynthesisConv(nn.Module):
         x = F.leaky_relu(x, SLOPE, inplace=True)
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
+    def _of_one(self, x, w, noise):
+        """`forward` for one picture without gradients: all factors go into the weights, all else happens in place."""
+        weight = self.weight * self.affine(w)[0, :, None, None]
+        weight = weight * ((weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).rsqrt() * self.gain)
+        weight, bias = weight.to(x.dtype), (self.bias * self.gain).to(x.dtype)
+        if self.up:
+            x = blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), pad=1, gain=4, bias=bias)
+        else:
+            x = F.conv2d(x, weight, bias, padding=1)
+        if noise is not None:
+            x.add_((noise * (self.noise_strength * self.gain)).to(x.dtype))
+        x = F.leaky_relu_(x, SLOPE)
+        return x if self.conv_clamp is None else x.clamp_(-self.conv_clamp, self.conv_clamp)
+
 
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to colours, without demodulation; always returns float32."""
@@ -80,8 +98,12 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(img_channels))
 
     def forward(self, x, w):
-        style = self.affine(w) / math.sqrt(self.weight.shape[1])
-        x = F.conv2d(x * style.to(x.dtype)[:, :, None, None], self.weight.to(x.dtype)).float()
+        style, weight = self.affine(w)[:, :, None, None] / math.sqrt(self.weight.shape[1]), self.weight
+        if len(x) == 1:
+            weight = weight * style  # cheaper than a pass over x
+        else:
+            x = x * style.to(x.dtype)
+        x = F.conv2d(x, weight.to(x.dtype)).float()
         x = x + self.bias[None, :, None, None]
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
@@ -112,7 +134,10 @@ class SynthesisBlock(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """ws (N, num_ws, w_dim) -> image (N, img_channels, R, R)."""
+    """ws (N, num_ws, w_dim) -> image (N, img_channels, R, R).
+
+    Small pictures are drawn as one batch, large ones, unless gradients are wanted, one by one.
+    """
 
     def __init__(self, resolution, w_dim, channels, conv_clamp, architecture, img_channels):
         super().__init__()
@@ -149,7 +174,22 @@ class Synthesis(nn.Module):
         Raises:
             ShapeError: ws, noise_mode or noise do not fit this generator.
         """
-        self._check(ws, noise_mode, noise or {})
+        noise = noise or {}
+        self._check(ws, noise_mode, noise)
+        if len(ws) == 1 or torch.is_grad_enabled() or self.resolutions[-1] < ONE_BY_ONE_FROM:
+            image, activations = self._draw(ws, noise_mode, noise, rng, dtype, return_activations)
+        else:
+            noise = {name: self._noise(name, conv, noise, noise_mode, rng, ws) for name, conv in self.layers().items()}
+            parts = []
+            for i in range(len(ws)):
+                own = {name: n if len(n) == 1 else n[i : i + 1] for name, n in noise.items() if n is not None}
+                parts.append(self._draw(ws[i : i + 1], "none", own, None, dtype, return_activations))
+            image = torch.cat([part for part, _ in parts])
+            activations = {name: torch.cat([kept[name] for _, kept in parts]) for name in parts[0][1]}
+        return (image, activations) if return_activations else image
+
+    def _draw(self, ws, noise_mode, noise, rng, dtype, keep):
+        """image, and activations by name if `keep` (a large picture's take half a gigabyte)."""
         activations, x, image, row = {}, None, None, 0
         for r in self.resolutions:
             block = getattr(self, f"b{r}")
@@ -159,15 +199,16 @@ class Synthesis(nn.Module):
             branch = None if block.skip is None else upsample(block.skip(x))
             for name, conv in block.convs().items():
                 key = f"b{r}.{name}"
-                x = conv(x, ws[:, row], self._noise(key, conv, noise or {}, noise_mode, rng, ws))
-                activations[key] = x
+                x = conv(x, ws[:, row], self._noise(key, conv, noise, noise_mode, rng, ws))
+                if keep:
+                    activations[key] = x
                 row += 1
             x = x if branch is None else branch + x
             image = None if image is None else upsample(image)
             if block.torgb is not None:
                 rgb = block.torgb(x, ws[:, row])  # this row also feeds the next block's conv0
                 image = rgb if image is None else image + (rgb * self.fade if r == self.resolutions[-1] else rgb)
-        return (image, activations) if return_activations else image
+        return image, activations
 
     def _noise(self, key, conv, given, mode, rng, ws):
         if key in given:

@@ -30,9 +30,9 @@ def is_fir(lazy, gain):
     return lazy.shape == (4, 4) and torch.allclose(lazy.read().float(), torch.outer(taps, taps) * (gain / 64))
 
 
-def blur(x, pad, gain=1.0):
-    """Low-pass x (N, C, H, W), zero-padded by `pad` on each side."""
-    return F.conv2d(x, fir(x.shape[1], gain, x), padding=pad, groups=x.shape[1])
+def blur(x, pad, gain=1.0, bias=None):
+    """Low-pass x (N, C, H, W), zero-padded by `pad` on each side; then add bias (C,)."""
+    return F.conv2d(x, fir(x.shape[1], gain, x), bias, padding=pad, groups=x.shape[1])
 
 
 def upsample(image):
