@@ -59,3 +59,23 @@ def test_train_gan_runs_resumes_and_its_gan_loads(tmp_path):
     assert (
         run("quickstart", "--gan", tmp_path / "run" / "gan.safetensors", "--num-test", 1, cwd=tmp_path).returncode == 0
     )
+
+
+def test_a_foreign_file_is_converted_and_described(tmp_path):
+    golden = ROOT / "tests" / "golden" / "nvidia_c_cond3.pkl"
+    done = run("convert", golden, tmp_path / "gan.safetensors", "--licence", "test data")
+    assert done.returncode == 0, done.stderr
+    assert "32 pixels, NVIDIA .pkl" in done.stdout
+    done = run("gan-info", tmp_path / "gan.safetensors", "--num", 2, "--out", tmp_path / "samples.png", "--json")
+    assert done.returncode == 0, done.stderr
+    about = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (about["resolution"], about["mapping layers"], about["classes"], about["licence"]) == (32, 2, 3, "test data")
+    assert about["hypercolumn channels"] == sum(layer["channels"] for layer in about["layers"]) == 7 * 16
+    assert [layer["layer"] for layer in about["layers"]][:2] == ["b4.conv1", "b8.conv0"]
+    assert Image.open(tmp_path / "samples.png").size == (2 * 32 + 2, 3 * 32 + 4)  # a row for each of three classes
+
+
+def test_a_hostile_file_is_refused_in_one_line(tmp_path):
+    done = run("convert", ROOT / "tests" / "golden" / "mal_reduce.pkl", tmp_path / "x.safetensors", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "posix.system" in done.stderr
+    assert list(tmp_path.iterdir()) == []

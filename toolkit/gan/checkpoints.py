@@ -288,7 +288,7 @@ def _options_of(network):
 
 
 def _some(names):
-    shown = ", ".join(repr(name[:80]) for name in names[:NAMED])
+    shown = ", ".join(repr(name[:60]) for name in names[:NAMED])
     return f"[{shown}{f', and {len(names) - NAMED} more' if len(names) > NAMED else ''}]"
 
 
