@@ -76,7 +76,7 @@ def projecting(
         patience: stop a batch that has not improved for so many steps; None never stops.
         batch_size: pictures optimised at once.
         start: a `Projection` of the same pictures to go on from; None begins anew.
-        seed: of the statistics of w, the noise maps and the exploration around w_avg.
+        seed: of the noise maps and the exploration around w_avg.
     Yields:
         (done, total, `Projection` of all N pictures): picture-steps so far and in all, and the best
         so far, detached; pictures not begun yet are at their start. The last one is the result.
@@ -89,7 +89,7 @@ def projecting(
     """
     _check(generator, image, space, num_steps, every, batch_size, start)
     rng = torch.Generator(image.device).manual_seed(seed)
-    statistics = _statistics(generator, rng) if encoder is None else (encoder.w_avg, encoder.w_std)
+    statistics = generator.w_statistics() if encoder is None else (encoder.w_avg, encoder.w_std)
     options = {"encoder": encoder, "discriminator": discriminator, "lpips": lpips, "space": space, "noise": noise}
     searches = []
     for i in range(0, len(image), batch_size):
@@ -128,13 +128,6 @@ def _check(generator, image, space, num_steps, every, batch_size, start):
     if start is not None and (start.ws.shape != (len(image), generator.num_ws, generator.w_dim)):
         raise ShapeError("project", f"a start of {len(image)} pictures", describe(start.ws),
                          "Go on from the projection of the same pictures")  # fmt: skip
-
-
-@torch.no_grad()
-def _statistics(generator, rng, num=4096):
-    z = torch.randn(num, generator.z_dim, generator=rng, device=rng.device)
-    w = generator.mapping(z)[:, 0]
-    return w.mean(0), (w - w.mean(0)).square().sum(1).mean().sqrt()
 
 
 def _slice(projection, index):

@@ -43,10 +43,10 @@ def paper_sized_gan(resolution=256):
     return GAN(generator)
 
 
-def throughput(gan, network, rounds):
+def throughput(gan, network, rounds, batch_size):
     """Pictures a second: plain generation, and generation with labels, in turn, with the same batch."""
-    pairs = autoshot.Pairs(untrained(gan, network), 2 * 32, 1.0, 0, None)
-    pairs.shard_size = pairs.batch_size
+    pairs = autoshot.Pairs(untrained(gan, network), batch_size, 1.0, 0, None)
+    pairs.shard_size = pairs.batch_size = batch_size
     seconds = {"plain": [], "labelled": []}
     with torch.no_grad():
         for _ in range(rounds + 1):
@@ -80,13 +80,13 @@ def peak_memory(num_images, on_disk):
     return int(done.stdout) / 1024
 
 
-def main(json=False, rounds=5):
+def main(json=False, rounds=3):
     """Print all three; with `json`, one JSON object as the last line."""
     report = {"threads": torch.get_num_threads(), "throughput": [], "pace": [], "memory": []}
-    cases = (fewshot.load_gan(), ("linear", "mlp", "cnn-l"), rounds), (paper_sized_gan(), ("mlp",), 2)
-    for gan, networks, times in cases:
+    cases = (fewshot.load_gan(), ("linear", "mlp", "cnn-l"), 32), (paper_sized_gan(), ("linear", "mlp", "cnn-l"), 2)
+    for gan, networks, batch_size in cases:
         for network in networks:
-            rate = throughput(gan, network, times)
+            rate = throughput(gan, network, rounds, batch_size)
             report["throughput"].append({
                 "gan": gan.metadata["name"], "segmenter": network, "plain pictures/s": rate["plain"],
                 "labelled pictures/s": rate["labelled"], "ratio": rate["labelled"] / rate["plain"],
