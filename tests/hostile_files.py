@@ -149,12 +149,13 @@ def attacks(marker):
         ("out-of-band buffers", top(b"\x97\x98")),
         ("names of unpaired surrogates", top(b"X\x03\x00\x00\x00\xed\xa0\x80")),
     ]  # fmt: skip
-    return found + _archives(run) + _headers()
+    return found + _small_and_dear() + _archives(run) + _headers()
 
 
-def _module(name, children=b""):
-    """Opcodes of an NVIDIA module; `children` are pairs of a name and a module."""
-    state = b"}(" + text("_parameters") + b"}" + text("_buffers") + b"}" + text("_modules") + b"}(" + children + b"uu"
+def _module(name, children=b"", attributes=b"", parameters=b"}"):
+    """Opcodes of an NVIDIA module; `children` are pairs of a name and a module, `attributes` of a name and a value."""
+    state = (b"}(" + text("_parameters") + parameters + text("_buffers") + b"}" + text("_modules") + b"}(" + children
+             + b"u" + attributes + b"u")  # fmt: skip
     return (b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}(" + text("class_name") + text(name)
             + text("state") + b"}u\x85R" + b"q\xfe" + state + b"b")  # fmt: skip
 
@@ -165,6 +166,53 @@ def _fan(depth, width):
         return _module("leaf")
     again = b"".join(text(f"m{i}") + b"h" + bytes([depth]) for i in range(width))
     return _module("x", text("m") + _fan(depth - 1, width) + b"q" + bytes([depth]) + again)
+
+
+def _small_and_dear():
+    """Values of a few KB that would take for ever, or all memory, to hash, compare, print, copy or visit."""
+    deep = b")" + b"\x85" * 100_000
+    wide = b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60))  # 2^60 empty tuples, in 300 bytes
+
+    def network(variables=b"]", kwargs=b"}"):
+        return (b"cdnnlib.tflib.network\nNetwork\n)\x81}(" + text("version") + b"K\x04" + text("static_kwargs") + kwargs
+                + text("components") + b"}(" + text("mapping") + b"N" + text("synthesis") + b"Nu" + text("variables")
+                + variables + b"ub")  # fmt: skip
+
+    def array(shape):
+        dtype = b"cnumpy\ndtype\n" + text("f4") + b"\x89\x88\x87R"
+        made = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
+        return b"](" + text("lod") + made + b"(K\x01" + shape + dtype + b"\x89C\x04\0\0\0\0tb\x86e"
+
+    def tensorflow(network):
+        return b"\x80\x04" + network + b"qdhdhd\x87."
+
+    found = []
+    one = tensor(nested(storage(1, b"\0" * 4)))
+    weight = b"}" + text("weight") + one + b"s"
+    for kind, value in {"deep": deep, "wide": wide}.items():
+        for name in ("conv_clamp", "activation", "weight_gain"):
+            found.append((f"{kind} {name}", top(_module("x", attributes=text(name) + value, parameters=weight))))
+        clamped = _module("y", attributes=text("conv_clamp") + value)
+        silent = _module("y", attributes=text("use_noise") + b"\x89" + text("resolution") + value)
+        found += [
+            (f"{kind} clamp of a layer without one", top(_module("x", text("skip") + clamped))),
+            (f"{kind} resolution", top(_module("x", text("conv0") + silent))),
+            (f"{kind} name of a variable", tensorflow(network(b"](" + value + b"N\x86e"))),
+            (f"{kind} option", tensorflow(network(kwargs=b"}" + text("nonlinearity") + value + b"s"))),
+        ]
+    colliding = b"".join(b"\x8a\x10" + ((i << 61) - i).to_bytes(16, "little") + b"N" for i in range(1, 70_000))
+    table = b"}(" + text("x") + one + b"q\x01" + b"".join(text(f"{i}") + b"h\x01" for i in range(20_000)) + b"uq\x00"
+    shared = _module("x", b"".join(text(f"m{i}") + _module("y", parameters=b"h\x00") for i in range(1000)))
+    long = b"](" + b"N" * 60_000 + b"e\x85q\x00" + text("b") + b"cbuiltins\nset\nq\x01"
+    return found + [
+        ("keys that collide", top(b"}(" + colliding + b"u")),
+        ("a thousand modules with one large table", b"\x80\x04}(" + text("a") + table + text("G_ema") + shared + b"u."),
+        ("copies of a long list", b"\x80\x04}(" + text("a") + long + text("G_ema") + b"](" + b"h\x01h\x00R" * 25_000
+         + b"eu."),
+        ("array of repeated text", tensorflow(network(array(text("a") + b"J\x00\x00\x00\x40\x86")))),
+        ("array of repeated lists", tensorflow(network(array(b"]NaJ\x00\x00\x00\x40\x86")))),
+        ("array of 100,000 dimensions", tensorflow(network(array(b"(" + b"K\x01" * 100_000 + b"t")))),
+    ]  # fmt: skip
 
 
 def _again(stream):
@@ -214,6 +262,7 @@ def _headers():
         return {"dtype": "F32", "shape": shape, "data_offsets": [start, stop]}
 
     beyond = {"a": entry(0, 1 << 42, [1 << 40])}
+    zeros = b"\0" * 4
     return [
         ("safetensors of 2^63 bytes of header", struct.pack("<Q", (1 << 63) - 1) + b"{}"),
         ("safetensors with a tensor beyond it", file(beyond)),
@@ -221,6 +270,10 @@ def _headers():
         ("safetensors with overlaps", file({"a": entry(0, 4), "b": entry(0, 4)}, b"\0" * 4)),
         ("safetensors of options that are none", file(
             {"__metadata__": {"toolkit": '{"options": 3}'}, "generator.x": entry(0, 4)}, b"\0" * 4)),
+        ("safetensors of repeated text", file({"a": entry(0, 4, ["a", 1 << 30])}, zeros)),
+        ("safetensors of endless text", file({"a": entry(0, 4, ["a", 1 << 60])}, zeros)),
+        ("safetensors of 300,000 dimensions", file({"a": entry(0, 4, [1] * 300_000)}, zeros)),
+        ("safetensors of many large dimensions", file({"a": entry(0, 4, [9999] * 170_000)}, zeros)),
         ("safetensors of nothing", file({})),
     ]  # fmt: skip
 

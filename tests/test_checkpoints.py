@@ -331,6 +331,32 @@ def test_attacks_and_mutations_come_to_nothing_but_an_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("part, name, value, message", [
+    ("generator", "conv_clamp", [1], "a number as conv_clamp; got a list"),
+    ("generator", "mapping_lr", None, "a number as mapping_lr; got a NoneType"),
+    ("generator", "mapping_lr", float("nan"), "mapping_lr above 0; got nan"),
+    ("discriminator", "mbstd_group_size", 0, "mbstd_group_size above 0; got 0"),
+    ("discriminator", "mbstd_group_size", 2.5, "a number as mbstd_group_size; got a float"),
+])  # fmt: skip
+def test_options_that_are_none_are_refused(path, part, name, value, message):
+    save_file(load_file(path), path, {"toolkit": json.dumps({"options": {part: {name: value}}})})
+    with pytest.raises(CheckpointError, match=f"load_networks: expected {message}"):
+        load_networks(path)
+
+
+def test_an_error_is_one_printable_line_whatever_the_names_in_the_file(tmp_path):
+    def change(where, state):
+        if where == "synthesis.b8":
+            state["_modules"]["\x1b[2J\n"] = state["_modules"].pop("conv0")
+        if where == "synthesis.b8.conv0":
+            state["activation"] = "relu"
+
+    foreign_files.write_nvidia(tmp_path / "gan.pkl", *test_nvidia.pair(), change=change)
+    with pytest.raises(CheckpointError) as error:
+        load_networks(tmp_path / "gan.pkl")
+    assert str(error.value).isprintable()
+
+
 def test_an_error_s_message_is_short_whatever_the_names_in_the_file(tmp_path):
     path = tmp_path / "gan.safetensors"
     save_gan(path, *test_nvidia.pair(), {})

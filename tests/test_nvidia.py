@@ -94,6 +94,7 @@ def renamed(where, state):
 
 @pytest.mark.parametrize("change, message", [
     (setting("synthesis.b8.conv0", activation="relu"), "the usual activation in synthesis.b8.conv0"),
+    (setting("synthesis.b8.conv0", conv_clamp=(1, 2)), "a number as clamp of G_ema.synthesis.b8.conv0; got a tuple"),
     (setting("synthesis.b8.conv0", conv_clamp=3.0), "one clamp and one mapping learning rate in G_ema; got 2 and 1"),
     (setting("synthesis.b8.conv0.affine", bias_gain=2), "learning rate in synthesis.b8.conv0.affine"),
     (setting("mapping.fc1", bias_gain=0.5), "learning rate in mapping.fc1; got weight_gain"),

@@ -38,6 +38,8 @@ def test_options_come_from_the_file(tmp_path):
     ({"version": 3}, r"pickled by StyleGAN2's code \(version 4\); got an older one"),
     ({"kwargs": {"resample_kernel": [1, 2, 1]}}, r"resample_kernel \[1, 3, 3, 1\]; got another"),
     ({"kwargs": {"nonlinearity": "relu"}}, "nonlinearity lrelu"),
+    ({"kwargs": {"conv_clamp": 256}}, "conv_clamp None; got another"),
+    ({"kwargs": {"mbstd_group_size": "4"}}, "a number as mbstd_group_size; got a str"),
     ({"extra": [("8x8/AdaIN/weight", np.zeros(3, np.float32))]}, "got '8x8/AdaIN/weight' too"),
     ({"extra": [("noise99", np.zeros((1, 1, 4, 4), np.float32))]}, "unknown .*noise_const"),
 ])  # fmt: skip

@@ -73,6 +73,7 @@ def isolated(path):
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (10, 10))  # one that never ends is killed, and reported
         os.chdir(Path(path).parent)
         os.write(writer, json_format.dumps(attempt(path)).encode())
         os._exit(0)

@@ -83,15 +83,23 @@ class Storage:
         return self
 
 
+def _numel(shape):
+    """The product of sizes: checked first, for in a file's place for them may be anything, even a string to repeat."""
+    if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
+        raise Refused(f"at most {MAX_DIMENSIONS} sizes and strides >= 0", "others")
+    return math.prod(shape)
+
+
 def rebuild_tensor(storage, offset, size, stride, requires_grad=False, hooks=None, *_):
     """`torch._utils._rebuild_tensor_v2`, except that a view may not reach or repeat beyond its storage."""
-    if not isinstance(storage, Storage) or type(size) is not tuple or type(stride) is not tuple:
+    if not isinstance(storage, Storage):
         raise Refused("a tensor on a storage", "something else")
-    numbers = (offset, *size, *stride)
-    if len(size) != len(stride) or len(size) > MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in numbers):
-        raise Refused("sizes and strides >= 0", "others")
+    numel = _numel(size)
+    _numel(stride), _numel((offset,))
+    if len(size) != len(stride):
+        raise Refused("a stride for every size", "another number of them")
     reach = 0 if 0 in size else 1 + sum((n - 1) * s for n, s in zip(size, stride))
-    if math.prod(size) > storage.numel or offset + reach > storage.numel:
+    if numel > storage.numel or offset + reach > storage.numel:
         raise Refused(f"a view within its storage of {storage.numel} numbers", "one beyond it")
 
     def read():
@@ -216,7 +224,7 @@ def read_safetensors(span):
     metadata, tensors = header.pop("__metadata__", {}), {}
     for name, entry in header.items():
         shape, (start, stop) = tuple(entry["shape"]), entry["data_offsets"]
-        storage = Storage(SAFETENSORS_DTYPES[entry["dtype"]], math.prod(shape)).hold(data.part(start, stop - start))
+        storage = Storage(SAFETENSORS_DTYPES[entry["dtype"]], _numel(shape)).hold(data.part(start, stop - start))
         tensors[name] = rebuild_tensor(storage, 0, shape, _strides(shape))
     return tensors, metadata
 
@@ -268,9 +276,9 @@ class Array(Record):
     def lazy(self):
         """The array as `Lazy`."""
         _, shape, dtype, fortran, data = self.state
-        if not isinstance(dtype, _Dtype) or not isinstance(data, Span) or type(shape) is not tuple:
+        if not isinstance(dtype, _Dtype) or not isinstance(data, Span):
             raise Refused("an array of numbers", "another")
-        storage = Storage(dtype.check(), math.prod(shape)).hold(data)
+        storage = Storage(dtype.check(), _numel(shape)).hold(data)
         return rebuild_tensor(storage, 0, shape, _strides(shape[::-1])[::-1] if fortran else _strides(shape))
 
 

@@ -19,11 +19,13 @@ from toolkit.files import replace_when_done
 from toolkit.gan import arrays, nvidia, pickles, rosinality, tensorflow
 from toolkit.gan.layers import MAPPING_LR
 from toolkit.gan.network import Network
-from toolkit.gan.pickles import Refused
+from toolkit.gan.pickles import Refused, check_kind
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
 MAX_RESOLUTION, MAX_LATENT, MAX_MAPPING_LAYERS = 2048, 4096, 64  # far beyond any published network
 OPTIONS = {"conv_clamp": None, "mapping_lr": MAPPING_LR, "mbstd_group_size": 4}  # what tensors cannot tell
+OPTION_KINDS = {"conv_clamp": (int, float, type(None)), "mapping_lr": (int, float),
+                "mbstd_group_size": (int, type(None))}  # fmt: skip
 NAMED = 5  # tensors an error names
 FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -111,12 +113,12 @@ def _opened(path, call):
             head = span.part(0, min(span.size, 64)).read()
             yield _ours(span) if head[8:9] == b"{" else _foreign(span, head)
     except Refused as error:
-        raise CheckpointError(call, error.expected, f"{_shorten(error.got)} in {path}", error.fix) from error
+        raise CheckpointError(call, one_line(error.expected), f"{one_line(error.got)} in {path}", error.fix) from error
     except OSError as error:
         raise CheckpointError(call, "a readable file", f"{path} ({error.strerror})", "Check the path") from error
     # Whatever the contents of a strange file lead to, it is the file that is wrong.
     except FAULTS as error:
-        raise CheckpointError(call, "a whole StyleGAN2 file", f"{path} ({type(error).__name__}: {_shorten(error)})",
+        raise CheckpointError(call, "a whole StyleGAN2 file", f"{path} ({type(error).__name__}: {one_line(error)})",
                               "Check the file, or download it again") from error  # fmt: skip
 
 
@@ -200,7 +202,7 @@ def _generator(networks, metadata):
     img_channels = shapes.of(f"synthesis.b{resolutions[-1]}.torgb.weight", 4)[0]
     residual = "synthesis.b8.skip.weight" in network.tensors
     architecture = "resnet" if residual else "skip" if "synthesis.b4.torgb.weight" in network.tensors else "orig"
-    options = {**OPTIONS, **network.options}
+    options = _checked_options(network)
     with torch.device("meta"):  # no memory yet: each tensor comes straight from the file
         generator = Generator(resolutions[-1], z_dim, w_dim, channels, depth, options["conv_clamp"], architecture,
                               img_channels, lr=options["mapping_lr"], **mapping)  # fmt: skip
@@ -226,7 +228,7 @@ def _discriminator(networks):
     residual = f"b{finest}.skip.weight" in network.tensors
     architecture = "resnet" if residual else "skip" if "b4.fromrgb.weight" in network.tensors else "orig"
     mbstd = shapes.of("b4.conv.weight", 4)[1] - channels[4]
-    options, mapping = {**OPTIONS, **network.options}, {}
+    options, mapping = _checked_options(network), {}
     if "mapping.embed.weight" in network.tensors:
         mapping, depth, _ = shapes.mapping()
         mapping |= {"num_mapping_layers": depth, "lr": options["mapping_lr"]}
@@ -277,6 +279,16 @@ def _empty_like(tensor):
     return tensor.as_strided(tensor.shape, strides, 0)
 
 
+def _checked_options(network):
+    """A network's options, the default where it has none; raises `Refused` for one out of range."""
+    options = {**OPTIONS, **network.options}
+    for name, kinds in OPTION_KINDS.items():
+        value = check_kind(options[name], kinds, f"a number as {name}")
+        if value is not None and not 0 < value < math.inf:
+            raise Refused(f"{name} above 0", value)
+    return options
+
+
 def _options_of(network):
     """What tensors cannot tell of a network, where it is not the default."""
     found = {"conv_clamp": getattr(network, "synthesis", network).conv_clamp}
@@ -292,5 +304,7 @@ def _some(names):
     return f"[{shown}{f', and {len(names) - NAMED} more' if len(names) > NAMED else ''}]"
 
 
-def _shorten(value):
-    return " ".join(str(value).split())[:400]
+def one_line(value):
+    """What a file says as one printable line: it may hold line breaks, or a terminal's control characters."""
+    line = " ".join(str(value).split())[:400]
+    return "".join(c if c.isprintable() else "?" for c in line)

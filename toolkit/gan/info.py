@@ -1,5 +1,7 @@
 """What is inside a GAN, as tables."""
 
+from toolkit.gan.checkpoints import one_line
+
 
 def describe_gan(generator, discriminator=None):
     """The networks' sizes, read off the networks.
@@ -16,7 +18,7 @@ def describe_gan(generator, discriminator=None):
          "noise": round(float(layer.noise_strength), 4)}
         for name, layer in synthesis.layers().items()
     ]  # fmt: skip
-    meta = generator.metadata
+    meta = {key: one_line(value) for key, value in generator.metadata.items() if key != "derived"}
     return {
         "name": meta.get("name", "none"),
         "source": meta.get("source", "trained by this toolkit"),
@@ -35,6 +37,6 @@ def describe_gan(generator, discriminator=None):
         "parameters": sum(p.numel() for p in generator.parameters()),
         "discriminator": discriminator.architecture if discriminator else "none in this file",
         "hypercolumn channels": sum(layer["channels"] for layer in layers),
-        "made by the toolkit": ", ".join(meta.get("derived", [])) or "nothing: all tensors are the file's",
+        "made by the toolkit": ", ".join(generator.metadata.get("derived", [])) or "nothing: all tensors are the file's",
         "layers": layers,
     }

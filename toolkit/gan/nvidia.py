@@ -9,17 +9,24 @@ import math
 from toolkit.gan.arrays import NUMPY, TENSORS, Lazy, load_from_bytes
 from toolkit.gan.layers import MAPPING_LR, is_fir
 from toolkit.gan.network import Network
-from toolkit.gan.pickles import Record, Refused
+from toolkit.gan.pickles import Record, Refused, check_kind
 
-MAX_DEPTH, MAX_MODULES = 6, 2000  # a module may hold itself, or another one many times
+# A module may hold itself, or many times another one or a table of tensors; the largest published network has
+# 60 modules, with at most 5 tensors each.
+MAX_DEPTH, MAX_MODULES, MAX_OWN, MAX_NAME = 6, 2000, 32, 64
+NUMBERS = (int, float)
 LINEAR = {"affine", "embed", "out", "skip"}  # layers without a leaky ReLU
-UNCLAMPED = {"skip", "b4.fromrgb"}  # layers that never clamp
 
 
 def _module(meta):
-    record = Record("module", meta["class_name"])
+    record = Record("module")
     record.state = meta["state"]
     return record
+
+
+def _set(items):
+    """The list that a set is pickled as: itself, since a file may ask for a copy as often as it likes."""
+    return check_kind(items, (list,), "the items of a set")
 
 
 ALLOWED = {
@@ -28,8 +35,8 @@ ALLOWED = {
     ("torch.storage", "_load_from_bytes"): load_from_bytes,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _module,
     ("dnnlib.util", "EasyDict"): lambda: {},
-    ("builtins", "set"): list,
-    ("__builtin__", "set"): list,
+    ("builtins", "set"): _set,
+    ("__builtin__", "set"): _set,
 }
 
 
@@ -55,8 +62,7 @@ def _network(module, name):
         raise Refused("a StyleGAN2 file", "a StyleGAN3 one", "Its networks have other layers")
     tensors, clamps, rates = {}, set(), set()
     for path, state in modules.items():
-        own = {key: value for key in ("_parameters", "_buffers") for key, value in state[key].items()}
-        own = {key: value for key, value in own.items() if value is not None}
+        own = _own(path, state)
         if not all(isinstance(value, Lazy) for value in own.values()):
             raise Refused(f"tensors in {name}.{path}", "something else")
         filter = own.pop("resample_filter", None)
@@ -67,12 +73,13 @@ def _network(module, name):
             _check_layer(path, state, own["weight"].shape)
         if state.get("use_noise") is False:
             tensors |= _no_noise(path, state)
-        if "conv_clamp" in state and not path.endswith(tuple(UNCLAMPED)):
-            clamps.add(state["conv_clamp"])
-        elif state.get("conv_clamp") is not None:
-            raise Refused(f"no clamp in {name}.{path}", state["conv_clamp"])
+        clamp = check_kind(state.get("conv_clamp"), (*NUMBERS, type(None)), f"a number as clamp of {name}.{path}")
+        if "conv_clamp" in state and path != "b4.fromrgb" and path.rpartition(".")[2] != "skip":
+            clamps.add(clamp)
+        elif clamp is not None:  # the published networks have none there
+            raise Refused(f"no clamp in {name}.{path}", clamp)
         if path.startswith("mapping.fc"):
-            rates.add(state["bias_gain"])
+            rates.add(check_kind(state["bias_gain"], NUMBERS, f"a number as bias_gain of {name}.{path}"))
     if len(clamps) > 1 or len(rates) > 1:
         raise Refused(f"one clamp and one mapping learning rate in {name}", f"{len(clamps)} and {len(rates)}")
     options = {"conv_clamp": clamps.pop() if clamps else None, "mapping_lr": rates.pop() if rates else MAPPING_LR}
@@ -89,8 +96,18 @@ def _modules(module, path="", depth=0, budget=None):
         raise Refused("a StyleGAN2's modules", "others")
     yield path, module.state
     for name, child in module.state["_modules"].items():
+        if len(check_kind(name, (str,), "names of modules")) > MAX_NAME:
+            raise Refused(f"names of at most {MAX_NAME} letters", "a longer one")
         if child is not None:
             yield from _modules(child, f"{path}.{name}".lstrip("."), depth + 1, budget)
+
+
+def _own(path, state):
+    """A module's parameters and buffers but for those that are None: dict."""
+    tables = [state["_parameters"], state["_buffers"]]
+    if sum(len(table) for table in tables) > MAX_OWN:
+        raise Refused(f"at most {MAX_OWN} tensors in {path}", "more")
+    return {key: value for table in tables for key, value in table.items() if value is not None}
 
 
 def _check_layer(path, state, shape):
@@ -111,5 +128,5 @@ def _check_layer(path, state, shape):
 
 def _no_noise(path, state):
     """A layer without noise is one with noise of strength 0."""
-    side = state["resolution"]
+    side = check_kind(state["resolution"], (int,), f"a resolution of {path}")
     return {f"{path}.noise_const": Lazy.zeros((side, side)), f"{path}.noise_strength": Lazy.zeros(())}

@@ -14,6 +14,7 @@ MAX_STEPS = 150_000  # opcodes; what published code writes at 1024 pixels takes 
 MAX_TEXT = 4096  # bytes; longer strings (the source code some files carry) are left unread
 MAX_NAME = 256  # bytes of a global's module or name
 MAX_INT = 16  # bytes
+MAX_KEY = 1 << 63  # of an integer key; larger ones can be chosen to collide in a dictionary by the thousand
 CHUNK = 8192  # bytes read at once
 
 
@@ -72,10 +73,21 @@ class Global(NamedTuple):
 
 
 class Record:
-    """An object the file describes: what it is, what it was made from, and the state it was given."""
+    """An object the file describes: what it is, and the state it was given."""
 
-    def __init__(self, kind, *args):
-        self.kind, self.args, self.state = kind, args, None
+    def __init__(self, kind):
+        self.kind, self.state = kind, None
+
+
+def check_kind(value, kinds, what):
+    """Return a value from a file, or raise `Refused` when its type is none of `kinds`.
+
+    To be asked before a value is hashed, compared or printed: a tuple of a few bytes that holds itself
+    twice, again and again, would take for ever.
+    """
+    if type(value) not in kinds:
+        raise Refused(what, f"a {type(value).__name__}")
+    return value
 
 
 def load(span, allowed, persistent=None):
@@ -174,8 +186,8 @@ class _Machine:
     def update(self, items):
         target = self.top(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) not in (str, int):
-                raise TypeError(key)
+            if type(key) is not str and not (type(key) is int and -MAX_KEY <= key < MAX_KEY):
+                raise TypeError("key")
             target[key] = value
 
     def remember(self, index):

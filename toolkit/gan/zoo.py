@@ -121,7 +121,7 @@ def fetch(name):
         facts = {"name": name, "licence": entry.licence, "credit": entry.credit, "url": entry.url, "sha256": found}
         convert(download, path, facts)
     finally:
-        download.unlink()  # all that is ever used of it is in the converted file
+        download.unlink(missing_ok=True)  # all that is ever used of it is in the converted file
     if sha256 is None:
         with replace_when_done(noted) as temporary:
             Path(temporary).write_text(found, "utf-8")
