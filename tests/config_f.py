@@ -5,7 +5,6 @@
 
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
+from memory import peak_mb
 
 from toolkit import hypercolumns
 from toolkit.gan.checkpoints import load_networks
@@ -32,18 +32,14 @@ def networks():
 
 def measure(path):
     """Load a file, synthesise a picture, build its hypercolumns: peak memory in MB along the way, and seconds."""
-    start, before = time.perf_counter(), _peak()
+    start, before = time.perf_counter(), peak_mb()
     generator, _ = load_networks(path)
-    loaded, seconds = _peak(), time.perf_counter() - start
+    loaded, seconds = peak_mb(), time.perf_counter() - start
     ws = generator.mapping(torch.randn(1, 512))
     image, columns = hypercolumns.from_generator(generator, ws)
     columns.mix(torch.randn(8, columns.num_channels))
-    return {"file_mb": os.path.getsize(path) / 2**20, "load_mb": loaded - before, "all_mb": _peak(), "seconds": seconds,
-            "image": list(image.shape), "channels": columns.num_channels}
-
-
-def _peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {"file_mb": os.path.getsize(path) / 2**20, "load_mb": loaded - before, "all_mb": peak_mb(),
+            "seconds": seconds, "image": list(image.shape), "channels": columns.num_channels}
 
 
 if __name__ == "__main__":

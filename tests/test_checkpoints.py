@@ -381,5 +381,6 @@ def test_a_large_gan_is_loaded_and_used_in_little_memory(name, tmp_path):
     cost = json.loads(done.stdout)
     print(name, cost)
     assert cost["file_mb"] > 200 and cost["image"] == [1, 3, 1024, 1024]
-    assert cost["load_mb"] < 1.5 * cost["file_mb"]
+    # A figure below the generator's own size would be a measurement gone wrong.
+    assert 0.4 * cost["file_mb"] < cost["load_mb"] < 1.5 * cost["file_mb"]
     assert cost["all_mb"] < 3000

@@ -23,6 +23,7 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
 import hostile_files  # noqa: E402
+from memory import peak_mb  # noqa: E402
 
 from toolkit.errors import CheckpointError  # noqa: E402
 from toolkit.gan import checkpoints  # noqa: E402
@@ -101,7 +102,7 @@ def fuzz(folder, num, seed):
 
 def attempt(path):
     """Load a file: what came of it, seconds of processor time, and by how many MB peak memory rose."""
-    before, start = _peak(), time.process_time()
+    before, start = peak_mb(), time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -111,12 +112,7 @@ def attempt(path):
         outcome = "refused" if "\n" not in str(error) and len(str(error)) < 1000 else f"long message: {error}"
     except BaseException as error:  # noqa: B036 whatever it is, it is a failure to report
         outcome = f"{type(error).__name__}: {error}"
-    return outcome, time.process_time() - start, _peak() - before
-
-
-def _peak():
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return outcome, time.process_time() - start, peak_mb() - before
 
 
 def _counts(outcomes, markers):
