@@ -2,6 +2,7 @@
 
 import gradio as gr
 from look import tinted
+from session import QUEUED
 from step_segment import coco
 from step_teach import taught
 from upload import picture
@@ -9,7 +10,6 @@ from upload import picture
 from toolkit import fewshot, images, labels
 from toolkit.errors import ToolkitError
 
-QUEUE = {"concurrency_id": "heavy", "concurrency_limit": 1}
 MAX_STEPS = 1000
 
 
@@ -30,9 +30,9 @@ def wire(sessions):
     gr.Button(visible=False).click(h(generate), [seed, truncation], face, api_name="generate",
                                    api_description=generate.__doc__)  # fmt: skip
     gr.Button(visible=False).click(h(fit), [label_png, classes, network], [segmenter, parts], api_name="fit",
-                                   api_description=fit.__doc__, **QUEUE)  # fmt: skip
+                                   api_description=fit.__doc__, **QUEUED)  # fmt: skip
     gr.Button(visible=False).click(h(segment), [photo, steps], [labelled, report], api_name="segment",
-                                   api_description=segment.__doc__, **QUEUE)  # fmt: skip
+                                   api_description=segment.__doc__, **QUEUED)  # fmt: skip
 
 
 def generate(session, seed, truncation_psi):

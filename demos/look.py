@@ -51,13 +51,15 @@ def hexes(palette):
 
 
 def legend(classes, palette, brush=False):
-    """Names and colours; with brush=True they are buttons that choose what to draw, numbered as their keys."""
+    """Names and colours; with brush=True they are buttons that choose what to draw, numbered as their keys, and the
+    first part is chosen, as it is in `step_label.brush`."""
     chips = []
     for i, (name, color) in enumerate(zip(classes, hexes(palette))):
         key = f"<kbd>{i}</kbd>" if brush and i <= 9 else ""
         tag, data = ("button", f'type="button" data-class="{i}"') if brush else ("span", "")
+        chosen = " chosen" if brush and i == 1 else ""
         swatch = f'<i style="background:{color}"></i>'
-        chips.append(f'<{tag} {data} class="chip">{swatch}{html.escape(name)}{key}</{tag}>')
+        chips.append(f'<{tag} {data} class="chip{chosen}">{swatch}{html.escape(name)}{key}</{tag}>')
     return f'<div class="legend{" brushes" if brush else ""}">{"".join(chips)}</div>'
 
 

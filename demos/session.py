@@ -1,5 +1,6 @@
 """One person's work at the page. It stays on the server, apart from everyone else's, until the tab closes."""
 
+import contextlib
 import functools
 import inspect
 import tempfile
@@ -16,6 +17,16 @@ from toolkit.fewshot import Shot
 
 FIRST_SEED = 7  # of the face a new tab shows
 IDLE_SECONDS = 3600
+SWEEP_SECONDS = 60
+
+# How a handler runs. None is an endpoint; heavy ones wait for one another, in a queue that everyone shares.
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+QUEUED = {"concurrency_id": "heavy", "concurrency_limit": 1}
+
+
+def heavy(status):
+    """Of a heavy handler, whose place in the queue and seconds are shown over the component `status`."""
+    return {"api_visibility": "private", "show_progress": "minimal", "show_progress_on": status, **QUEUED}
 
 
 @dataclass
@@ -38,6 +49,13 @@ class Session:
 
     def __post_init__(self):
         self.sample = self.gan.sample(FIRST_SEED)
+
+    def use_gan(self, gan):
+        """Start anew with another GAN: what an earlier one taught does not apply to it."""
+        self.gan = gan
+        self.segmenter = self.autoshot = self.suggestion = None
+        self.shots, self.results = [], []
+        self.show(gan.sample(FIRST_SEED))
 
     @property
     def palette(self):
@@ -92,23 +110,31 @@ class Sessions:
     """The open sessions by Gradio's session hash, and the GANs they share."""
 
     def __init__(self, gans):
-        self.gans = list(gans)
-        self._open, self._lock = {}, threading.Lock()
+        # A file goes by its name alone: where it lies is nobody else's business.
+        self._sources = {Path(gan).stem if Path(gan).is_file() else gan: gan for gan in gans}
+        if len(self._sources) < len(gans):
+            raise ToolkitError("page", "GANs of different names", ", ".join(map(str, gans)), "Rename a file")
+        self.gans = list(self._sources)
+        self._open, self._expired, self._lock = {}, set(), threading.Lock()
         self.load(self.gans[0])
         threading.Thread(target=self._sweep, daemon=True).start()
 
     @functools.cache  # noqa: B019 one object for the life of the process
     def load(self, name):
         """A GAN of the list, loaded once, ready to be taught. Names outside the list are refused."""
-        if name not in self.gans:
+        if name not in self._sources:
             raise ToolkitError("page", f"one of {', '.join(self.gans)}", repr(name), "Choose one of these")
-        gan = fewshot.load_gan(name)
+        gan = fewshot.load_gan(self._sources[name])
         gan.statistics  # noqa: B018 worked out now, not while someone waits
         return gan
 
     def of(self, request):
-        """The session of a request; a new one for a new tab, or for one that was idle too long."""
+        """The session of a request; a new one for a new tab. A tab that was idle too long has to be loaded anew: what
+        it shows is no longer here."""
         with self._lock:
+            if request.session_hash in self._expired:
+                raise ToolkitError("page", "work not older than an hour", "a tab that was idle for longer",
+                                   "Reload the page")  # fmt: skip
             session = self._open.get(request.session_hash)
             if session is None:
                 session = self._open[request.session_hash] = Session(self.load(self.gans[0]))
@@ -125,16 +151,15 @@ class Sessions:
                 raise _toast(error) from error
 
         def steps(request: gr.Request, *inputs):
-            session = self.of(request)
-            updates = function(session, *inputs)
             try:
-                for update in updates:
-                    session.touched = time.monotonic()
-                    yield update
+                session = self.of(request)
+                # Closed when cancelled, or when the tab was: the work stops there.
+                with contextlib.closing(function(session, *inputs)) as updates:
+                    for update in updates:
+                        session.touched = time.monotonic()
+                        yield update
             except ToolkitError as error:
                 raise _toast(error) from error
-            finally:
-                updates.close()  # cancelled, or the tab was closed: the work stops here
 
         wrapped = steps if inspect.isgeneratorfunction(function) else call
         wrapped.__name__ = function.__name__
@@ -147,18 +172,24 @@ class Sessions:
         """Forget a session: its tab was closed."""
         with self._lock:
             session = self._open.pop(request.session_hash, None)
+            self._expired.discard(request.session_hash)
         if session is not None:
+            session.folder.cleanup()
+
+    def expire(self, idle_seconds=IDLE_SECONDS):
+        """Forget the sessions that nobody has used for so long."""
+        with self._lock:
+            old = [key for key, s in self._open.items() if time.monotonic() - s.touched > idle_seconds]
+            self._expired.update(old)
+            gone = [self._open.pop(key) for key in old]
+        for session in gone:
             session.folder.cleanup()
 
     def _sweep(self):
         while True:
-            time.sleep(60)
-            with self._lock:
-                old = [k for k, s in self._open.items() if time.monotonic() - s.touched > IDLE_SECONDS]
-                gone = [self._open.pop(key) for key in old]
-            for session in gone:
-                session.folder.cleanup()
+            time.sleep(SWEEP_SECONDS)
+            self.expire()
 
 
 def _toast(error):
-    return gr.Error(str(error), duration=8, title="That did not work", print_exception=False)
+    return gr.Error(str(error), duration=8, print_exception=False)

@@ -4,13 +4,16 @@ from functools import cache
 from types import SimpleNamespace
 
 import gradio as gr
-from look import bar, heading, note
+from look import bar, heading, legend, note
+from session import PRIVATE, heavy
 from step_teach import taught
 from upload import picture
 
 from toolkit import autoshot, fewshot
 from toolkit.errors import ToolkitError
 from toolkit.gan import zoo
+
+HEIGHT = 260  # of a picture on screen
 
 
 def layout():
@@ -28,18 +31,25 @@ def layout():
                 ui.status = gr.HTML(note("Until you train your own, the bundled network answers."),
                                     elem_id="autoshot-status")  # fmt: skip
                 with gr.Row(elem_classes="tight"):
-                    ui.safetensors = gr.DownloadButton("safetensors", size="sm", interactive=False,
-                                                       elem_id="download-safetensors")  # fmt: skip
-                    ui.onnx = gr.DownloadButton("ONNX", size="sm", interactive=False, elem_id="download-onnx")
-            with gr.Column(scale=3, min_width=280), gr.Tabs(elem_classes="sources"):
-                with gr.Tab("Picture"), gr.Row():
-                    ui.picture = picture("Upload, paste or take a picture", height=260, elem_id="auto-picture")
-                    ui.parts = gr.Image(label="Parts", interactive=False, buttons=[], height=260, elem_id="auto-parts")
-                with gr.Tab("Live webcam"), gr.Row():
-                    ui.webcam = gr.Image(sources=["webcam"], streaming=True, label="Camera", height=260, buttons=[],
-                                         elem_id="webcam", type="numpy")  # fmt: skip
-                    ui.live = gr.Image(label="Parts", interactive=False, buttons=[], height=260, elem_id="live")
+                    ui.safetensors = gr.DownloadButton("Download safetensors", size="sm", interactive=False,
+                                                       min_width=140, elem_id="download-safetensors")  # fmt: skip
+                    ui.onnx = gr.DownloadButton("Download ONNX", size="sm", interactive=False, min_width=140,
+                                                elem_id="download-onnx")  # fmt: skip
+            with gr.Column(scale=3, min_width=280):
+                with gr.Tabs(elem_classes="sources"):
+                    with gr.Tab("Picture"), gr.Row(elem_classes="pair"):
+                        ui.picture = picture("Your picture", height=HEIGHT, elem_id="auto-picture")
+                        ui.parts = parts("auto-parts")
+                    with gr.Tab("Live webcam"), gr.Row(elem_classes="pair"):
+                        ui.webcam = picture("Camera", ["webcam"], streaming=True, height=HEIGHT, elem_id="webcam")
+                        ui.live = parts("live")
+                ui.legend = gr.HTML(elem_id="auto-legend")
     return ui
+
+
+def parts(elem_id):
+    """Where the answer is shown."""
+    return gr.Image(label="Parts", interactive=False, buttons=[], height=HEIGHT, elem_id=elem_id)
 
 
 @cache
@@ -49,24 +59,22 @@ def bundled():
 
 
 def network(session):
-    """The session's own auto-shot network, or the bundled one."""
+    """The session's own auto-shot network, or the one that comes with its GAN."""
     if session.autoshot is not None:
         return session.autoshot
-    if not (zoo.folder() / f"{zoo.DEFAULT}-autoshot.safetensors").is_file():
+    if session.gan.metadata.get("name") != zoo.DEFAULT:
         raise ToolkitError("Auto-shot", "a trained network", "none yet", "Train one in step 4")
     return bundled()
 
 
 def wire(ui, sessions):
     """Which handler answers what."""
-    h, private = sessions.handler, {"api_visibility": "private", "show_progress": "hidden"}
-    run = ui.train.click(
-        h(train), ui.number, [ui.status, ui.safetensors, ui.onnx], api_visibility="private", show_progress="minimal",
-        show_progress_on=ui.status, concurrency_id="heavy", concurrency_limit=1,
-    )  # fmt: skip
+    h, private = sessions.handler, PRIVATE
+    run = ui.train.click(h(train), ui.number, [ui.status, ui.safetensors, ui.onnx], **heavy(ui.status))
+    run.success(h(segment), ui.picture, [ui.parts, ui.legend], **private)
     ui.cancel.click(lambda: note("Cancelled."), None, ui.status, cancels=[run], **private)
-    ui.picture.input(h(segment), ui.picture, ui.parts, **private)
-    ui.webcam.stream(h(segment), ui.webcam, ui.live, stream_every=0.2, concurrency_limit=2, **private)
+    ui.picture.input(h(segment), ui.picture, [ui.parts, ui.legend], **private)
+    ui.webcam.stream(h(segment), ui.webcam, [ui.live, ui.legend], stream_every=0.2, concurrency_limit=2, **private)
 
 
 def train(session, number):
@@ -78,10 +86,13 @@ def train(session, number):
     paths = [session.path(f"autoshot.{kind}") for kind in ("safetensors", "onnx")]
     session.autoshot.save(paths[0])
     session.autoshot.export_onnx(paths[1])
-    text = f"Learned from {number:.0f} faces. It answers below and in step 3."
+    text = f"Learned from {number:.0f} faces. It answers here and in step 3."
     yield note(text), *[gr.DownloadButton(value=path, interactive=True) for path in paths]
 
 
 def segment(session, source):
-    """The picture with its parts, at once."""
-    return None if source is None else network(session).segment(source).overlay()
+    """The picture with its parts, at once, and their names."""
+    if source is None:
+        return None, gr.skip()
+    result = network(session).segment(source)
+    return result.overlay(), legend(result.classes, result.palette)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import gradio as gr
 import torch
 from look import Progress, enlarge, heading, hexes, legend, note, tinted
-from session import FIRST_SEED, Session
+from session import FIRST_SEED, PRIVATE, Session, heavy
 from upload import picture
 
 from toolkit import fewshot, images, labels, sketch
@@ -13,6 +13,7 @@ from toolkit.errors import ToolkitError
 from toolkit.worlds import portraits
 
 PRESETS = {"3 parts": labels.THREE_CLASSES, "10 parts": labels.PORTRAIT_CLASSES}
+TRUNCATION = 0.7  # of the face a new tab shows
 EXAMPLE_SEEDS = (800_001, 800_002, 800_006, 800_009)
 
 
@@ -21,17 +22,20 @@ def layout(sessions):
     session = Session(sessions.load(sessions.gans[0]))
     ui = SimpleNamespace()
     with gr.Column(elem_classes="card", elem_id="label", min_width=320):
-        heading(1, "Label one face", "Pick a colour below the face and paint a part. A few strokes are enough.")
+        heading(1, "Label one face", "Choose a part (or press its number) and paint. A few strokes do.")
         with gr.Tabs(elem_classes="sources"):
-            with gr.Tab("Generated"), gr.Row(elem_classes="tight"):
-                ui.another = gr.Button("Another face", size="sm", min_width=110, elem_id="another")
-                ui.seed = gr.Number(FIRST_SEED, label="Seed", precision=0, minimum=0, min_width=80, elem_id="seed")
-                ui.truncation = gr.Slider(0, 1, 0.7, step=0.05, label="Truncation: usual to unusual", min_width=150,
+            with gr.Tab("Generated"), gr.Row(elem_classes="tight ends"):
+                ui.gan = gr.Dropdown(sessions.gans, value=sessions.gans[0], label="GAN", min_width=130, elem_id="gan",
+                                     interactive=len(sessions.gans) > 1)  # fmt: skip
+                ui.seed = gr.Number(FIRST_SEED, label="Seed", precision=0, minimum=0, min_width=70, elem_id="seed")
+                ui.truncation = gr.Slider(0, 1, TRUNCATION, step=0.05, label="Truncation", min_width=160,
                                           elem_id="truncation")  # fmt: skip
+                ui.another = gr.Button("Another face", size="sm", min_width=110, elem_id="another")
             with gr.Tab("Your picture", id="picture"):
-                with gr.Row():
-                    ui.picture = picture("Upload, paste or take a picture", height=170, elem_id="shot-picture")
-                    ui.preview = gr.Image(label="As the GAN draws it", height=170, interactive=False, buttons=[])
+                with gr.Row(elem_classes="pair"):
+                    ui.picture = picture("Your picture", height=200, elem_id="shot-picture")
+                    ui.preview = gr.Image(label="As the GAN draws it", height=200, interactive=False, buttons=[],
+                                          elem_id="shot-preview")  # fmt: skip
                 ui.cancel = gr.Button("Cancel", size="sm", elem_id="shot-cancel")
             with gr.Tab("Example"):
                 gr.HTML(note("Portraits whose labels are known exactly: click one, then teach."))
@@ -46,19 +50,19 @@ def layout(sessions):
             canvas_view(session),
             elem_id="editor", show_label=False, format="png", layers=False, transforms=(), sources=(), buttons=[],
             brush=brush(session.classes), eraser=gr.Eraser(default_size=18), fixed_canvas=True,
-            canvas_size=(size, size), height=600, container=False,
+            canvas_size=(size, size), height=580, container=False,
         )  # fmt: skip
         ui.legend = gr.HTML(legend(session.classes, session.palette, brush=True), elem_id="legend")
         with gr.Row(elem_classes="tight"):
-            ui.fill = gr.Checkbox(True, label="Fill the rest as background", elem_id="fill", min_width=150,
-                                  container=False)  # fmt: skip
+            ui.fill = gr.Checkbox(True, label="Fill the rest as background", elem_id="fill", container=False)
             ui.clear = gr.Button("Clear labels", size="sm", min_width=100, elem_id="clear")
             ui.add = gr.Button("Add to shots", size="sm", min_width=100, elem_id="add")
         with gr.Accordion("Classes", open=False, elem_id="classes"):
             ui.preset = gr.Radio(list(PRESETS), value="3 parts", label="Start from", elem_id="preset")
             with gr.Row(elem_classes="tight"):
-                ui.name = gr.Textbox(label="Name", max_lines=1, max_length=40, min_width=110, elem_id="class-name")
-                ui.which = gr.Dropdown(list(labels.THREE_CLASSES), label="Class", min_width=110, elem_id="class-which")
+                ui.name = gr.Textbox(label="New name", max_lines=1, max_length=40, min_width=110, elem_id="class-name")
+                ui.which = gr.Dropdown(list(labels.THREE_CLASSES), label="Class to change",
+                                       min_width=110, elem_id="class-which")  # fmt: skip
             with gr.Row(elem_classes="tight"):
                 ui.new = gr.Button("Add", size="sm", min_width=70, elem_id="class-add")
                 ui.rename = gr.Button("Rename", size="sm", min_width=70, elem_id="class-rename")
@@ -76,27 +80,23 @@ def layout(sessions):
                                                 elem_id="shots-download")  # fmt: skip
                 ui.load = gr.UploadButton("Load", size="sm", min_width=70, file_types=[".safetensors"],
                                           elem_id="shots-load")  # fmt: skip
-        if len(sessions.gans) > 1:
-            ui.gan = gr.Dropdown(sessions.gans, value=sessions.gans[0], label="GAN", elem_id="gan")
     return ui
 
 
 def wire(ui, sessions):
     """Which handler answers what."""
-    h, private = sessions.handler, {"api_visibility": "private", "show_progress": "hidden"}
+    h, private, queued = sessions.handler, PRIVATE, heavy(ui.status)
     drawing = [ui.editor, ui.fill]
     shots = [ui.shots, ui.shots_note, ui.delete, ui.download]
     canvas = [ui.editor, *shots]
     classes = [*canvas, ui.legend, ui.which, ui.name, ui.fill]
-    heavy = {**private, "show_progress": "minimal", "show_progress_on": ui.status, "concurrency_id": "heavy",
-             "concurrency_limit": 1}  # fmt: skip
 
     ui.another.click(h(another), [*drawing, ui.seed, ui.truncation], [ui.seed, *canvas], **private)
     ui.seed.submit(h(generate), [*drawing, ui.seed, ui.truncation], canvas, **private)
     ui.truncation.release(h(generate), [*drawing, ui.seed, ui.truncation], canvas, **private)
-    project = ui.picture.input(h(project_picture), [ui.picture, *drawing], [ui.status, ui.preview, *canvas], **heavy)
+    project = ui.picture.input(h(project_picture), [ui.picture, *drawing], [ui.status, ui.preview, *canvas], **queued)
     ui.examples.select(picked, None, ui.example, **private)
-    shown = ui.example.change(h(show_example), [ui.example, *drawing], [ui.example, ui.status, *classes], **heavy)
+    shown = ui.example.change(h(show_example), [ui.example, *drawing], [ui.example, ui.status, *classes], **queued)
     ui.cancel.click(lambda: note("Cancelled."), None, ui.status, cancels=[project, shown], **private)
     ui.clear.click(h(clear), None, ui.editor, **private)
     ui.add.click(h(add), drawing, shots, **private)
@@ -108,18 +108,15 @@ def wire(ui, sessions):
     ui.new.click(h(new_class), [ui.name, *drawing], classes, **private)
     ui.rename.click(h(rename_class), [ui.which, ui.name, *drawing], classes, **private)
     ui.remove.click(h(remove_class), [ui.which, *drawing], classes, **private)
-    if hasattr(ui, "gan"):
 
-        def choose_gan(session, name, editor, fill):
-            if session.shots or session.read(editor, fill) is not None:
-                raise ToolkitError("GAN", "an empty canvas and no shots", "some of another GAN",
-                                   "Download and delete them first")  # fmt: skip
-            session.gan = sessions.load(name)
-            session.segmenter = session.autoshot = None
-            session.show(session.gan.sample(FIRST_SEED))
-            return classes_view(session)
+    def choose_gan(session, name, editor, fill):
+        if session.shots or session.read(editor, fill) is not None:
+            raise ToolkitError("GAN", "an empty canvas and no shots", "some of another GAN",
+                               "Download and delete them first")  # fmt: skip
+        session.use_gan(sessions.load(name))
+        return "", *classes_view(session)
 
-        ui.gan.input(h(choose_gan), [ui.gan, *drawing], classes, **private)
+    ui.gan.input(h(choose_gan), [ui.gan, *drawing], [ui.status, *classes], **queued)
 
 
 # ---- what the components show ----------------------------------------------------------------

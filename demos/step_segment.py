@@ -7,6 +7,7 @@ import gradio as gr
 import numpy as np
 from look import Progress, enlarge, heading, hexes, legend, note
 from PIL import Image
+from session import PRIVATE, heavy
 from step_autoshot import network
 from step_teach import taught
 
@@ -32,7 +33,7 @@ def layout():
             with gr.Column(scale=2, min_width=280):
                 ui.pictures = gr.Gallery(
                     label="Upload, paste or take pictures", sources=["upload", "clipboard", "webcam"], interactive=True,
-                    type="filepath", columns=4, height=220, fit_columns=False, buttons=[], object_fit="contain",
+                    type="filepath", columns=4, height="auto", fit_columns=False, buttons=[], object_fit="contain",
                     file_types=["image"], elem_id="pictures",
                 )  # fmt: skip
                 gr.HTML(note("Or click a portrait that no network has seen:"))
@@ -47,7 +48,7 @@ def layout():
                     ui.cancel = gr.Button("Cancel", elem_id="segment-cancel", min_width=80)
                 ui.status = gr.HTML(elem_id="segment-status")
             with gr.Column(scale=3, min_width=280, elem_id="results"):
-                with gr.Row():
+                with gr.Row(elem_classes="pair"):
                     ui.original = gr.Image(label="Your picture", interactive=False, buttons=[], elem_id="original",
                                            min_width=120)  # fmt: skip
                     ui.redrawn = gr.Image(label="As the GAN draws it", interactive=False, buttons=[],
@@ -66,18 +67,16 @@ def layout():
                     ui.png = gr.DownloadButton("Labels PNG", size="sm", elem_id="download-png", min_width=90)
                     ui.overlay = gr.DownloadButton("Overlay", size="sm", elem_id="download-overlay", min_width=90)
                     ui.json = gr.DownloadButton("JSON", size="sm", elem_id="download-json", min_width=90)
-                    ui.coco = gr.DownloadButton("COCO", size="sm", elem_id="download-coco", min_width=90)
+                    ui.coco = gr.DownloadButton("COCO RLE", size="sm", elem_id="download-coco", min_width=90)
     return ui
 
 
 def wire(ui, sessions):
     """Which handler answers what."""
-    h, private = sessions.handler, {"api_visibility": "private", "show_progress": "hidden"}
+    h, private = sessions.handler, PRIVATE
     shown = [ui.original, ui.redrawn, ui.parts, ui.auto, ui.trust, ui.toggles, ui.areas]
     everything = [ui.status, *shown, ui.which, ui.downloads, ui.png, ui.overlay, ui.json, ui.coco]
-    heavy = {"api_visibility": "private", "show_progress": "minimal", "show_progress_on": ui.status,
-             "concurrency_id": "heavy", "concurrency_limit": 1}  # fmt: skip
-    run = ui.go.click(h(segment), [ui.pictures, ui.method], everything, **heavy)
+    run = ui.go.click(h(segment), [ui.pictures, ui.method], everything, **heavy(ui.status))
     ui.examples.select(example, ui.examples, ui.pictures, **private)
     ui.cancel.click(lambda: note("Cancelled."), None, ui.status, cancels=[run], **private)
     ui.which.input(h(choose), ui.which, [*shown, ui.png, ui.overlay, ui.json, ui.coco], **private)
@@ -127,16 +126,17 @@ def toggle(session, number, chosen):
 
 def show(pair):
     """What is on screen of one picture: its results through projection and by auto-shot, either may be None."""
-    result = pair[0] or pair[1]
+    results = [result for result in pair if result is not None]
+    result = results[0]
     small, _ = shrunk(result)
     redrawn = None if result.reconstruction is None else enlarge(images.to_pil(result.reconstruction))
     areas = result.areas()
     rows = [[name, n, f"{n / max(1, sum(areas.values())):.1%}"] for name, n in areas.items()]
-    parts = [name for name in result.classes[1:] if areas[name]]
+    parts = list(dict.fromkeys(name for r in results for name in r.classes[1:] if r.areas()[name]))
     return (
         small, gr.Image(value=redrawn, visible=redrawn is not None),
         annotated(pair[0]), annotated(pair[1]),
-        words(result) + legend(result.classes, result.palette),
+        words(result) + legends(results),
         gr.CheckboxGroup(choices=parts, value=parts, visible=True),
         gr.Dataframe(value=rows, visible=True),
     )  # fmt: skip
@@ -163,6 +163,13 @@ def shrunk(result):
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
     indices = Image.fromarray(label_map.numpy().astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
     return picture.resize(size, Image.Resampling.BICUBIC), np.asarray(indices)
+
+
+def legends(results):
+    """One legend, or two where the networks know different parts."""
+    of = {result.classes: legend(result.classes, result.palette) for result in results}
+    names = [""] if len(of) == 1 else [note("Parts"), note("Parts by auto-shot")]
+    return "".join(name + chips for name, chips in zip(names, of.values()))
 
 
 def words(result):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pandas as pd
 from look import Progress, enlarge, heading, heat, legend, note, tinted
+from session import PRIVATE, heavy
 from step_label import canvas_view, shots_view
 
 from toolkit import fewshot, images, uncertainty
@@ -32,16 +33,16 @@ def layout():
             ui.more = gr.Button("More faces", size="sm", elem_id="more", interactive=False, min_width=100)
             ui.suggest = gr.Button("Suggest the next face", size="sm", elem_id="suggest", interactive=False,
                                    min_width=170)  # fmt: skip
-            ui.download = gr.DownloadButton("Download", size="sm", elem_id="segmenter-download", interactive=False,
-                                            min_width=90)  # fmt: skip
+            ui.download = gr.DownloadButton("Download segmenter", size="sm", elem_id="segmenter-download",
+                                            interactive=False, min_width=150)  # fmt: skip
         with gr.Column(visible=False, elem_id="suggestion") as ui.suggestion:
-            with gr.Row():
+            with gr.Row(elem_classes="pair"):
                 ui.face = gr.Image(label="Least certain of 64 faces", interactive=False, buttons=[], height=190)
                 ui.heat = gr.Image(label="Where it is unsure: bright", interactive=False, buttons=[], height=190)
             ui.take = gr.Button("Label this face", size="sm", elem_id="take")
         ui.loss = gr.LinePlot(
             pd.DataFrame({"step": [], "loss": []}), x="step", y="loss", height=150, x_title="step", y_title="loss",
-            elem_id="loss", buttons=[],
+            elem_id="loss", buttons=[], visible=False,
         )  # fmt: skip
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             with gr.Row(elem_classes="tight"):
@@ -53,18 +54,15 @@ def layout():
 
 def wire(ui, label, sessions):
     """Which handler answers what; `label` is step 1's components."""
-    h, private = sessions.handler, {"api_visibility": "private", "show_progress": "hidden"}
+    h, private, queued = sessions.handler, PRIVATE, heavy(ui.status)
     drawing, shots = [label.editor, label.fill], [label.shots, label.shots_note, label.delete, label.download]
     taught = ui.teach.click(
         h(teach), [*drawing, ui.network, ui.steps],
-        [ui.status, ui.loss, ui.gallery, ui.legend, ui.more, ui.suggest, ui.download, *shots],
-        api_visibility="private", show_progress="minimal", show_progress_on=ui.status, concurrency_id="heavy",
-        concurrency_limit=1,
+        [ui.status, ui.loss, ui.gallery, ui.legend, ui.more, ui.suggest, ui.download, *shots], **queued,
     )  # fmt: skip
     ui.stop.click(lambda: note("Stopped."), None, ui.status, cancels=[taught], **private)
     ui.more.click(h(more), None, ui.gallery, **private)
-    ui.suggest.click(h(suggest), None, [ui.suggestion, ui.face, ui.heat], api_visibility="private",
-                     show_progress="minimal", show_progress_on=ui.status)  # fmt: skip
+    ui.suggest.click(h(suggest), None, [ui.suggestion, ui.face, ui.heat], **queued)
     ui.take.click(h(take), drawing, [ui.suggestion, label.editor, *shots], **private)
 
 
@@ -76,7 +74,7 @@ def teach(session, editor, fill, network, num_steps):
     for done, total, loss, segmenter in fitting:
         losses.append((done, loss))
         faces = gallery(session, segmenter) if done < total and len(losses) in (2, 6) else gr.skip()
-        plot = pd.DataFrame(losses, columns=["step", "loss"])
+        plot = gr.LinePlot(value=pd.DataFrame(losses, columns=["step", "loss"]), visible=True)
         yield progress(done, total, f"loss {loss:.3f}"), plot, faces, *[gr.skip()] * 4, *shots
         shots = [gr.skip()] * 4
     session.segmenter = segmenter

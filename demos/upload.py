@@ -5,9 +5,9 @@ import base64
 import gradio as gr
 
 
-def picture(label, **options):
+def picture(label, sources=("upload", "clipboard", "webcam"), **options):
     """A `gr.Image` for input whose value is a path or bytes: whatever was sent, not yet decoded."""
-    component = gr.Image(label=label, type="filepath", sources=["upload", "clipboard", "webcam"], buttons=[], **options)
+    component = gr.Image(label=label, type="filepath", sources=list(sources), buttons=[], **options)
     component.preprocess = _as_sent
     return component
 
