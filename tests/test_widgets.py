@@ -11,7 +11,7 @@ from PIL import Image
 
 from toolkit import fewshot
 from toolkit.errors import LabelError, ShapeError, ToolkitError
-from toolkit.widgets import HERE, Labeller, explore
+from toolkit.widgets import PAGE, SCRIPTS, Labeller, explore
 
 CLASSES = ("background", "eyes", "mouth")
 
@@ -145,8 +145,9 @@ def test_saving_nothing_is_refused(labeller, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_page_half_is_one_file_that_fetches_nothing():
-    code = (HERE / "labeller.js").read_text("utf-8") + (HERE / "labeller.css").read_text("utf-8")
+def test_the_page_half_is_one_module_that_fetches_nothing():
+    assert sorted(f"{name}.js" for name in SCRIPTS) == sorted(path.name for path in PAGE.glob("*.js"))
+    code = Labeller._esm + Labeller._css
     for word in ("http:", "https:", "import ", "import(", "fetch(", "XMLHttp", "@import", "url(", "eval("):
         assert word not in code
 

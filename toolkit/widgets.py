@@ -1,6 +1,6 @@
 """Widgets for notebooks: draw labels on pictures, and explore what a GAN knows.
 
-The page half of `Labeller` is labeller.js and labeller.css beside this file; nothing is fetched.
+The page half of `Labeller` is in labeller/ beside this file; nothing is fetched.
 """
 
 import io
@@ -23,7 +23,9 @@ except ImportError as error:
     raise ToolkitError("toolkit.widgets", "ipywidgets and anywidget", f"no {error.name}",
                        "Run pip install 'one-shot-parts[notebook]'") from error  # fmt: skip
 
-HERE = Path(__file__).parent
+PAGE = Path(__file__).parent / "labeller"
+# What a notebook loads is one module: the files in the order in which one needs the other.
+SCRIPTS = ("shapes", "sketch", "parts", "stage", "pointers", "panel", "keys", "view")
 TOOLS = ("brush", "eraser", "lasso", "bucket", "hand")
 
 
@@ -48,8 +50,8 @@ class Labeller(anywidget.AnyWidget):
         ToolkitError: save_to without a `Sample`, or naming a file of other pictures or classes.
     """
 
-    _esm = HERE / "labeller.js"
-    _css = HERE / "labeller.css"
+    _esm = "\n".join((PAGE / f"{name}.js").read_text("utf-8") for name in SCRIPTS)
+    _css = (PAGE / "labeller.css").read_text("utf-8")
 
     label_maps = traitlets.Any(help="(N, H, W) int64; 255 = unlabelled")
     index = traitlets.Int(0, min=0, help="the picture shown").tag(sync=True)

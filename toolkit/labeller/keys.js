@@ -1,0 +1,41 @@
+// Keys, while the widget has the focus.
+
+function handleKeys(root, does, pointers, numClasses, showState, listen) {
+  const hold = (space) => ((pointers.space = space), showState());
+  const polygon = (how) => () => (pointers[how](), pointers.changed());
+  const keys = {
+    "[": () => does.grow(-1),
+    "]": () => does.grow(1),
+    z: does.undo,
+    Z: does.redo,
+    y: does.redo,
+    o: does.overlay,
+    "+": does.zoomIn,
+    "=": does.zoomIn,
+    "-": does.zoomOut,
+    Home: does.fit,
+    ArrowLeft: () => does.turn(-1),
+    ArrowRight: () => does.turn(1),
+    Enter: polygon("closePolygon"),
+    Escape: polygon("openPolygon"),
+    " ": () => hold(true),
+  };
+  for (const [name, , key] of TOOLS) keys[key] = () => does.tool(name);
+  for (let i = 0; i < Math.min(numClasses, 10); i++) keys[i] = () => does.choose(i);
+
+  function press(event) {
+    if (!root.contains(event.target) || event.altKey) return;
+    const [command, onSlider] = [event.ctrlKey || event.metaKey, event.target.type === "range"];
+    if (command && !"zZy".includes(event.key)) return;
+    const mine = keys[event.key];
+    if (event.key.length > 1 && (!mine || onSlider || event.shiftKey)) return;
+    if (["Enter", " "].includes(event.key) && event.target.matches("button")) return event.stopPropagation();
+    event.stopPropagation();
+    event.preventDefault();
+    if (!pointers.gesture) mine?.();
+  }
+
+  // On window, and before anyone else: JupyterLab would take x for "cut this cell".
+  listen(window, "keydown", press, { capture: true });
+  listen(window, "keyup", (event) => event.key === " " && pointers.space && hold(false));
+}
