@@ -1,9 +1,33 @@
+import csv
+import json
+
 import pytest
 import torch
 
-from toolkit import experiments
+from toolkit import experiments, fewshot
 from toolkit.errors import ToolkitError
+from toolkit.experiments import baselines, evaluation, features, records, run, scoring, sources, tables
+from toolkit.experiments.evaluation import Cell, Study
 from toolkit.labels import PORTRAIT_CLASSES, THREE_CLASSES
+from toolkit.worlds import portraits
+
+DISTILLATION = {"num_images": 40, "width": 2, "num_epochs": 1}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Everything that is trained, trained for two steps; a thousand labels are twenty."""
+    monkeypatch.setattr(fewshot, "NUM_STEPS", dict.fromkeys(fewshot.NUM_STEPS, 2))
+    monkeypatch.setattr(baselines, "NUM_STEPS", (2, 2))
+    monkeypatch.setattr(baselines, "BATCH_SIZE", 2)
+    for module in (evaluation, tables):
+        monkeypatch.setattr(module, "MANY", 20)
+
+
+@pytest.fixture
+def study(tiny_gan, tmp_path, quick):
+    return Study(tiny_gan, sources.World("portraits"), num_test=3, num_steps=1, cache=tmp_path / "cache",
+                 folder=tmp_path / "out", distillation=DISTILLATION)  # fmt: skip
 
 
 def test_evaluate_follows_the_protocol(tiny_gan, tmp_path):
@@ -29,7 +53,7 @@ def test_shots_never_come_from_the_test_seeds(tiny_gan, monkeypatch):
 
     def spy(num, resolution, seed, device="cpu"):
         asked.append((seed, seed + num))
-        return experiments.portraits.render(num, resolution, seed)
+        return portraits.render(num, resolution, seed)
 
     world = type("World", (), {"render": staticmethod(spy), "CLASSES": PORTRAIT_CLASSES})
     monkeypatch.setitem(experiments.WORLDS, "portraits", world)
@@ -38,6 +62,16 @@ def test_shots_never_come_from_the_test_seeds(tiny_gan, monkeypatch):
     shots, tests = asked[::2], asked[1::2]
     assert max(end for _, end in shots) <= experiments.EVALUATION_SEED <= min(start for start, _ in tests)
     assert shots[0] != shots[1] and tests[0] == tests[1]
+    asked.clear()
+    for seed in (0, 99):
+        sources.World("portraits").many(seed, 1000, 8)
+    assert max(end for _, end in asked) <= sources.PARSER_SEED
+
+
+def test_the_first_shots_are_the_same_however_many(study):
+    one, ten = (evaluation.shot_pictures(study, Cell("mlp", num_shots=k, seed=3))[0] for k in (1, 10))
+    assert torch.equal(one, ten) and len(one) == 10
+    assert len(evaluation.shot_pictures(study, Cell("mlp", num_shots=100, seed=3))[0]) == 100
 
 
 def test_ranges_may_not_cross_into_the_test_seeds(tiny_gan):
@@ -68,7 +102,8 @@ def test_gan_quality_finds_a_random_gan_far_from_its_world(tiny_gan):
         ({"world": "moon"}, "world: expected one of portraits; got 'moon'"),
         ({"num_classes": 7}, r"evaluate: expected classes of \[10, 3\]; got 7"),
         ({"num_shots": 0}, "evaluate: expected 1 to 100 shots"),
-        ({"seed": 1000}, "evaluate: expected .* a seed in 0..999; got 1 shots, seed 1000"),
+        ({"num_shots": 101}, "evaluate: expected 1 to 100 shots"),
+        ({"seed": 1000}, "evaluate: expected .* a seed in 0..999; got 10 shots, seed 1000"),
     ],
 )
 def test_bad_input(tiny_gan, options, message):
@@ -76,39 +111,154 @@ def test_bad_input(tiny_gan, options, message):
         experiments.evaluate(tiny_gan, num_test=1, num_steps=1, cache=None, **options)
 
 
-def test_networks_and_gap_report_every_case(tiny_gan, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiments.fewshot, "NUM_STEPS", dict.fromkeys(experiments.fewshot.NUM_STEPS, 2))
-    report = experiments.networks(tiny_gan, shots=(1, 2), seeds=1, num_test=2, cache=tmp_path)
-    assert [(r["network"], r["shots"]) for r in report["10-class"]] == [
-        (network, shots) for shots in (1, 2) for network in experiments.fewshot.NUM_STEPS
-    ]
-    assert "clothes" in report["10-class"][0] and "clothes" not in report["3-class"][0]
-    gap = experiments.gap(tiny_gan, num_test=2, parser_steps=30, cache=tmp_path)
-    one_shot = next(r for r in report["10-class"] if r["network"] == experiments.fewshot.DEFAULT_NETWORK)
-    assert gap["segmenter"] == pytest.approx(one_shot["weighted"], abs=0.06)
-    assert gap["psnr"] == report["psnr"]
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("table4",), "experiment table4: expected --data DIR of PASCAL-Parts and --gan NAME, e.g. car-512; "
+                      "got no --data and --gan. "),
+        (("table5", "portraits", "somewhere"), "experiment table5: .* e.g. horse-256; got no --gan. "),
+        (("table1", "portraits", "somewhere"), "experiment: expected --gan NAME .*; got no --gan"),
+        (("table1", "moon"), "world: expected one of portraits"),
+    ],
+)
+def test_what_is_missing_is_said(arguments, message):
+    with pytest.raises(ToolkitError, match=message):
+        experiments.source_of(*arguments)
 
 
-def test_table2_compares_both_on_the_same_portraits_and_goes_on(tiny_gan, tmp_path):
-    options = {"num_shots": 2, "num_test": 3, "num_images": 40, "width": 2, "num_epochs": 1,
-               "out_dir": tmp_path / "out", "cache": tmp_path / "cache"}  # fmt: skip
-    report = experiments.table2(tiny_gan, **options)
-    for name in ("as they are", "moved"):
-        assert [row["segmenter"] for row in report[name]] == ["2-shot, projected", "auto-shot"]
-        assert all(0 <= row["weighted"] <= 100 and set(PORTRAIT_CLASSES) < set(row) for row in report[name])
-    usual = experiments.evaluate(tiny_gan, num_shots=2, num_test=3, cache=tmp_path / "cache")
-    assert report["as they are"][0]["weighted"] == usual["weighted_iou"]
+def test_bad_experiments(study):
+    with pytest.raises(ToolkitError, match="experiment: expected one of table1, .*; got 'alchemy'"):
+        experiments.run(study, "alchemy")
+    with pytest.raises(ToolkitError, match="experiment: expected seeds >= 1; got 0"):
+        experiments.run(study, "table1", seeds=0)
+
+
+def test_gap_is_of_the_one_shot_segmenter(study):
+    options = {"num_test": 3, "cache": study.cache}
+    gap = experiments.gap(study.gan, parser_steps=30, **options)
+    one = experiments.evaluate(study.gan, **options)
+    assert (gap["segmenter"], gap["psnr"]) == (one["weighted_iou"], one["psnr"])
+    assert set(gap) >= {"parser_on_pictures", "parser_on_reconstructions", "segmenter_vs_parser"}
+
+
+@pytest.mark.parametrize("name", ["table1", "table3", "networks", "layers", "upsampling", "noise"])
+def test_each_experiment_measures_prints_and_writes(study, name):
+    report = experiments.run(study, name, seeds=2)[name]
+    assert json.loads(json.dumps(report)) == report
+    assert report["about"]["seeds"] == [0, 1] and report["about"]["torch"] == torch.__version__
+    titles = [key for key in report if key not in ("experiment", "about", "files")]
+    text = (study.folder / f"{name}.md").read_text("utf-8")
+    assert text.startswith("### ") and torch.__version__ in text and "(0, 1)" not in text
+    tables_written = [file for file in report["files"] if file.endswith(".csv")]
+    for title, file in zip(titles, tables_written, strict=True):
+        with open(file, encoding="utf-8") as text:
+            rows = list(csv.DictReader(text))
+        assert [list(row.values())[0] for row in rows] == [str(next(iter(row.values()))) for row in report[title]]
+    assert (study.folder / f"{name}.png").stat().st_size > 5000
+
+
+def test_table1_is_the_mean_and_deviation_of_evaluate(study):
+    row = next(r for r in experiments.run(study, "table1", seeds=2)["table1"]["weighted IoU"]
+               if (r["network"], r["shots"]) == ("mlp", 5))  # fmt: skip
+    a, b = (experiments.evaluate(study.gan, network="mlp", num_shots=5, seed=s, num_test=3, num_steps=1,
+                                 cache=study.cache)["weighted_iou"] for s in range(2))  # fmt: skip
+    assert row["10-class"] == round((a + b) / 2, 1)
+    assert row["10-class ±"] == pytest.approx(abs(a - b) / 2**0.5, abs=0.051)
+    assert (row["10-class, paper"], row["3-class, paper"]) == (79.6, 77.8)
+
+
+def test_table2_compares_both_on_the_same_portraits(study):
+    report = experiments.run(study, "table2", seeds=1, num_shots=2)["table2"]
+    assert [row["segmenter"] for row in report["as they are"]] == [
+        "2-shot, projected", "auto-shot", "U-Net from scratch, 2 labels", "U-Net, 20 labels", "paper: 10-shot",
+        "paper: auto-shot"]  # fmt: skip
+    assert [row["segmenter"] for row in report["moved"]] == ["2-shot, projected", "auto-shot"]
+    assert report["moved"][0] != report["as they are"][0]
     assert report["cost"][0]["seconds"] > report["cost"][1]["seconds"] > 0
-    assert any("ahead, moved" in name for name in report["more"])
-    again = experiments.table2(tiny_gan, **options)
-    assert again["as they are"] == report["as they are"] and again["moved"] == report["moved"]
+    assert report["more"]["times faster than 200 steps (wanted: 100)"] > 1
+
+
+def test_a_second_run_measures_nothing_and_a_stopped_one_goes_on(study, monkeypatch):
+    measured, usual, stops = [], evaluation.measure, [5]
+
+    def spy(study, cell, save=None):
+        if len(measured) in stops:
+            stops.remove(len(measured))
+            raise KeyboardInterrupt
+        measured.append(cell)
+        return usual(study, cell, save)
+
+    monkeypatch.setattr(evaluation, "measure", spy)
+    with pytest.raises(KeyboardInterrupt):
+        experiments.run(study, "table3", seeds=1)
+    assert len(measured) == 5
+    report = experiments.run(study, "table3", seeds=1)
+    assert len(measured) == len(set(measured)) == len(list((study.folder / "cells").glob("*.json"))) > 5
+    assert experiments.run(study, "table3", seeds=1) == report
+    shared = [c for c in tables.table1(study, 1).cells if c in measured]
+    experiments.run(study, "table1", seeds=1)
+    assert len(measured) == len(set(measured)) and len(shared) > 5  # what two tables share is measured once
+    other = study._replace(num_test=2)
+    cell = Cell("mlp", 3, 1, 0)
+    assert cell in measured and records.key_of(other, cell) != records.key_of(study, cell)
+    records.results(other, [cell])
+    assert measured[-1] == cell
+
+
+def test_several_processes_find_the_same(study, tmp_path):
+    cells = [Cell("mean label map", 10, k, 0) for k in (1, 5)] + [Cell("linear", 3, 1, 0)]
+    alone = records.results(study, cells)
+    elsewhere = study._replace(folder=tmp_path / "together")
+    together = records.results(elsewhere, cells, workers=2)
+    for cell in cells[:2]:
+        assert alone[cell]["per_class"] == together[cell]["per_class"]
+    assert torch.equal(records.shown(study, cells[0]), records.shown(elsewhere, cells[0]))
 
 
 def test_moved_portraits_keep_their_labels_and_know_nothing_of_outside():
-    image, truth = experiments.portraits.render(6, 32, 0)
+    image, truth = portraits.render(6, 32, 0)
     coloured = (truth.float() / 5 - 1)[:, None].expand(-1, 3, -1, -1)  # pictures that show their own labels
-    moved, labels = experiments._move(coloured, truth, 0)
+    moved, labels = evaluation.move(coloured, truth)
     known = labels != 255
     assert 0.3 < known.float().mean() < 0.95
     shown = ((moved[:, 0] + 1) * 5).round().long()
     assert (shown == labels)[known].float().mean() > 0.8  # but where colours blend along edges
+
+
+def test_mean_label_map_by_hand():
+    label_map = torch.tensor([[[0, 1, 2]], [[0, 1, 1]], [[2, 255, 1]]])
+    predict = baselines.fit_mean_map(label_map, 3)
+    assert predict(torch.zeros(2, 3, 1, 3)).tolist() == [[[0, 1, 1]]] * 2
+
+
+def test_a_unet_learns_its_own_picture_and_nothing_from_unlabelled_pixels():
+    image, truth = portraits.render(1, 32, 0)
+    predict = baselines.fit_unet(image, truth, PORTRAIT_CLASSES, num_steps=80)
+    assert scoring.score(predict(image), truth, PORTRAIT_CLASSES)["weighted_iou"] > 60
+    part = truth.where(truth == 2, 255)  # nothing but hair is labelled
+    predict = baselines.fit_unet(image, part, PORTRAIT_CLASSES, num_steps=40)
+    assert (predict(image) == 2).float().mean() > 0.95
+
+
+def test_other_features(tiny_gan):
+    sample = tiny_gan.sample(0, 2)
+    usual = tiny_gan.hypercolumns(sample)
+    first, *_ = names = list(usual.channels)
+    one = features.OtherFeatures(tiny_gan, layers=(first, names[-1]))
+    assert list(one.hypercolumns(sample).channels) == [first, names[-1]]
+    mean, std = one.statistics
+    assert torch.equal(mean[: usual.channels[first]], tiny_gan.statistics[0][: usual.channels[first]])
+    assert len(mean) == len(std) == one.hypercolumns(sample).num_channels
+    for upsampling in features.UPSAMPLINGS:
+        dense = features.OtherFeatures(tiny_gan, upsampling=upsampling).hypercolumns(sample).dense()
+        assert torch.equal(dense, usual.dense()) == (upsampling == "bilinear")
+        assert torch.allclose(dense[:, -8:], usual.dense()[:, -8:])  # the finest layer needs no upsampling
+    none, own, random = (features.with_noise(tiny_gan, sample, kind).noise for kind in features.NOISES)
+    assert own == {} and all(not n.any() for n in none.values()) and all(n.std() > 0.5 for n in random.values())
+    fewshot.fit(one, [fewshot.Shot(sample[0], portraits.render(1, 16, 0)[1], PORTRAIT_CLASSES)], num_steps=1)
+
+
+def test_every_plan_has_its_name(study):
+    for name in ("table1", "table2", "table3", "networks", "layers", "upsampling", "noise"):
+        plan = run.PLANS[name](study, 1)
+        assert plan.name == name and plan.cells and plan.sheet

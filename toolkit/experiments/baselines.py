@@ -1,0 +1,71 @@
+"""What the method must beat: the same labels without a GAN, many more labels, and no learning at all."""
+
+import torch
+import torch.nn.functional as F
+
+from toolkit import labels
+from toolkit.autoshot.augmentation import augment
+from toolkit.autoshot.distillation import LEARNING_RATE, WEIGHT_DECAY, soft_cross_entropy
+from toolkit.autoshot.segmenter import AutoShotSegmenter
+from toolkit.segmenters import UNet
+
+WIDTH, BATCH_SIZE = 16, 8  # of the U-Net; the auto-shot network is as wide
+NUM_STEPS = (800, 1600)  # with few and with many labels: validated on training seeds, for the time there is
+MANY = 100  # labels
+
+
+def fit_unet(image, label_map, classes, seed=0, num_steps=None):
+    """Teach a U-Net labelled pictures from scratch, with auto-shot's own augmentation.
+
+    Args:
+        image: (N, 3, R, R) in [-1, 1].
+        label_map: (N, R, R) int64 over classes; 255 = unlabelled.
+        classes: names, background first.
+        seed: of weights, order and views.
+        num_steps: of 8 views each; None for as many as usual.
+    Returns:
+        function, image (M, 3, R, R) -> label_map (M, R, R).
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = UNet(len(classes), WIDTH)
+    num_steps = num_steps or NUM_STEPS[len(image) > MANY]
+    optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+    rng = torch.Generator().manual_seed(seed)
+    for _ in range(num_steps):
+        pick = torch.randint(len(image), (BATCH_SIZE,), generator=rng)
+        known = label_map[pick] != labels.IGNORE_INDEX
+        soft = _one_hot(label_map[pick], len(classes))
+        # Unlabelled pixels have no class at all, so where they blend in, the classes do not add up to 1.
+        view, soft, inside = augment(image[pick], soft, rng)
+        known = inside & (soft.sum(1) > 0.999) if not known.all() else inside
+        with torch.autocast(image.device.type, torch.bfloat16):
+            logits = net(view)
+        loss = soft_cross_entropy(logits.float(), soft, known)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    segmenter = AutoShotSegmenter(net, classes, image.shape[-1])
+    return lambda pictures: segmenter.predict(pictures).argmax(1)
+
+
+def fit_mean_map(label_map, num_classes):
+    """Learn nothing: every picture gets the label that most of the labelled pictures have at each place.
+
+    Args:
+        label_map: (N, R, R) int64; 255 = unlabelled, which has no say.
+        num_classes: parts + background.
+    Returns:
+        function, image (M, 3, R, R) -> label_map (M, R, R).
+    """
+    mean = _one_hot(label_map, num_classes).mean(0).argmax(0)
+    return lambda pictures: mean.expand(len(pictures), -1, -1)
+
+
+def _one_hot(label_map, num_classes):
+    """(N, R, R) -> (N, K, R, R) float, nothing where unlabelled."""
+    known = label_map != labels.IGNORE_INDEX
+    one_hot = F.one_hot(label_map.where(known, 0), num_classes) * known[..., None]
+    return one_hot.permute(0, 3, 1, 2).float()

@@ -1,0 +1,68 @@
+"""What auto-shot saves: seconds a picture, and size, against projection and the few-shot segmenter."""
+
+import importlib.util
+import statistics
+import time
+
+import torch
+
+from toolkit import fewshot
+from toolkit.autoshot import AutoShotSegmenter
+from toolkit.experiments.evaluation import AUTO_SHOT, Cell, test_images, work_folder
+from toolkit.experiments.records import kept, key_of
+
+
+def cost(study, num_shots=10):
+    """Seconds and size of the few-shot segmenter through 200 steps of projection, and of its auto-shot network.
+
+    Args:
+        study: a `Study` whose auto-shot cell of seed 0 has been measured.
+        num_shots: of that cell.
+    Returns:
+        dict: "cost", two rows; "more", what follows from them, and auto-shot's pace at 128 pixels.
+    """
+    cell = Cell(AUTO_SHOT, max(study.source.class_sets), num_shots, 0, moved=True)
+    key = {**key_of(study, cell), "threads": torch.get_num_threads()}
+    return kept(study, "cost", key, lambda: _measure(study, work_folder(study, cell), num_shots))
+
+
+def _measure(study, folder, num_shots):
+    few = fewshot.Segmenter.load(folder / "segmenter.safetensors", study.gan)
+    auto = AutoShotSegmenter.load(folder / "autoshot.safetensors", study.gan.device)
+    one = test_images(study)[0][:1]
+    seconds = [_seconds(lambda: few.predict(study.gan.project(one, num_steps=200, judge=False, patience=None)), 2),
+               _seconds(lambda: auto.predict(one), 20)]  # fmt: skip
+    networks = (study.gan.generator, few.network), (auto.network,)
+    sizes = [sum(p.numel() for network in group for p in network.parameters()) for group in networks]
+    names = f"{num_shots}-shot, projected", "auto-shot"
+    rows = [{"segmenter": n, "seconds": round(t, 4), "million parameters": round(k / 1e6, 2), "MB": round(k * 4e-6, 1)}
+            for n, t, k in zip(names, seconds, sizes, strict=True)]  # fmt: skip
+    more = {"threads": torch.get_num_threads(), "times faster than 200 steps (wanted: 100)": seconds[0] / seconds[1],
+            **_pace(auto, folder / "autoshot.onnx")}  # fmt: skip
+    return {"cost": rows, "more": {name: round(value, 2) for name, value in more.items()}}
+
+
+def _pace(auto, onnx_file):
+    """Pictures of 128 pixels a second, in PyTorch and, where it is installed, in ONNX Runtime."""
+    picture = torch.zeros(1, 3, 128, 128)
+    pace = {"pictures a second at 128 pixels, PyTorch (wanted: 20)": 1 / _seconds(lambda: auto.predict(picture), 20)}
+    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnxscript"):
+        import onnxruntime
+
+        auto.export_onnx(onnx_file)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
+        seconds = _seconds(lambda: session.run(None, {"image": picture.numpy()}), 20)
+        pace["the same, ONNX Runtime (wanted: 20)"] = 1 / seconds
+    return pace
+
+
+def _seconds(job, rounds):
+    """Median wall-clock seconds, after one call to warm up."""
+    times = []
+    for _ in range(rounds + 1):
+        started = time.perf_counter()
+        job()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])

@@ -1,0 +1,46 @@
+"""How much a GAN's pictures look like its world."""
+
+from toolkit import images, metrics
+from toolkit.experiments.parser import parse, train_parser
+from toolkit.experiments.scoring import score
+from toolkit.experiments.sources import EVALUATION_SEED, world_named
+
+
+def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, out=None, progress=False):
+    """How much a GAN's pictures look like its world, judged by a parser trained on that world.
+
+    Args:
+        gan: a `fewshot.GAN`; its untruncated samples are judged.
+        num: pictures on each side.
+        parser_steps: of 32 renders each.
+        seed: of the parser and the samples.
+        out: PNG to write: renders on the left, uncurated samples on the right; None writes none.
+    Returns:
+        dict: frechet (renders to samples), frechet_renders (renders to other renders: the floor),
+        area (percent of pixels by class, in renders and in samples), present (percent of pictures
+        that show the part), parser_iou (percent, on unseen renders).
+    """
+    module, size = world_named(world), gan.resolution
+    net = train_parser(module, size, parser_steps, seed, progress)
+    renders, truth = module.render(num, size, EVALUATION_SEED)
+    others, _ = module.render(num, size, EVALUATION_SEED + num)
+    samples = gan.sample(seed, num, truncation_psi=1.0).image
+    found = {name: parse(net, x) for name, x in (("renders", renders), ("others", others), ("samples", samples))}
+    moments = {name: (f.double().mean(0), f.double().T.cov()) for name, (f, _) in found.items()}
+    parsed = {name: found[name][1] for name in ("renders", "samples")}
+    if out is not None:
+        sheets = [images.grid(pictures[:40], columns=5) for pictures in (renders, samples)]
+        images.save_png(out, images.grid(sheets, columns=2, gap=24))
+    return {
+        "gan": gan.metadata.get("name"), "num": num, "seed": seed,
+        "frechet": round(metrics.frechet_distance(*moments["renders"], *moments["samples"]), 3),
+        "frechet_renders": round(metrics.frechet_distance(*moments["renders"], *moments["others"]), 3),
+        "parser_iou": score(parsed["renders"], truth, module.CLASSES)["weighted_iou"],
+        "area": {k: _shares(m, module.CLASSES, lambda m, c: (m == c).float().mean()) for k, m in parsed.items()},
+        "present": {k: _shares(m, module.CLASSES, lambda m, c: (m == c).any(2).any(1).float().mean())
+                    for k, m in parsed.items()},
+    }  # fmt: skip
+
+
+def _shares(label_map, classes, share):
+    return {name: round(100 * float(share(label_map, c)), 1) for c, name in enumerate(classes)}

@@ -1,0 +1,73 @@
+"""Projections, which depend on no label and cost most: made once, kept, shared by all experiments."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from toolkit import perceptual, projector
+from toolkit.errors import ToolkitError
+from toolkit.experiments.fingerprint import code_of
+from toolkit.experiments.sources import EVALUATION_SEED, world_named
+from toolkit.fewshot import Sample
+from toolkit.files import replace_when_done
+
+CACHE = Path("out/cache")
+CHUNK = 10  # pictures projected, and kept, at once; whoever asks for whole tens gets what others got
+CODE = code_of(projector, perceptual)
+
+
+def projected(gan, world, first_seed, num, num_steps=None, cache=None, progress=False):
+    """Portraits of a world projected into a GAN, with their labels.
+
+    Args:
+        first_seed, num: which portraits; the range must not cross `EVALUATION_SEED`.
+        num_steps, cache, progress: as `project` takes them.
+    Returns:
+        `Sample` of num pictures, and their label_map (num, R, R) in the world's own classes.
+    Raises:
+        ToolkitError: the range crosses from training into evaluation seeds.
+    """
+    if first_seed < EVALUATION_SEED < first_seed + num:
+        raise ToolkitError("projected", f"seeds on one side of {EVALUATION_SEED}",
+                           f"{first_seed}..{first_seed + num - 1}", "Ask for fewer portraits")  # fmt: skip
+    image, label_map = world_named(world).render(num, gan.resolution, first_seed)
+    return project(gan, image, num_steps, cache, progress), label_map
+
+
+def project(gan, image, num_steps=None, cache=None, progress=False):
+    """Pictures projected into a GAN.
+
+    Args:
+        gan: a `fewshot.GAN`.
+        image: (N, 3, R, R) in [-1, 1].
+        num_steps: of projection; None for as many as usual.
+        cache: folder for the latents, by pictures, GAN, encoder, steps and the projector's code; None keeps
+            nothing.
+        progress: show a bar.
+    Returns:
+        `Sample` of N pictures, not judged.
+    """
+    chunks = tqdm(image.split(CHUNK), desc="project portraits", unit=f"x{CHUNK}", disable=not progress)
+    ws = torch.cat([_latents(gan, chunk, num_steps, cache) for chunk in chunks])
+    synthesis = gan.generator.synthesis
+    with torch.no_grad():
+        reconstruction = torch.cat([synthesis(w, noise_mode="none").clamp(-1, 1) for w in ws.split(CHUNK)])
+    return Sample(image, ws, projector.no_noise(gan.generator, len(image)), reconstruction)
+
+
+def _latents(gan, image, num_steps, cache):
+    num_steps = gan.projection_steps if num_steps is None else num_steps
+    start = "w_avg" if gan.encoder is None else gan.encoder.hash[:8]
+    pictures = hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest()[:16]
+    name = f"{gan.hash[:12]}-{start}-{pictures}-{num_steps}-{CODE}.safetensors"
+    file = None if cache is None else Path(cache) / name
+    if file is not None and file.exists():
+        return load_file(file)["ws"].to(gan.device)
+    ws = gan.project(image, num_steps=num_steps, judge=False).ws
+    if file is not None:
+        with replace_when_done(file) as temporary:
+            save_file({"ws": ws.cpu().contiguous()}, temporary)
+    return ws

@@ -1,0 +1,112 @@
+"""An experiment's outcome, as files: CSV to go on with, Markdown to read, a contact sheet to look at."""
+
+import csv
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+from toolkit import images, labels, plots
+from toolkit.experiments import records
+from toolkit.experiments.evaluation import test_images
+from toolkit.files import replace_when_done
+
+CAPTION = """Means over {seeds} choices of labelled pictures, ± their standard deviation; scored on {num_test} other \
+pictures of {source}; GAN {gan}, {resolution} pixels. "Paper": its own numbers, on photographs at 1024 pixels."""
+
+
+def write(study, plan, found, tables, seeds):
+    """Write NAME.md, NAME.png and one CSV for each table to the study's folder.
+
+    Args:
+        study: a `Study`.
+        plan: a `Plan`.
+        found: dict, cell -> what was found, as `records.results` gives it.
+        tables: dict, title -> list of rows (dicts), or -> dict of single numbers.
+        seeds: how many.
+    Returns:
+        dict that JSON can hold: experiment, about (how it was made), the tables, files.
+    """
+    about = {"world": study.source.name, "gan": study.gan.metadata.get("name"), "resolution": study.gan.resolution,
+             "num_test": study.num_test, "seeds": list(range(seeds)),
+             "psnr": round(sum(found[c]["psnr"] for c in plan.cells) / len(plan.cells), 2), **versions()}  # fmt: skip
+    files = [study.folder / f"{plan.name}.md", study.folder / f"{plan.name}.png"]
+    sheet = _sheet(study, plan)
+    images.save_png(files[1], sheet)
+    _write(files[0], _markdown(study, plan, tables, seeds, about))
+    for title, rows in tables.items():
+        file = study.folder / f"{plan.name}-{_slug(title)}.csv"
+        with replace_when_done(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
+            rows = _rows(rows)
+            writer = csv.DictWriter(out, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        files.append(file)
+    return {"experiment": plan.name, "about": about, **tables, "files": [str(file) for file in files]}
+
+
+def versions():
+    """What the numbers were made with: dict of toolkit, commit (None outside a clone), torch, python, machine."""
+    folder = Path(__file__).parent
+    done = subprocess.run(["git", "-C", folder, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True,
+                          check=False) if _in_a_clone(folder) else None  # fmt: skip
+    return {"toolkit": importlib.metadata.version("one-shot-parts"), "commit": done.stdout.strip() if done else None,
+            "torch": torch.__version__, "python": platform.python_version(),
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads"}  # fmt: skip
+
+
+def markdown_table(rows):
+    """Rows (dicts with the same keys) as a Markdown table, numbers to the right, one decimal, gaps a dash."""
+    keys = list(rows[0])
+    numeric = [all(isinstance(row[key], (int, float, type(None))) for row in rows) for key in keys]
+    lines = [keys, ["---:" if right else "---" for right in numeric]]
+    lines += [["–" if row[key] is None else _text(row[key]) for key in keys] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _text(value):
+    return f"{value:.1f}" if isinstance(value, float) and abs(value) >= 0.1 else str(value)
+
+
+def _markdown(study, plan, tables, seeds, about):
+    source = f"the world {about['world']}" if study.source.is_world else about["world"]
+    caption = CAPTION.format(seeds=seeds, num_test=about["num_test"], source=source, gan=about["gan"],
+                             resolution=about["resolution"])  # fmt: skip
+    parts = [f"### {plan.title}", caption]
+    for title, rows in tables.items():
+        parts += [f"**{title}**"] if len(tables) > 1 else []
+        parts.append(markdown_table(_rows(rows)))
+    made = ", ".join(f"{name} {about[name]}" for name in ("toolkit", "commit", "torch", "python"))
+    parts.append(f"`python -m toolkit experiment {plan.name} --seeds {seeds}`: {made}; {about['machine']}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(rows):
+    """A table's rows; of single numbers, a row each."""
+    return rows if isinstance(rows, list) else [{"": name, "value": value} for name, value in rows.items()]
+
+
+def _sheet(study, plan):
+    """Some test pictures, their truth, and what each method made of them."""
+    first = next(iter(plan.sheet.values()))
+    classes = study.source.class_sets[first.num_classes]
+    image, truth = (x[: records.SHOWN] for x in test_images(study))
+    columns = {"picture": image, "truth": labels.merge(truth, study.source.classes, classes)}
+    columns |= {title: records.shown(study, cell) for title, cell in plan.sheet.items()}
+    columns = {title: list(column) for title, column in columns.items()}
+    return plots.comparison(columns, labels.default_palette(len(classes)), classes)
+
+
+def _slug(title):
+    return "".join(c if c.isalnum() else "-" for c in title.lower())
+
+
+def _in_a_clone(folder):
+    return (folder.parents[1] / ".git").exists()
+
+
+def _write(path, text):
+    with replace_when_done(path) as temporary:
+        Path(temporary).write_text(text, "utf-8")

@@ -1,0 +1,36 @@
+"""Label maps against truth, and a stopwatch."""
+
+import time
+
+from toolkit import labels, metrics
+
+
+def score(prediction, truth, classes):
+    """Weighted, mean and per-class IoU in percent, as the paper's tables count them.
+
+    Args:
+        prediction, truth: (N, H, W) int64; 255 in truth counts nowhere.
+        classes: names, background first; with `THREE_CLASSES` background is left out of the means.
+    Returns:
+        dict with weighted_iou, mean_iou and per_class; a class nobody has is None.
+    """
+    matrix = metrics.ConfusionMatrix(len(classes))
+    matrix.update(prediction, truth)
+    background = tuple(classes) != tuple(labels.THREE_CLASSES)
+    per_class = [None if v != v else round(100 * v, 2) for v in matrix.iou().tolist()]
+    return {
+        "weighted_iou": round(100 * float(matrix.weighted_iou(include_background=background)), 2),
+        "mean_iou": round(100 * float(matrix.mean_iou(include_background=background)), 2),
+        "per_class": dict(zip(classes, per_class, strict=True)),
+    }
+
+
+class Clock:
+    """Seconds since the last lap, by name, rounded to hundredths: `clock("fit")` fills `laps["fit"]`."""
+
+    def __init__(self):
+        self.laps, self.last = {}, time.perf_counter()
+
+    def __call__(self, name):
+        now = time.perf_counter()
+        self.laps[name], self.last = round(now - self.last, 2), now

@@ -1,0 +1,94 @@
+"""Where labelled pictures come from, and which of them may be used for what.
+
+World seeds below `EVALUATION_SEED` are for training (of GANs, shots and parsers), those from it on are for
+evaluation, and nothing here lets the two meet.
+"""
+
+import torch
+
+from toolkit import labels
+from toolkit.errors import ToolkitError
+from toolkit.experiments.fingerprint import code_of
+from toolkit.worlds import geometry, paint, people, portraits, randomness, surfaces
+
+WORLDS = {"portraits": portraits}
+EVALUATION_SEED = 1_000_000
+# All below EVALUATION_SEED, above what GANs train on.
+SHOT_SEED, CALIBRATION_SEED, PARSER_SEED, MANY_SEED = 900_000, 700_000, 600_000, 500_000
+CLASS_SETS = {10: labels.PORTRAIT_CLASSES, 3: labels.THREE_CLASSES}
+MAX_SHOTS, MAX_SEED = 100, 1000  # SHOT_SEED + 100 * seed + shot stays below EVALUATION_SEED
+
+
+def world_named(name):
+    """The module of a world: `render`, `CLASSES`. Raises ToolkitError for an unknown name."""
+    if name not in WORLDS:
+        raise ToolkitError("world", f"one of {', '.join(WORLDS)}", repr(name), "Choose a world by its name")
+    return WORLDS[name]
+
+
+class World:
+    """A procedural world: as many labelled pictures as anyone asks for.
+
+    name; classes: of its label maps; class_sets: number -> the classes that an experiment counts; most_shots;
+    key: names it and the code that draws it.
+
+    Args:
+        name: of a world in `WORLDS`.
+    Raises:
+        ToolkitError: no such world.
+    """
+
+    def __init__(self, name):
+        self.name, self.classes, self.class_sets = name, tuple(world_named(name).CLASSES), CLASS_SETS
+        self.most_shots, self.is_world = MAX_SHOTS, True
+        self.key = f"{name}-{code_of(portraits, geometry, paint, people, randomness, surfaces)}"
+
+    def shots(self, seed, num, resolution):
+        """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""
+        if not 1 <= num <= MAX_SHOTS or not 0 <= seed < MAX_SEED:
+            raise ToolkitError("evaluate", f"1 to {MAX_SHOTS} shots and a seed in 0..{MAX_SEED - 1}",
+                               f"{num} shots, seed {seed}", "Shots must stay below the test seeds")  # fmt: skip
+        return world_named(self.name).render(num, resolution, SHOT_SEED + MAX_SHOTS * seed)
+
+    def many(self, seed, num, resolution):
+        """As `shots`, for whoever learns from thousands of labels."""
+        return world_named(self.name).render(num, resolution, MANY_SEED + num * seed)
+
+    def test(self, num, resolution):
+        """Pictures to score on: always the same."""
+        return world_named(self.name).render(num, resolution, EVALUATION_SEED)
+
+
+class Collection:
+    """A data set of `toolkit.datasets`, split once and for all into pictures to label and to score on.
+
+    Attributes as of `World`.
+
+    Args:
+        dataset: has `name`, `classes`, `split(part) -> ids` for "train" and "test", and
+            `read(ids, resolution) -> image, label_map`.
+    """
+
+    def __init__(self, dataset):
+        self.dataset, self.name, self.classes = dataset, dataset.name, tuple(dataset.classes)
+        whole = {len(self.classes): self.classes}
+        self.class_sets = CLASS_SETS if self.classes == tuple(labels.PORTRAIT_CLASSES) else whole
+        self.most_shots, self.is_world = len(dataset.split("train")), False
+        self.key = f"{dataset.name}-{len(dataset.split('train'))}-{len(dataset.split('test'))}"
+
+    def shots(self, seed, num, resolution):
+        """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""
+        ids = self.dataset.split("train")
+        if num > self.most_shots:
+            raise ToolkitError("evaluate", f"at most {self.most_shots} pictures to learn from in {self.name}", num,
+                               "Ask for fewer, or add pictures")  # fmt: skip
+        order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
+        return self.dataset.read([ids[i] for i in order[:num].tolist()], resolution)
+
+    def many(self, seed, num, resolution):
+        """As `shots`, for whoever learns from thousands of labels; all there are, where there are fewer."""
+        return self.shots(seed, min(num, self.most_shots), resolution)
+
+    def test(self, num, resolution):
+        """Pictures to score on: always the same; all there are, where there are fewer."""
+        return self.dataset.read(self.dataset.split("test")[:num], resolution)

@@ -1,0 +1,178 @@
+"""The paper's face tables, and what it leaves open, as plans: which cells to measure, and how to lay them out."""
+
+import statistics
+from typing import NamedTuple
+
+from toolkit import fewshot
+from toolkit.experiments import paper
+from toolkit.experiments.evaluation import AUTO_SHOT, MANY, MEAN_MAP, UNET, Cell
+from toolkit.experiments.features import NOISES, UPSAMPLINGS
+
+SHOTS = (1, 5, 10)
+NAMES = {UNET: "U-Net from scratch", MEAN_MAP: "mean label map"}
+
+
+class Plan(NamedTuple):
+    """An experiment: its cells, and what to make of them.
+
+    name; title; cells: list of `Cell`; tables: function, dict cell -> found -> dict title -> list of rows
+    (dicts); sheet: dict, title -> `Cell` whose predictions the contact sheet shows.
+    """
+
+    name: str
+    title: str
+    cells: list
+    tables: object
+    sheet: dict
+
+
+def table1(study, seeds):
+    """CNN and MLP by shots, weighted IoU, with what they must beat."""
+    methods = [(m, k) for m in ("cnn-l", "mlp", UNET, MEAN_MAP) for k in SHOTS] + [(UNET, MANY)]
+    sets = sorted(study.source.class_sets)
+
+    def tables(found):
+        rows = []
+        for method, shots in methods:
+            row = {"network": NAMES.get(method, method), "shots": shots}
+            for num in sets:
+                here = summary(found, [Cell(method, num, shots, s) for s in range(seeds)])
+                row |= {f"{num}-class": here["weighted"], f"{num}-class ±": here["±"],
+                        f"{num}-class, paper": paper.TABLE1.get((method, shots), {}).get(num)}  # fmt: skip
+            rows.append(row)
+        return {"weighted IoU": rows}
+
+    cells = [Cell(m, num, k, s) for num in sets for m, k in methods for s in range(seeds)]
+    return Plan("table1", "Networks and shots: weighted IoU in percent", cells, tables, _sheet(sets[-1]))
+
+
+def table2(study, seeds, num_shots=10):
+    """A few-shot segmenter through projection against the auto-shot network distilled from it."""
+    num = max(study.source.class_sets)
+    methods = {f"{num_shots}-shot, projected": (fewshot.DEFAULT_NETWORK, num_shots),
+               "auto-shot": (AUTO_SHOT, num_shots)}  # fmt: skip
+    others = {f"U-Net from scratch, {num_shots} labels": (UNET, num_shots), f"U-Net, {MANY} labels": (UNET, MANY)}
+
+    def cells_of(method, shots):
+        return [Cell(method, num, shots, s, moved=(method, shots) in methods.values()) for s in range(seeds)]
+
+    def tables(found):
+        here = [{"segmenter": name} | summary(found, cells_of(*m)) for name, m in (methods | others).items()]
+        keys = list(here[0])[1:]
+        theirs = [{"segmenter": f"paper: {name}"} | {key: row.get(key) for key in keys}
+                  for name, row in paper.TABLE2.items() if num == 10]  # fmt: skip
+        moved = {cell: result["moved"] for cell, result in found.items() if "moved" in result}
+        rows = [{"segmenter": name} | summary(moved, cells_of(*m)) for name, m in methods.items()]
+        return {"as they are": here + theirs, "moved": rows}
+
+    cells = [cell for m in (*methods.values(), *others.values()) for cell in cells_of(*m)]
+    sheet = {name: cells_of(*m)[0] for name, m in (methods | others).items()}
+    return Plan("table2", f"{num_shots} shots and projection against auto-shot: IoU in percent", cells, tables, sheet)
+
+
+def table3(study, seeds):
+    """Three classes: IoU of each by shots."""
+    num = min(study.source.class_sets)
+    methods = [(m, k) for k in SHOTS for m in dict.fromkeys(("cnn-l", fewshot.DEFAULT_NETWORK, UNET, MEAN_MAP))]
+    methods.append((UNET, MANY))
+
+    def tables(found):
+        rows = []
+        for name, k in methods:
+            here = summary(found, [Cell(name, num, k, s) for s in range(seeds)])
+            if name == "cnn-l" and num == 3:
+                theirs = {key: paper.TABLE3[k].get(key) for key in here}
+                rows.append({"network": "paper: CNN", "shots": k} | theirs)
+            rows.append({"network": NAMES.get(name, name), "shots": k} | here)
+        return {"by class": rows}
+
+    cells = [Cell(name, num, k, s) for name, k in methods for s in range(seeds)]
+    return Plan("table3", f"{num} classes by shots: IoU in percent", cells, tables, _sheet(num))
+
+
+def networks(study, seeds, names=tuple(fewshot.NUM_STEPS), shots=(1, 10)):
+    """All networks, and what they must beat: IoU of each class."""
+    methods = [(m, k) for k in shots for m in (*names, UNET, MEAN_MAP)] + [(UNET, MANY)]
+    sets = study.source.class_sets
+
+    def tables(found):
+        rows = {num: [] for num in sets}
+        for num in sets:
+            for method, k in methods:
+                results = [Cell(method, num, k, s) for s in range(seeds)]
+                seconds = statistics.mean(found[cell]["seconds"]["fit"] for cell in results)
+                row = {"network": NAMES.get(method, method), "shots": k} | summary(found, results)
+                rows[num].append(row | {"fit, s": round(seconds, 1)})
+        return {f"{num}-class": rows[num] for num in sets}
+
+    cells = [Cell(m, num, k, s) for num in sets for m, k in methods for s in range(seeds)]
+    names = tuple(name for name in ("cnn-l", "mlp") if name in names) or names
+    return Plan("networks", "Networks: IoU in percent", cells, tables, _sheet(max(sets), names, shots))
+
+
+def layers(study, seeds):
+    """Which synthesis layers carry the parts: each alone, all but one, the first ones."""
+    names, num = list(study.gan.hypercolumns(study.gan.sample()).channels), max(study.source.class_sets)
+    choices = {
+        "all": {"all": ()},
+        "each alone": {name: (name,) for name in names},
+        "all but one": {f"without {name}": tuple(n for n in names if n != name) for name in names},
+        "the first": {f"up to {name}": tuple(names[: i + 1]) for i, name in enumerate(names[:-1])},
+    }
+
+    def cells_of(chosen):
+        return [Cell(fewshot.DEFAULT_NETWORK, num, 1, s, layers=chosen) for s in range(seeds)]
+
+    def tables(found):
+        return {title: [{"layers": name} | summary(found, cells_of(chosen)) for name, chosen in group.items()]
+                for title, group in choices.items()}  # fmt: skip
+
+    cells = [cell for group in choices.values() for chosen in group.values() for cell in cells_of(chosen)]
+    sheet = {name: cells_of(chosen)[0] for name, chosen in (choices["all"] | choices["each alone"]).items()}
+    return Plan("layers", "Layers of the generator, one shot: IoU in percent", cells, tables, sheet)
+
+
+def upsampling(study, seeds):
+    """How activations are brought to the picture's size."""
+    title = "Upsampling of activations, one shot: IoU in percent"
+    return _variants(study, seeds, "upsampling", title, {mode: {"upsampling": mode} for mode in UPSAMPLINGS})
+
+
+def noise(study, seeds):
+    """Which noise maps stand behind the activations of projected pictures."""
+    kinds = dict(zip(("none, as projected", "the generator's own", "drawn anew"), NOISES, strict=True))
+    title = "Noise behind the activations, one shot: IoU in percent"
+    return _variants(study, seeds, "noise", title, {name: {"noise": kind} for name, kind in kinds.items()})
+
+
+def summary(found, cells):
+    """Mean over cells that differ in their seed alone: weighted IoU, its standard deviation ("±"), each class."""
+    results = [found[cell] for cell in cells]
+    weighted = [r["weighted_iou"] for r in results]
+    row = {"weighted": _mean(weighted), "±": round(statistics.stdev(weighted), 1) if len(weighted) > 1 else None}
+    return row | {name: _mean([r["per_class"][name] for r in results]) for name in results[0]["per_class"]}
+
+
+def _mean(values):
+    known = [v for v in values if v is not None]
+    return round(statistics.mean(known), 1) if known else None
+
+
+def _variants(study, seeds, name, title, variants):
+    num = max(study.source.class_sets)
+
+    def cells_of(options):
+        return [Cell(fewshot.DEFAULT_NETWORK, num, 1, s, **options) for s in range(seeds)]
+
+    def tables(found):
+        return {name: [{name: variant} | summary(found, cells_of(o)) for variant, o in variants.items()]}
+
+    cells = [cell for options in variants.values() for cell in cells_of(options)]
+    return Plan(name, title, cells, tables, {variant: cells_of(o)[0] for variant, o in variants.items()})
+
+
+def _sheet(num, names=("cnn-l", "mlp"), shots=(1, 10)):
+    """The first seed's cells of some networks, then of what they must beat."""
+    methods = {f"{name}, {k} shot{'s'[: k > 1]}": (name, k) for name in (*names, UNET) for k in (shots[0], shots[-1])}
+    methods |= {f"U-Net, {MANY} labels": (UNET, MANY), "mean label map": (MEAN_MAP, shots[-1])}
+    return {title: Cell(method, num, k, 0) for title, (method, k) in methods.items()}
