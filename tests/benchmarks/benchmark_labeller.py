@@ -3,8 +3,10 @@
     python tests/benchmarks/benchmark_labeller.py [--json]
 
 A stroke of 200 moves over a picture of 512 pixels, in Chromium without a GPU, at device pixel ratio 1
-and 2. A move costs its event handler, and the frame drawn after it. Also counts what the stroke sends
-to the kernel. Needs Chromium and the dev extra.
+and 2. A move costs its event handler, and what it asked to be done before the next frame; `frame_ms` is
+the time from one such frame to the next, in which the browser also puts the layers together (60 a second
+are 16.7); `cpu_ms` is the processor time of all the page did, which other programs do not lengthen. Also
+counts what the stroke sends to the kernel. Needs Chromium and the dev extra.
 """
 
 import argparse
@@ -30,7 +32,7 @@ labeller
 # One move a frame, as a browser delivers them; times the handlers, then what they asked to be drawn.
 STROKE = """async (points) => {
     const stage = document.querySelector(".toolkit-labeller .stage"), box = stage.getBoundingClientRect();
-    const frame = window.requestAnimationFrame.bind(window), costs = [];
+    const frame = window.requestAnimationFrame.bind(window), costs = [], frames = [];
     let drawing = 0;
     window.requestAnimationFrame = (draw) => frame((time) => {
         const start = performance.now();
@@ -49,10 +51,11 @@ STROKE = """async (points) => {
         const handling = performance.now() - start;
         await new Promise((done) => frame(() => setTimeout(done)));
         costs.push(handling + drawing);
+        frames.push(performance.now() - start);
     }
     send("pointerup", points.at(-1));
     window.requestAnimationFrame = frame;
-    return costs;
+    return [costs, frames];
 }"""
 
 
@@ -62,13 +65,24 @@ def measure(ratio, server, browser):
     try:
         points = [(0.25 + 0.5 * i / MOVES, 0.5 + 0.3 * ((i % 40) / 20 - 1)) for i in range(MOVES)]
         before = notebook.comm_messages()
-        costs = sorted(notebook.page.evaluate(STROKE, points))
+        devtools = notebook.context.new_cdp_session(notebook.page)
+        devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+        busy = _busy(devtools)
+        costs, frames = map(sorted, notebook.page.evaluate(STROKE, points))
+        busy = _busy(devtools) - busy
         painted = int((notebook.labels() == 1).sum())
         return {"ratio": ratio, "moves": len(costs), "median_ms": round(costs[len(costs) // 2], 2),
                 "p95_ms": round(costs[int(0.95 * len(costs))], 2), "worst_ms": round(costs[-1], 2),
+                "frame_ms": round(frames[len(frames) // 2], 1), "cpu_ms": round(1000 * busy / len(costs), 2),
                 "messages": notebook.comm_messages() - before, "pixels": painted}  # fmt: skip
     finally:
         notebook.close()
+
+
+def _busy(devtools):
+    """Seconds of processor time that the page's tasks have taken: scripts, layout and painting."""
+    metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
+    return metrics["TaskDuration"]
 
 
 def main(json=False):
