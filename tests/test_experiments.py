@@ -6,7 +6,7 @@ import torch
 
 from toolkit import experiments, fewshot
 from toolkit.errors import ToolkitError
-from toolkit.experiments import baselines, evaluation, features, records, run, scoring, sources, tables
+from toolkit.experiments import baselines, evaluation, features, records, scoring, sources, tables
 from toolkit.experiments.evaluation import Cell, Study
 from toolkit.labels import PORTRAIT_CLASSES, THREE_CLASSES
 from toolkit.worlds import portraits
@@ -235,9 +235,10 @@ def test_a_unet_learns_its_own_picture_and_nothing_from_unlabelled_pixels():
     image, truth = portraits.render(1, 32, 0)
     predict = baselines.fit_unet(image, truth, PORTRAIT_CLASSES, num_steps=80)
     assert scoring.score(predict(image), truth, PORTRAIT_CLASSES)["weighted_iou"] > 60
-    part = truth.where(truth == 2, 255)  # nothing but hair is labelled
-    predict = baselines.fit_unet(image, part, PORTRAIT_CLASSES, num_steps=40)
-    assert (predict(image) == 2).float().mean() > 0.95
+    blocks = torch.arange(32) // 8 % 2
+    blank = blocks[:, None] == blocks  # a chequerboard of which nothing is said
+    predict = baselines.fit_unet(image, truth.where(~blank, 255), PORTRAIT_CLASSES, num_steps=80)
+    assert scoring.score(predict(image), truth.where(blank, 255), PORTRAIT_CLASSES)["weighted_iou"] > 50
 
 
 def test_other_features(tiny_gan):
@@ -260,5 +261,5 @@ def test_other_features(tiny_gan):
 
 def test_every_plan_has_its_name(study):
     for name in ("table1", "table2", "table3", "networks", "layers", "upsampling", "noise"):
-        plan = run.PLANS[name](study, 1)
+        plan = experiments.PLANS[name](study, 1)
         assert plan.name == name and plan.cells and plan.sheet

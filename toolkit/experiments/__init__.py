@@ -1,11 +1,11 @@
 """What the toolkit claims, measured: the paper's tables and protocol, and the bundled GAN's quality."""
 
+from toolkit.experiments.catalogue import PLANS, run, source_of
 from toolkit.experiments.evaluation import Study, evaluate
 from toolkit.experiments.gan_quality import gan_quality
 from toolkit.experiments.gap import gap
 from toolkit.experiments.projection import projected
 from toolkit.experiments.quickstart import quickstart
-from toolkit.experiments.run import PLANS, run, source_of
 from toolkit.experiments.scoring import score
 from toolkit.experiments.sources import CALIBRATION_SEED, EVALUATION_SEED, SHOT_SEED, WORLDS, world_named
 

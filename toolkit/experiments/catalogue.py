@@ -31,7 +31,7 @@ def source_of(name, world="portraits", data=None, gan=None):
     if name in PASCAL and (data is None or gan is None):
         missing = " and ".join(option for option, given in (("--data", data), ("--gan", gan)) if given is None)
         raise ToolkitError(f"experiment {name}", f"--data DIR of PASCAL-Parts and --gan NAME, e.g. {PASCAL[name][1]}",
-                           f"no {missing}", datasets.PASCAL_PARTS)  # fmt: skip
+                           f"no {missing}", datasets.PascalParts.SOURCE)  # fmt: skip
     if data is None:
         return World(world)
     if gan is None:

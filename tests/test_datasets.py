@@ -1,0 +1,230 @@
+"""Small trees in each data set's own format, written here and read back."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import savemat
+
+from toolkit import datasets, labels
+from toolkit.datasets.reading import cut, split_by_name
+from toolkit.errors import ImageError, LabelError, ToolkitError
+from toolkit.experiments import evaluate
+from toolkit.experiments.sources import Collection
+from toolkit.labels import PORTRAIT_CLASSES
+
+
+def save_mask(path, size, box):
+    """A white box (left, top, right, bottom) on black, as CelebAMask-HQ draws its parts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mask = np.zeros((size, size), np.uint8)
+    mask[box[1] : box[3], box[0] : box[2]] = 255
+    Image.fromarray(mask).convert("RGB").save(path)
+
+
+@pytest.fixture
+def celebamask(tmp_path):
+    """Pictures 0, 2001 and 28,000 at 64 pixels, masks at 32."""
+    for number in (0, 2001, 28_000):
+        masks = tmp_path / "CelebAMask-HQ-mask-anno" / str(number // 2000)
+        save_mask(masks / f"{number:05d}_skin.png", 32, (8, 4, 24, 28))
+        save_mask(masks / f"{number:05d}_l_eye.png", 32, (10, 10, 14, 12))
+        save_mask(masks / f"{number:05d}_r_eye.png", 32, (18, 10, 22, 12))
+        save_mask(masks / f"{number:05d}_u_lip.png", 32, (12, 20, 20, 22))
+        save_mask(masks / f"{number:05d}_l_lip.png", 32, (12, 22, 20, 24))
+        save_mask(masks / f"{number:05d}_hat.png", 32, (0, 0, 32, 2))
+        save_mask(masks / f"{number:05d}_eye_g.png", 32, (8, 8, 24, 14))
+        save_mask(masks / f"{number:05d}_hair.png", 32, (0, 0, 32, 6))
+        (tmp_path / "CelebA-HQ-img").mkdir(exist_ok=True)
+        Image.new("RGB", (64, 64), (number % 200, 50, 60)).save(tmp_path / "CelebA-HQ-img" / f"{number}.jpg")
+    return tmp_path
+
+
+def test_celebamask_merges_parts_and_later_ones_cover(celebamask):
+    data = datasets.open_dataset(celebamask)
+    assert isinstance(data, datasets.CelebAMask) and data.classes == PORTRAIT_CLASSES
+    assert (data.split("train"), data.split("test")) == ([0, 2001], [28_000])
+    image, label_map = data.read([2001, 0], 32)
+    assert image.shape == (2, 3, 32, 32) and label_map.shape == (2, 32, 32) and label_map.dtype == torch.int64
+    assert image[0, 0, 0, 0] == pytest.approx(2001 % 200 / 127.5 - 1, abs=0.03)  # in the order that was asked for
+    at = {name: label_map[1] == i for i, name in enumerate(PORTRAIT_CLASSES)}
+    assert at["eyes"][10:12, 10:14].all() and at["eyes"][10:12, 18:22].all() and at["eyes"].sum() == 16
+    assert at["mouth"][20:24, 12:20].all() and at["mouth"].sum() == 32  # both lips, one mouth
+    assert at["hair"][:6].all() and at["hair"].sum() == 6 * 32  # over the skin; the hat is no class
+    assert at["face"][8:10, 8:24].all()  # glasses leave what they cover
+    assert not at["nose"].any() and not at["clothes"].any()  # no file: absent
+    assert data.read([0], 16)[1].shape == (1, 16, 16)
+
+
+def test_celebamask_says_what_is_missing(tmp_path, celebamask):
+    (celebamask / "CelebAMask-HQ-mask-anno").rename(tmp_path / "elsewhere")
+    with pytest.raises(ToolkitError, match=r"CelebAMask: expected .*; got no CelebAMask-HQ-mask-anno \(part masks\). "
+                                           r"CelebAMask-HQ.zip comes from .*switchablenorms"):  # fmt: skip
+        datasets.CelebAMask(celebamask)
+    (tmp_path / "elsewhere").rename(celebamask / "CelebAMask-HQ-mask-anno")
+    data = datasets.CelebAMask(celebamask)
+    for file in (celebamask / "CelebAMask-HQ-mask-anno" / "1").iterdir():
+        file.unlink()
+    with pytest.raises(ToolkitError, match=r"CelebAMask.read: expected masks 02001_\*.png in .*; got none"):
+        data.read([2001], 16)
+    with pytest.raises(ToolkitError, match=r"open_dataset: expected a folder with CelebA-HQ-img/ .* or images/"):
+        datasets.open_dataset(tmp_path / "nowhere")
+
+
+def write_annotation(folder, name, size, objects):
+    """A PASCAL-Parts .mat and its photograph; objects are (class, mask, {part: mask}) of (H, W) uint8."""
+    (folder / "Annotations_Part").mkdir(exist_ok=True)
+    (folder / "JPEGImages").mkdir(exist_ok=True)
+    things = []
+    for kind, mask, parts in objects:
+        found = np.zeros((1, len(parts)), dtype=[("part_name", object), ("mask", object)])
+        for i, (part, where) in enumerate(parts.items()):
+            found[0, i] = (part, where)
+        things.append((kind, 1, mask, found if parts else np.zeros((0, 0))))
+    listed = np.zeros((1, len(things)), dtype=[(field, object) for field in ("class", "class_ind", "mask", "parts")])
+    for i, thing in enumerate(things):
+        listed[0, i] = thing
+    anno = np.zeros((1, 1), dtype=[("imname", object), ("objects", object)])
+    anno[0, 0] = (name, listed)
+    savemat(folder / "Annotations_Part" / f"{name}.mat", {"anno": anno})
+    Image.new("RGB", size, (90, 120, 150)).save(folder / "JPEGImages" / f"{name}.jpg")
+
+
+def box_mask(size, left, top, right, bottom):
+    mask = np.zeros(size[::-1], np.uint8)
+    mask[top:bottom, left:right] = 1
+    return mask
+
+
+@pytest.fixture
+def pascal(tmp_path):
+    size = (200, 120)
+    car = ("car", box_mask(size, 20, 40, 120, 90),
+           {"wheel_1": box_mask(size, 30, 80, 45, 90), "wheel_2": box_mask(size, 95, 80, 110, 90),
+            "window_3": box_mask(size, 50, 45, 90, 60), "fliplate": box_mask(size, 20, 70, 30, 75),
+            "headlight_1": box_mask(size, 20, 60, 30, 66), "frontside": box_mask(size, 20, 40, 40, 90)})  # fmt: skip
+    far = ("car", box_mask(size, 150, 10, 170, 20), {})
+    horse = ("horse", box_mask(size, 60, 0, 160, 120),
+             {"head": box_mask(size, 60, 0, 80, 30), "lear": box_mask(size, 60, 0, 65, 5),
+              "neck": box_mask(size, 80, 20, 90, 50), "torso": box_mask(size, 90, 40, 150, 80),
+              "lfuleg": box_mask(size, 90, 80, 95, 110), "lfho": box_mask(size, 90, 110, 95, 120),
+              "tail": box_mask(size, 150, 40, 160, 80)})  # fmt: skip
+    for i in range(12):  # of so many names both halves of the split get some
+        write_annotation(tmp_path, f"2008_{i:06d}", size, [horse, car, far])
+    return tmp_path
+
+
+def test_pascal_cars(pascal):
+    data = datasets.PascalParts(pascal, "car")
+    assert data.classes == ("background", "body", "plate", "light", "wheel", "window")
+    train, test = data.split("train"), data.split("test")
+    assert len(train) + len(test) == 12 and train and test  # one car each: the far one is too small
+    image, label_map = data.read(train[:2], 100)  # the square is 100 pixels: 20..120, 15..115
+    assert image.shape == (2, 3, 100, 100) and label_map.shape == (2, 100, 100)
+    cut = label_map[0]
+    expect = torch.zeros(100, 100, dtype=torch.int64)
+    expect[25:75] = 1
+    expect[65:75, 10:25] = expect[65:75, 75:90] = 4
+    expect[30:45, 30:70], expect[55:60, :10], expect[45:51, :10] = 5, 2, 3
+    assert torch.equal(cut, expect)
+
+
+def test_pascal_horses_merge_and_know_nothing_beyond_the_photograph(pascal):
+    data = datasets.PascalParts(pascal, "horse")
+    assert data.classes == ("background", "head", "neck+torso", "legs", "tail")
+    _, label_map = data.read(data.split("train")[:1], 120)  # the square is 50..170, 0..120
+    cut = label_map[0]
+    assert (cut[:30, 10:30] == 1).all() and (cut[20:50, 30:40] == 2).all() and (cut[40:80, 40:100] == 2).all()
+    assert (cut[80:120, 40:45] == 3).all() and (cut[40:80, 100:110] == 4).all()
+    assert (cut[90:, 60:80] == 255).all() and (cut[:, :10] == 0).all()  # the horse's, of no part; not the horse
+
+
+def test_pascal_reads_the_list_of_pascal_voc_and_says_what_is_missing(pascal):
+    (pascal / "ImageSets" / "Main").mkdir(parents=True)
+    (pascal / "ImageSets" / "Main" / "car_trainval.txt").write_text("2008_000000  1\n2008_000001 -1\n2008_000002  0\n")
+    data = datasets.PascalParts(pascal, "car")
+    assert sorted(data.split("train") + data.split("test")) == ["2008_000000-0", "2008_000002-0"]
+    (pascal / "Annotations_Part" / "2008_000000.mat").write_bytes(b"not an annotation")
+    with pytest.raises(ImageError, match=r"PascalParts: expected a PASCAL-Parts annotation; got .*2008_000000.mat"):
+        datasets.PascalParts(pascal, "car")
+    with pytest.raises(ToolkitError, match="PascalParts: expected kind car or horse; got 'cow'"):
+        datasets.PascalParts(pascal, "cow")
+    (pascal / "JPEGImages").rename(pascal / "pictures")
+    with pytest.raises(ToolkitError, match=r"got no JPEGImages \(photographs\). Get trainval.tar.gz"):
+        datasets.PascalParts(pascal, "car")
+    (pascal / "Annotations_Part").rename(pascal / "parts")
+    with pytest.raises(ToolkitError, match=r"got no Annotations_Part \(part masks\)"):
+        datasets.PascalParts(pascal, "car")
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Twenty pictures of 40x30, the right half of each a part, a column unlabelled."""
+    folder = tmp_path / "leaves"
+    (folder / "images").mkdir(parents=True)
+    (folder / "classes.txt").write_text("background\nleaf\n", "utf-8")
+    for i in range(20):
+        Image.new("RGB", (40, 30), (10 * i, 60, 70)).save(folder / "images" / f"{i:02d}.png")
+        label_map = torch.zeros(30, 40, dtype=torch.int64)
+        label_map[:, 20:], label_map[:, 19] = 1, 255
+        labels.save_label_png(folder / "masks" / f"{i:02d}.png", label_map, labels.default_palette(2))
+    return folder
+
+
+def test_own_folder(own):
+    data = datasets.open_dataset(own)
+    assert isinstance(data, datasets.OwnFolder) and (data.name, data.classes) == ("leaves", ("background", "leaf"))
+    train, test = data.split("train"), data.split("test")
+    assert sorted(train + test) == [f"{i:02d}" for i in range(20)] and len(test) in range(1, 10)
+    image, label_map = data.read(["03", "11"], 30)  # the square is 5..35
+    assert image[:, 0, 0, 0].tolist() == pytest.approx([30 / 127.5 - 1, 110 / 127.5 - 1])
+    row = torch.tensor([0] * 14 + [255] + [1] * 15)
+    assert torch.equal(label_map, row.expand(2, 30, 30))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "error", "message"),
+    [
+        (lambda f: (f / "classes.txt").unlink(), ToolkitError, r"got no classes.txt \(a class a line\). Your own"),
+        (lambda f: (f / "classes.txt").write_text("background\n"), ToolkitError, "expected at least two names in"),
+        (lambda f: (f / "images" / "03.png").unlink(), ToolkitError, "a picture .* for each mask; got none for 03"),
+        (lambda f: Image.new("L", (9, 9)).save(f / "masks" / "03.png"), LabelError, "mask 03.png of 40x30 .*; got 9x9"),
+        (lambda f: Image.new("L", (40, 30), 7).save(f / "masks" / "03.png"), LabelError,
+         r"values 0..1 or 255 in mask 03.png; got 7. Name it in classes.txt"),
+    ],
+)  # fmt: skip
+def test_own_folder_says_what_is_wrong(own, break_it, error, message):
+    break_it(own)
+    with pytest.raises(error, match=message):
+        datasets.OwnFolder(own).read(["03"], 16)
+
+
+def test_the_split_of_a_picture_does_not_depend_on_the_others():
+    many = split_by_name([f"p{i}" for i in range(500)])
+    few = split_by_name([f"p{i}" for i in range(0, 500, 7)])
+    assert set(few["test"]) <= set(many["test"]) and set(few["train"]) <= set(many["train"])
+    assert 60 < len(many["test"]) < 140 and not set(many["test"]) & set(many["train"])
+
+
+def test_cut_keeps_small_parts_in_proportion_and_marks_the_outside():
+    label_map = np.zeros((40, 40), np.uint8)
+    label_map[:, 20:23] = 1  # covers three of four columns
+    picture = Image.new("RGB", (40, 40))
+    image, found = cut(picture, label_map, (-20, 0, 40, 60), 2, 15)
+    assert image.shape == (1, 3, 15, 15)
+    assert (found[0, :, :5] == 255).all() and (found[0, 10:] == 255).all()
+    assert (found[0, :10, 10] == 1).all() and (found[0, :10, 11:] == 0).all() and (found[0, :10, 5:10] == 0).all()
+
+
+def test_experiments_take_a_data_set(own, tiny_gan):
+    source = Collection(datasets.open_dataset(own))
+    assert source.class_sets == {2: ("background", "leaf")}
+    report = evaluate(tiny_gan, source=source, num_classes=2, num_shots=2, num_test=3, num_steps=1, network="linear",
+                      cache=None)  # fmt: skip
+    assert report["world"] == "leaves" and set(report["per_class"]) == {"background", "leaf"}
+    a, b = (source.shots(seed, 5, 16)[0] for seed in (0, 1))
+    assert not torch.equal(a, b) and torch.equal(a, source.shots(0, 5, 16)[0])
+    test = source.test(100, 16)[0]
+    assert len(test) == len(source.dataset.split("test")) and not (test[:, None] == a[None]).flatten(2).all(2).any()
+    with pytest.raises(ToolkitError, match="evaluate: expected at most .* pictures to learn from in leaves; got 50"):
+        source.shots(0, 50, 16)

@@ -1,0 +1,33 @@
+"""Data sets of photographs with part labels, read as their publishers lay them out.
+
+A data set has `name`, `classes` (background first), `split("train" | "test") -> ids`, by a rule that never
+changes, and `read(ids, resolution) -> image (N, 3, R, R) in [-1, 1], label_map (N, R, R) int64`.
+"""
+
+from pathlib import Path
+
+from toolkit.datasets.celebamask import CelebAMask
+from toolkit.datasets.own_folder import OwnFolder
+from toolkit.datasets.pascal_parts import PascalParts
+from toolkit.errors import ToolkitError
+
+__all__ = ["CelebAMask", "OwnFolder", "PascalParts", "open_dataset"]
+
+
+def open_dataset(folder):
+    """The data set that lies in a folder, recognised by its layout.
+
+    Args:
+        folder: of CelebAMask-HQ, or of your own pictures and masks. PASCAL-Parts needs to be asked for an
+            object: `PascalParts(folder, "car")`.
+    Returns:
+        `CelebAMask` or `OwnFolder`.
+    Raises:
+        ToolkitError: neither, or one that is not whole.
+    """
+    folder = Path(folder)
+    for kind in (CelebAMask, OwnFolder):
+        if (folder / kind.PICTURES).is_dir():
+            return kind(folder)
+    want = f"a folder with {CelebAMask.PICTURES}/ (CelebAMask-HQ) or {OwnFolder.PICTURES}/ (your own)"
+    raise ToolkitError("open_dataset", want, folder, f"{CelebAMask.SOURCE}. {OwnFolder.SOURCE}")
