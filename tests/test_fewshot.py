@@ -27,7 +27,7 @@ def test_sampling_is_seeded_and_truncation_reaches_the_mean(tiny_gan):
 
 
 def test_a_network_learns_its_shot(tiny_gan, shot):
-    segmenter = fit(tiny_gan, [shot], network="mlp", num_steps=150)
+    segmenter = fit(tiny_gan, [shot], network="mlp", num_steps=400)
     assert (segmenter.predict(shot.sample).argmax(1) == shot.label_map).float().mean() > 0.95
 
 
@@ -51,7 +51,7 @@ def test_unlabelled_pixels_teach_nothing(tiny_gan, shot):
     scribble = shot.label_map.clone()
     scribble[:, :, 8:] = 255
     scribble[:, 0, :8] = 0
-    segmenter = fit(tiny_gan, [Shot(shot.sample, scribble, CLASSES[:2], tiny_gan)], network="mlp", num_steps=200)
+    segmenter = fit(tiny_gan, [Shot(shot.sample, scribble, CLASSES[:2], tiny_gan)], network="mlp", num_steps=400)
     inside = shot.label_map == 1
     assert (segmenter.predict(shot.sample).argmax(1)[inside] == 1).float().mean() > 0.95
 

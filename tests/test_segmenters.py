@@ -76,6 +76,23 @@ def test_mlp_sees_one_pixel_only():
     assert changed.nonzero().tolist() == [[2, 5]]
 
 
+def test_hidden_channels_count_for_nothing_and_the_rest_for_more(columns):
+    mix = Mix(columns.channels, 4)
+    mix.standardise(*columns.mean_std())
+    whole = mix(columns)
+    mix.hide(0.5, torch.Generator().manual_seed(0))
+    shown = mix.shown > 0
+    assert 0 < shown.sum() < len(shown) and torch.equal(mix.shown[shown], torch.full((int(shown.sum()),), 2.0))
+    (mix(columns) * torch.randn(2, 4, 16, 16)).sum().backward()
+    assert torch.equal(mix.weight.grad.abs().sum(0) > 0, shown)
+    reference = Mix(columns.channels, 4)
+    reference.load_state_dict(mix.state_dict())
+    reference.weight.data *= mix.shown
+    assert torch.allclose(mix(columns), reference(columns))
+    mix.hide(0)
+    assert torch.equal(mix(columns), whole)
+
+
 def test_networks_refuse_what_they_were_not_built_for(columns):
     with pytest.raises(ToolkitError, match="one of cnn-l, cnn-m, cnn-s, mlp, linear; got 'unet'"):
         build("unet", columns.channels, 5)

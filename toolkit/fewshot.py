@@ -22,6 +22,7 @@ from toolkit.uploads import open_rgb
 DEFAULT_NETWORK = "mlp"
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
 NUM_STEPS = {"cnn-l": 100, "cnn-m": 120, "cnn-s": 150, "mlp": 200, "linear": 200}
+HIDDEN = 0.6  # share of F's channels that a step of the fit does without; see `segmenters.Mix.hide`
 VIEWS = 16  # of each shot; see `_views`
 MIX_FROM = (0.3, 0.5, 0.7)  # shares of the rows of ws that a view keeps
 MAX_VIEW_ELEMENTS = 1 << 28  # activations of all views together: 1 GB
@@ -172,8 +173,9 @@ def fitting(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, ever
     Raises:
         ToolkitError: no shots, or an unknown network. LabelError: shots that do not agree on their
         classes, or label only one. CheckpointError: a shot of another GAN.
-    Source: Tritrong et al. 2021, sec. 3.2 (arXiv:2103.04379); differs: channels are standardised, the
-        learning rate falls along a cosine, and each shot is seen in several looks (see `_views`).
+    Source: Tritrong et al. 2021, sec. 3.2 (arXiv:2103.04379); differs: channels are standardised and, in
+        fitting, hidden at random, the learning rate falls along a cosine, and each shot is seen in several
+        looks (see `_views`).
     """
     shots = list(shots)
     check_shots(gan, shots, num_steps)
@@ -184,17 +186,20 @@ def fitting(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, ever
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = segmenters.build(network, views[0].channels, len(classes)).to(gan.device)
-    segmenters.mix_of(net).standardise(*gan.statistics)
+    mix = segmenters.mix_of(net)
+    mix.standardise(*gan.statistics)
     optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     num_steps = num_steps or NUM_STEPS[network]
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     segmenter = Segmenter(gan, net, network, classes)
     for step in range(num_steps):
+        mix.hide(HIDDEN, rng)
         loss = F.cross_entropy(net(views[step % len(views)]), label_map, ignore_index=labels.IGNORE_INDEX)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         schedule.step()
+        mix.hide(0)  # whoever looks at the segmenter now sees it whole
         if step + 1 == num_steps:
             net.eval().requires_grad_(False)
         if step + 1 == num_steps or (step + 1) % every == 0:

@@ -33,6 +33,7 @@ class Mix(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
         self.register_buffer("mean", torch.zeros(num_channels))
         self.register_buffer("std", torch.ones(num_channels))
+        self.shown = None
 
     def standardise(self, mean, std):
         """Set the statistics to divide out, e.g. from `Hypercolumns.mean_std()`.
@@ -51,6 +52,22 @@ class Mix(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
+    def hide(self, share, rng=None):
+        """Hide some channels of F, at their mean, until the next call: dropout of whole features.
+
+        Of a thousand channels a few may tell the parts of one picture by an accident of its light; a network
+        that cannot count on any of them learns from all.
+
+        Args:
+            share: of the channels, drawn independently, 0 <= share < 1; 0 shows all.
+            rng: torch.Generator on the weight's device.
+        Source: Srivastava et al. 2014, JMLR 15; differs: whole channels, for all pixels alike.
+        """
+        self.shown = None
+        if share:
+            kept = torch.rand(self.mean.shape, generator=rng, device=self.mean.device) >= share
+            self.shown = kept / (1 - share)
+
     def forward(self, hypercolumns):
         """Hypercolumns of N pictures -> (N, K, R, R).
 
@@ -61,6 +78,8 @@ class Mix(nn.Module):
             raise ShapeError("Mix", f"hypercolumns with layers {self.channels}", hypercolumns.channels,
                              "Use the generator and layers the network was built for")
         weight = self.weight / self.std
+        if self.shown is not None:
+            weight = weight * self.shown
         return hypercolumns.mix(weight, self.bias - weight @ self.mean)
 
 
