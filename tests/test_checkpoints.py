@@ -19,6 +19,7 @@ from toolkit import fewshot
 from toolkit.errors import CheckpointError, ToolkitError
 from toolkit.gan import checkpoints
 from toolkit.gan.checkpoints import convert, load_discriminator, load_generator, load_networks, save_gan
+from toolkit.gan.encoder_training import EncoderPlan, train_encoder
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 12, 8: 8, 16: 4}
@@ -253,20 +254,38 @@ def test_what_was_made_up_stays_out_of_the_converted_file_s_hash(tmp_path):
 
 # ---- at the front door ------------------------------------------------------------------------
 @pytest.mark.parametrize("options", [{}, {"c_dim": 3, "img_channels": 1}], ids=["colours", "conditional grayscale"])
-def test_any_gan_is_sampled_projected_and_fitted(options, tmp_path):
-    generator, _ = test_nvidia.pair("resnet", **options)
-    foreign_files.write_nvidia(tmp_path / "gan.pkl", generator)
-    gan = fewshot.load_gan(tmp_path / "gan.pkl")
-    assert gan.discriminator is None
+@pytest.mark.parametrize("judged", [True, False], ids=["with discriminator", "without"])
+@pytest.mark.filterwarnings("ignore:this picture is unlike")
+def test_any_gan_is_sampled_projected_fitted_and_distilled(options, judged, tmp_path, monkeypatch):
+    monkeypatch.setattr("toolkit.model.CALIBRATION_PICTURES", 4)
+    generator, discriminator = test_nvidia.pair("resnet", **options)
+    foreign_files.write_nvidia(tmp_path / "gan.pkl", generator, discriminator if judged else None)
+    gan = fewshot.load_gan(tmp_path / "gan.pkl", class_index=2 if options else None)
+    assert (gan.discriminator is not None) == judged
     sample = gan.sample(seed=1)
     assert sample.image.shape == (1, 3, 16, 16)
     label_map = torch.zeros(16, 16, dtype=torch.int64)
     label_map[4:12] = 1
     segmenter = fewshot.fit(gan, [fewshot.Shot(sample, label_map, ["background", "middle"], gan)],
                             network="linear", num_steps=2)  # fmt: skip
-    assert segmenter.predict(gan.project(sample.image, num_steps=2, judge=False)).shape == (1, 2, 16, 16)
+    projected = gan.project(sample.image, num_steps=2)
+    assert segmenter.predict(projected).shape == (1, 2, 16, 16) and 0 <= float(projected.trust) <= 1
+    assert segmenter.segment(np.zeros((20, 30, 3), np.uint8), num_steps=2).full_label_map.shape == (20, 30)
+    student = segmenter.autoshot(num_images=4, num_epochs=1, batch_size=2, out_dir=tmp_path / "autoshot")
+    assert student.segment(sample.image).label_map.shape == (16, 16)
     segmenter.save(tmp_path / "segmenter.safetensors")
     assert fewshot.Segmenter.load(tmp_path / "segmenter.safetensors").gan.hash == gan.hash
+
+
+@pytest.mark.parametrize("judge", test_nvidia.ARCHITECTURES)
+@pytest.mark.parametrize("img_channels", [1, 3])
+def test_any_gan_gets_an_encoder(img_channels, judge, tmp_path):
+    foreign_files.write_nvidia(tmp_path / "gan.pkl", *test_nvidia.pair("skip", judge, 2, img_channels))
+    gan = fewshot.load_gan(tmp_path / "gan.pkl")
+    encoder = train_encoder(gan.generator, gan.discriminator, tmp_path, EncoderPlan(16, 8), progress=False)
+    encoder.rename(tmp_path / "gan-encoder.safetensors")
+    sample = fewshot.load_gan(tmp_path / "gan.pkl").project(gan.sample().image, num_steps=0, judge=False)
+    assert sample.reconstruction.shape == (1, 3, 16, 16)
 
 
 def test_a_conditional_gan_takes_a_class(tmp_path):

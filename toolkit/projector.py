@@ -215,7 +215,7 @@ class _Search:
     def _look(self, latent):
         """Synthesise, keep what is better than before, return the distance (N,)."""
         ws = latent.expand(-1, self.generator.num_ws, -1)
-        image = self.generator.synthesis(ws, noise=self.noise)
+        image = self.generator.synthesis(ws, noise=self.noise).expand(-1, 3, -1, -1)  # a grayscale one has one channel
         pixel, perceptual = self.distance(image)
         loss = pixel + PERCEPTUAL_WEIGHT * perceptual
         errors = torch.stack([pixel, perceptual], 1).detach()

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from toolkit.errors import ToolkitError
 from toolkit.files import replace_when_done
 from toolkit.gan.encoder import Encoder, save_encoder
-from toolkit.gan.stylegan2 import Discriminator
 from toolkit.images import grid
 from toolkit.perceptual import PERCEPTUAL_WEIGHT, Distance
 
@@ -83,14 +82,13 @@ class _Job:
         self.seen, self.log = 0, {}
         torch.manual_seed(plan.seed)
         encoder = Encoder(generator.resolution, TRUNK_CHANNELS, generator.num_ws, generator.w_dim)
-        if isinstance(discriminator, Discriminator) and generator.resolution == encoder.side:
+        # Of its own kind only: others lack a branch, or read the picture otherwise.
+        kind = (generator.resolution, "resnet", 3)
+        if discriminator and (encoder.side, discriminator.architecture, discriminator.img_channels) == kind:
             encoder = Encoder(generator.resolution, discriminator.channels, generator.num_ws, generator.w_dim)
             encoder.blocks.load_state_dict(torch.nn.ModuleList(discriminator.blocks()).state_dict())
-        with torch.no_grad():
-            z = torch.randn(4096, generator.z_dim, generator=torch.Generator().manual_seed(0)).to(self.device)
-            w = generator.mapping(z)[:, 0]
-            encoder.w_avg.copy_(w.mean(0))
-            encoder.w_std.copy_((w - w.mean(0)).square().sum(1).mean().sqrt())
+        for target, value in zip((encoder.w_avg, encoder.w_std), generator.w_statistics()):
+            target.copy_(value)
         self.encoder = encoder.to(self.device, memory_format=torch.channels_last)
         self.encoder.requires_grad_(True)
         self.ema = copy.deepcopy(self.encoder).requires_grad_(False)
@@ -139,7 +137,7 @@ class _Job:
         ws = torch.where(mixed.to(self.device)[..., None], other, ws)
         noise_rng = torch.Generator(self.device).manual_seed(int(torch.randint(2**31, (), generator=rng)))
         image = g.synthesis(ws, noise_mode="random", rng=noise_rng, dtype=self.dtype)
-        return image.clamp(-1, 1), ws
+        return image.clamp(-1, 1).expand(-1, 3, -1, -1), ws  # the encoder reads colours, of a grayscale GAN too
 
     def _real(self, rng):
         num = self.plan.batch_size - self.plan.batch_size // 2
@@ -167,7 +165,7 @@ class _Job:
         rng = torch.Generator().manual_seed(1)
         with torch.no_grad():
             image = self._drawn(rng)[0] if self.pictures is None else torch.cat([self._drawn(rng)[0], self._real(rng)])
-            again = self.generator.synthesis(self.ema(image), noise_mode="none")
+            again = self.generator.synthesis(self.ema(image), noise_mode="none").expand(-1, 3, -1, -1)
         with replace_when_done(self.out_dir / "pairs.png") as temporary:
             grid(torch.stack([image, again], 1).flatten(0, 1), columns=8).save(temporary)
         self._write_log()

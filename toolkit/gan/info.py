@@ -18,7 +18,8 @@ def describe_gan(generator, discriminator=None):
          "noise": round(float(layer.noise_strength), 4)}
         for name, layer in synthesis.layers().items()
     ]  # fmt: skip
-    meta = {key: one_line(value) for key, value in generator.metadata.items() if key != "derived"}
+    meta = {key: one_line(value) for key, value in generator.metadata.items()}
+    made = ", ".join(map(one_line, generator.metadata.get("derived", [])))
     return {
         "name": meta.get("name", "none"),
         "source": meta.get("source", "trained by this toolkit"),
@@ -37,6 +38,6 @@ def describe_gan(generator, discriminator=None):
         "parameters": sum(p.numel() for p in generator.parameters()),
         "discriminator": discriminator.architecture if discriminator else "none in this file",
         "hypercolumn channels": sum(layer["channels"] for layer in layers),
-        "made by the toolkit": ", ".join(generator.metadata.get("derived", [])) or "nothing: all tensors are the file's",
+        "made by the toolkit": made or "nothing: all tensors are the file's",
         "layers": layers,
     }
