@@ -317,7 +317,8 @@ class Segmenter:
     def save(self, path):
         """Write the network, its classes and its GAN's name to one safetensors file."""
         meta = {"format": "segmenter", "network": self.network_name, "classes": self.classes,
-                "gan": self.gan.metadata.get("name"), "gan_hash": self.gan.hash}  # fmt: skip
+                "gan": self.gan.metadata.get("name"), "gan_hash": self.gan.hash,
+                "class_index": self.gan.class_index}  # fmt: skip
         save_tensors(path, self.network.state_dict(), meta)
 
     @classmethod
@@ -330,7 +331,7 @@ class Segmenter:
             CheckpointError: not such a file, or a segmenter of another GAN.
         """
         tensors, meta = load_tensors(path, "segmenter", "Segmenter.load")
-        gan = gan or load_gan(meta["gan"], device)
+        gan = gan or load_gan(meta["gan"], device, meta.get("class_index"))
         if gan.hash != meta["gan_hash"]:
             raise CheckpointError("Segmenter.load", f"GAN {meta['gan_hash'][:12]}", f"GAN {gan.hash[:12]}",
                                   "Load the GAN this segmenter was fitted on")  # fmt: skip

@@ -73,6 +73,11 @@ class GAN:
         return self.generator.mapping.w_avg.device
 
     @property
+    def class_index(self):
+        """Of a conditional GAN, the class that is meant where none is named; else None."""
+        return self.generator.mapping.class_index if self.generator.c_dim else None
+
+    @property
     def projection_steps(self):
         """Optimiser steps where nobody says how many: few from an encoder's guess, more from w_avg."""
         return STEPS_WITHOUT_ENCODER if self.encoder is None else PROJECTION_STEPS
@@ -109,6 +114,8 @@ class GAN:
         for network in (self.generator, self.discriminator):
             if network is not None and network.mapping is not None:
                 network.mapping.class_index = index
+        if self.encoder is None:
+            self._calibrations.clear()  # projection starts from the class's own average
 
     def _class(self, index, call):
         if index not in range(self.generator.c_dim):
@@ -175,7 +182,7 @@ class GAN:
         """
         steps = num_steps if self.encoder is None else 0
         if steps not in self._calibrations:
-            guess = "w_avg" if self.encoder is None else self.encoder.hash[:8]
+            guess = f"w_avg-{self.generator.mapping.class_index}" if self.encoder is None else self.encoder.hash[:8]
             path = zoo.cache_folder() / f"calibration-{self.hash[:16]}-{guess}-{steps}.safetensors"
             if not path.is_file():
                 errors = self.measure(self.sample(0, CALIBRATION_PICTURES, 1.0).image, steps, progress=True)
