@@ -56,7 +56,7 @@ REGISTRY = {
         _T + "ffhq-config-f.pkl", "human faces", _TF, _TF_LICENCE,
         "adf127ea7bb8a7788c8bdeda3c9937f7310b669b09ecf799ca53a631ff46948d"),
     "car-512": Published(
-        _T + "car-config-f.pkl", "cars, in the middle 384 rows", _TF, _TF_LICENCE,
+        _T + "car-config-f.pkl", "cars, in the middle 384 of 512 rows, black above and below", _TF, _TF_LICENCE,
         "e1618eee2b3ce87c4a3849442f7850ef12a478556bff035c8e09ee7e23b3794c", sha256_from=_LIST),
     "horse-256": Published(
         _T + "horse-config-f.pkl", "horses", _TF, _TF_LICENCE,
@@ -118,7 +118,8 @@ def fetch(name):
     download = _download(name, entry, sha256, path.parent)
     try:
         found = sha256 or pooch.file_hash(str(download))
-        facts = {"name": name, "licence": entry.licence, "credit": entry.credit, "url": entry.url, "sha256": found}
+        facts = {"name": name, "draws": entry.classes, "licence": entry.licence, "credit": entry.credit,
+                 "url": entry.url, "sha256": found}  # fmt: skip
         convert(download, path, facts)
     finally:
         download.unlink(missing_ok=True)  # all that is ever used of it is in the converted file
