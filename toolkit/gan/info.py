@@ -22,10 +22,9 @@ def describe_gan(generator, discriminator=None):
     made = ", ".join(map(one_line, generator.metadata.get("derived", [])))
     return {
         "name": meta.get("name", "none"),
-        "draws": meta.get("draws", "not known"),
         "source": meta.get("source", "trained by this toolkit"),
         "licence": meta.get("licence", "not known: see where the file came from"),
-        "credit": meta.get("credit", "not known"),
+        **{key: meta[key] for key in ("draws", "credit") if key in meta},
         "hash": generator.hash,
         "resolution": generator.resolution,
         "z_dim": generator.z_dim,
