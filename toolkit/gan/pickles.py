@@ -10,7 +10,7 @@ all its streams together, and payloads stay in the file (`Span`) until somebody 
 import struct
 from typing import NamedTuple
 
-MAX_STEPS = 150_000  # opcodes; what published code writes at 1024 pixels takes a third
+MAX_STEPS = 150_000  # opcodes; what published code writes at 1024 pixels takes less than half
 MAX_TEXT = 4096  # bytes; longer strings (the source code some files carry) are left unread
 MAX_NAME = 256  # bytes of a global's module or name
 MAX_INT = 16  # bytes
