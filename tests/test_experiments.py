@@ -259,6 +259,19 @@ def test_other_features(tiny_gan):
     fewshot.fit(one, [fewshot.Shot(sample[0], portraits.render(1, 16, 0)[1], PORTRAIT_CLASSES)], num_steps=1)
 
 
+def test_tables_go_into_the_readme(tmp_path):
+    readme = tmp_path / "README.md"
+    text = "before\n<!-- experiment {} -->\nold\n<!-- end -->\nafter\n"
+    readme.write_text(text.format("table1"), "utf-8")
+    with pytest.raises(ToolkitError, match="experiment readme: expected .*table1.md; got no such file. Run experiment"):
+        experiments.into_readme(readme, tmp_path)
+    assert "old" in readme.read_text("utf-8")
+    (tmp_path / "table1.md").write_text("new ± \\1\n", "utf-8")
+    for _ in range(2):
+        assert experiments.into_readme(readme, tmp_path) == ["table1"]
+        assert readme.read_text("utf-8") == text.format("table1").replace("old", "new ± \\1")
+
+
 def test_every_plan_has_its_name(study):
     for name in ("table1", "table2", "table3", "networks", "layers", "upsampling", "noise"):
         plan = experiments.PLANS[name](study, 1)

@@ -40,6 +40,26 @@ def test_iou_agrees_with_torchmetrics(num_classes, seed, data):
     assert matrix.mean_iou() == pytest.approx(float(theirs["macro"]), abs=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
+@given(num_classes=st.integers(2, 6), data=st.data())
+def test_iou_agrees_where_classes_are_only_predicted_or_only_true(num_classes, data):
+    """Every pixel drawn on its own: classes that only one of the maps has, or neither, and hardly a pixel labelled."""
+    values = st.integers(0, num_classes - 1)
+    prediction = torch.tensor([[data.draw(st.lists(values, min_size=6, max_size=6))]])
+    truth = torch.tensor([[data.draw(st.lists(values | st.just(255), min_size=6, max_size=6))]])
+    matrix = matrix_of(prediction, truth, num_classes)
+    theirs = JaccardIndex("multiclass", num_classes=num_classes, average="none", ignore_index=255)
+    each = theirs(prediction, truth).double()
+    torch.testing.assert_close(matrix.iou().nan_to_num(), each, atol=1e-6, rtol=0)
+    known = truth != 255
+    present = torch.tensor([((prediction == c) & known).any() or (truth == c).any() for c in range(num_classes)])
+    assert torch.equal(~matrix.iou().isnan(), present)  # an absent class has no IoU, a missed one has 0
+    support = torch.tensor([(truth == c).sum() for c in range(1, num_classes)]).double()
+    if support.sum():  # as in the paper's 3-class tables: the parts alone
+        parts = float((each[1:] * support).sum() / support.sum())
+        assert matrix.weighted_iou(include_background=False) == pytest.approx(parts, abs=1e-6)
+
+
 def test_iou_by_hand():
     truth = torch.tensor([[[0, 0, 0, 1, 1, 255]]])
     prediction = torch.tensor([[[0, 0, 1, 1, 2, 2]]])

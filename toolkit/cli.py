@@ -73,7 +73,7 @@ def evaluate(
 @app.command()
 def experiment(
     name: Annotated[str, typer.Argument(help="table1 to table5, networks, layers, upsampling, noise, all, "
-                                             "gan-quality, or gap")],
+                                             "gan-quality, gap, or readme")],
     world: str = "portraits",
     data: Annotated[Path | None, typer.Option(help="A data set's folder, instead of a world; then also --gan.")] = None,
     num: Annotated[int | None, typer.Option(help="Pictures to judge by; default: 200, of gan-quality 2000.")] = None,
@@ -89,7 +89,8 @@ def experiment(
     table1: networks and shots. table2: ten shots and projection against auto-shot. table3: three classes.
     table4, table5: cars and horses of PASCAL-Parts. networks: all of them by class. layers, upsampling,
     noise: what the features owe to each. all: tables 1 to 3, networks and layers.
-    gan-quality: the GAN's pictures against its world. gap: where IoU is lost."""
+    gan-quality: the GAN's pictures against its world. gap: where IoU is lost.
+    readme: put the tables that were written into README.md, where it has room for them."""
     import torch
 
     from toolkit import experiments
@@ -99,9 +100,12 @@ def experiment(
             g, world=world, num=num or 2000, out="out/gan-quality.png", progress=not as_json),
         "gap": lambda g: experiments.gap(g, world=world, num_test=num or 200, progress=not as_json),
     }  # fmt: skip
-    known = (*experiments.PLANS, "all", *judges)
+    known = (*experiments.PLANS, "all", *judges, "readme")
     if name not in known:
         raise ToolkitError("experiment", f"one of {', '.join(known)}", repr(name), "Choose one of these")
+    if name == "readme":
+        _print({"README.md": ", ".join(experiments.into_readme("README.md", out))}, as_json)
+        return
     if name in judges:
         _print(judges[name](_load_gan(gan)), as_json)
         return

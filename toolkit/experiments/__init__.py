@@ -6,8 +6,9 @@ from toolkit.experiments.gan_quality import gan_quality
 from toolkit.experiments.gap import gap
 from toolkit.experiments.projection import projected
 from toolkit.experiments.quickstart import quickstart
+from toolkit.experiments.report import into_readme
 from toolkit.experiments.scoring import score
 from toolkit.experiments.sources import CALIBRATION_SEED, EVALUATION_SEED, SHOT_SEED, WORLDS, world_named
 
 __all__ = ["CALIBRATION_SEED", "EVALUATION_SEED", "PLANS", "SHOT_SEED", "Study", "WORLDS", "evaluate", "gan_quality",
-           "gap", "projected", "quickstart", "run", "score", "source_of", "world_named"]  # fmt: skip
+           "gap", "into_readme", "projected", "quickstart", "run", "score", "source_of", "world_named"]  # fmt: skip

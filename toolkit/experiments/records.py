@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import threading
 from pathlib import Path
 
 import torch
@@ -128,6 +130,13 @@ def _start(study):
     global _study
     _study = study
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    """A pool's workers do not notice when the process that started them is killed, and would work on for nobody."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 class _crew:

@@ -3,12 +3,14 @@
 import csv
 import importlib.metadata
 import platform
+import re
 import subprocess
 from pathlib import Path
 
 import torch
 
 from toolkit import images, labels, plots
+from toolkit.errors import ToolkitError
 from toolkit.experiments import records
 from toolkit.experiments.evaluation import test_images
 from toolkit.files import replace_when_done
@@ -45,6 +47,32 @@ def write(study, plan, found, tables, seeds):
             writer.writerows(rows)
         files.append(file)
     return {"experiment": plan.name, "about": about, **tables, "files": [str(file) for file in files]}
+
+
+def into_readme(readme, folder):
+    """Put what experiments wrote where a text has room for it.
+
+    Args:
+        readme: file with lines `<!-- experiment NAME -->` and, later, `<!-- end -->`; what is between them
+            is replaced by NAME.md.
+        folder: of the experiments.
+    Returns:
+        list of the names that were found.
+    Raises:
+        ToolkitError: there is room for an experiment that has not been run.
+    """
+    names = []
+
+    def fresh(match):
+        names.append(match[1])
+        file = Path(folder) / f"{match[1]}.md"
+        if not file.is_file():
+            raise ToolkitError("experiment readme", f"{file}", "no such file", f"Run experiment {match[1]} first")
+        return f"<!-- experiment {match[1]} -->\n{file.read_text('utf-8')}<!-- end -->"
+
+    text = Path(readme).read_text("utf-8")
+    _write(readme, re.sub(r"<!-- experiment ([\w-]+) -->\n.*?<!-- end -->", fresh, text, flags=re.DOTALL))
+    return names
 
 
 def versions():
