@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import test_nvidia
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from tests import page
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, ToolkitError
 from toolkit.gan import checkpoints
@@ -287,6 +289,22 @@ def test_any_gan_gets_an_encoder(img_channels, judge, tmp_path):
     encoder.rename(tmp_path / "gan-encoder.safetensors")
     sample = fewshot.load_gan(tmp_path / "gan.pkl").project(gan.sample().image, num_steps=0, judge=False)
     assert sample.reconstruction.shape == (1, 3, 16, 16)
+
+
+@pytest.mark.slow
+def test_the_page_takes_any_gan(tmp_path):
+    from gradio_client import Client, handle_file
+
+    foreign_files.write_nvidia(tmp_path / "odd.pkl", *test_nvidia.pair("orig", "skip", 3, 1))
+    label_map = np.full((16, 16), 255, np.uint8)
+    label_map[:4], label_map[8:10] = 0, 1
+    Image.fromarray(label_map).save(tmp_path / "labels.png")
+    with page.server("--gan", str(tmp_path / "odd.pkl")) as (address, _):
+        client = Client(address, verbose=False, download_files=str(tmp_path))
+        drawn = client.predict(7, 0.7, api_name="/generate")
+        client.predict(handle_file(tmp_path / "labels.png"), "background, middle", "linear", api_name="/fit")
+        _, report = client.predict(handle_file(drawn), 2, api_name="/segment")
+    assert report["size"] == [16, 16] and report["classes"] == ["background", "middle"]
 
 
 def test_a_conditional_gan_takes_a_class(tmp_path):
