@@ -31,7 +31,8 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_every_module_and_all_weights(wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "toolkit").rglob("*.py")}
+    files = [path for path in (ROOT / "toolkit").rglob("*") if path.suffix in (".py", ".js", ".css")]
+    modules = {str(path.relative_to(ROOT)) for path in files}
     weights = {f"toolkit/weights/{path.name}" for path in (ROOT / "weights").iterdir() if path.is_file()}
     assert "toolkit/errors.py" in modules and "toolkit/weights/__init__.py" in weights
     weights.add("toolkit/weights/probe.safetensors")
