@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
+from look import note
 
 from toolkit import fewshot, labels, sketch
 from toolkit.errors import ToolkitError
@@ -27,6 +28,12 @@ QUEUED = {"concurrency_id": "heavy", "concurrency_limit": 1}
 def heavy(status):
     """Of a heavy handler, whose place in the queue and seconds are shown over the component `status`."""
     return {"api_visibility": "private", "show_progress": "minimal", "show_progress_on": status, **QUEUED}
+
+
+def stops(button, runs, status, text):
+    """A button that stops these events, and says so only then: an update under way would overwrite it."""
+    stopped = button.click(None, cancels=runs, api_visibility="private")
+    stopped.then(lambda: note(text), None, status, **PRIVATE)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 from look import bar, heading, legend, note
-from session import PRIVATE, heavy
+from session import PRIVATE, heavy, stops
 from step_teach import taught
 from upload import picture
 
@@ -72,7 +72,7 @@ def wire(ui, sessions):
     h, private = sessions.handler, PRIVATE
     run = ui.train.click(h(train), ui.number, [ui.status, ui.safetensors, ui.onnx], **heavy(ui.status))
     run.success(h(segment), ui.picture, [ui.parts, ui.legend], **private)
-    ui.cancel.click(lambda: note("Cancelled."), None, ui.status, cancels=[run], **private)
+    stops(ui.cancel, [run], ui.status, "Cancelled.")
     ui.picture.input(h(segment), ui.picture, [ui.parts, ui.legend], **private)
     ui.webcam.stream(h(segment), ui.webcam, [ui.live, ui.legend], stream_every=0.2, concurrency_limit=2, **private)
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import gradio as gr
 import torch
 from look import Progress, enlarge, heading, hexes, legend, note, tinted
-from session import FIRST_SEED, PRIVATE, Session, heavy
+from session import FIRST_SEED, PRIVATE, Session, heavy, stops
 from upload import picture
 
 from toolkit import fewshot, images, labels, sketch
@@ -97,7 +97,7 @@ def wire(ui, sessions):
     project = ui.picture.input(h(project_picture), [ui.picture, *drawing], [ui.status, ui.preview, *canvas], **queued)
     ui.examples.select(picked, None, ui.example, **private)
     shown = ui.example.change(h(show_example), [ui.example, *drawing], [ui.example, ui.status, *classes], **queued)
-    ui.cancel.click(lambda: note("Cancelled."), None, ui.status, cancels=[project, shown], **private)
+    stops(ui.cancel, [project, shown], ui.status, "Cancelled.")
     ui.clear.click(h(clear), None, ui.editor, **private)
     ui.add.click(h(add), drawing, shots, **private)
     ui.shots.select(picked, None, ui.picked, **private)

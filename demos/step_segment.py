@@ -7,7 +7,7 @@ import gradio as gr
 import numpy as np
 from look import Progress, enlarge, heading, hexes, legend, note
 from PIL import Image
-from session import PRIVATE, heavy
+from session import PRIVATE, heavy, stops
 from step_autoshot import network
 from step_teach import taught
 
@@ -78,7 +78,7 @@ def wire(ui, sessions):
     everything = [ui.status, *shown, ui.which, ui.downloads, ui.png, ui.overlay, ui.json, ui.coco]
     run = ui.go.click(h(segment), [ui.pictures, ui.method], everything, **heavy(ui.status))
     ui.examples.select(example, ui.examples, ui.pictures, **private)
-    ui.cancel.click(lambda: note("Cancelled."), None, ui.status, cancels=[run], **private)
+    stops(ui.cancel, [run], ui.status, "Cancelled.")
     ui.which.input(h(choose), ui.which, [*shown, ui.png, ui.overlay, ui.json, ui.coco], **private)
     ui.toggles.input(h(toggle), [ui.which, ui.toggles], [ui.parts, ui.auto], **private)
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pandas as pd
 from look import Progress, enlarge, heading, heat, legend, note, tinted
-from session import PRIVATE, heavy
+from session import PRIVATE, heavy, stops
 from step_label import canvas_view, shots_view
 
 from toolkit import fewshot, images, uncertainty
@@ -60,7 +60,7 @@ def wire(ui, label, sessions):
         h(teach), [*drawing, ui.network, ui.steps],
         [ui.status, ui.loss, ui.gallery, ui.legend, ui.more, ui.suggest, ui.download, *shots], **queued,
     )  # fmt: skip
-    ui.stop.click(lambda: note("Stopped."), None, ui.status, cancels=[taught], **private)
+    stops(ui.stop, [taught], ui.status, "Stopped.")
     ui.more.click(h(more), None, ui.gallery, **private)
     ui.suggest.click(h(suggest), None, [ui.suggestion, ui.face, ui.heat], **queued)
     ui.take.click(h(take), drawing, [ui.suggestion, label.editor, *shots], **private)

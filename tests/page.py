@@ -53,40 +53,70 @@ def launch(playwright):
 
 
 class Visitor:
-    """One tab of the page and what a person does there."""
+    """One tab of the page and what a person does there. It waits for what is on screen, never for the clock."""
 
-    def __init__(self, browser, address, **options):
+    def __init__(self, browser, address, *, width=820, height=760, **options):
+        # Narrower than most screens: a browser without a graphics card paints a large canvas slowly.
         self.address, self.requests = address, []
-        self.page = browser.new_context(accept_downloads=True, **options).new_page()
+        viewport = {"width": width, "height": height}
+        self.page = browser.new_context(accept_downloads=True, viewport=viewport, **options).new_page()
         self.page.set_default_timeout(120_000)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(address)
-        self.page.wait_for_selector("#editor .pixi-target canvas")
-        self.page.wait_for_timeout(2500)
+        self.settled()
 
     def close(self):
         self.page.context.close()
 
+    def settled(self):
+        """Wait until the canvas keeps its place and shows the same picture at the same zoom."""
+        self.page.wait_for_selector("#editor .pixi-target canvas")
+        last, same = None, 0
+        while same < 3:
+            self.page.wait_for_timeout(200)
+            now = self.page.evaluate("""() => {
+                const box = document.querySelector("#editor .pixi-target canvas").getBoundingClientRect();
+                return [box.width, box.height, document.querySelector("#editor .zoom-number span")?.innerText];
+            }""")
+            same, last = (same + 1 if now == last else 0), now
+
     def on_screen(self, x, y, size=512):
         """Where a pixel of the canvas is in the window."""
-        box = self.page.locator("#editor .pixi-target canvas").bounding_box()
-        zoom = float(self.page.locator("#editor .zoom-number span").inner_text().strip("%")) / 100
-        return box["x"] + box["width"] / 2 + (x - size / 2) * zoom, box["y"] + box["height"] / 2 + (y - size / 2) * zoom
+        left, top, width, height, zoom = self.page.evaluate("""() => {
+            const box = document.querySelector("#editor .pixi-target canvas").getBoundingClientRect();
+            const zoom = document.querySelector("#editor .zoom-number span").innerText;
+            return [box.x, box.y, box.width, box.height, parseFloat(zoom)];
+        }""")
+        return left + width / 2 + (x - size / 2) * zoom / 100, top + height / 2 + (y - size / 2) * zoom / 100
 
-    def choose(self, number):
-        """Take the brush of a class, by its name in the legend."""
-        self.page.locator(f'#legend [data-class="{number}"]').click()
-        self.page.wait_for_selector(f'#legend .chosen[data-class="{number}"]')
+    def choose(self, number, key=False):
+        """Take the brush of a class, by its name in the legend or by its key."""
+        if key:
+            self.page.keyboard.press(str(number))
+        else:
+            self.page.locator(f'#legend [data-class="{number}"]').click()
+        self.page.wait_for_selector(f'#legend[aria-busy="false"] .chosen[data-class="{number}"]')
 
     def stroke(self, *points):
-        """Draw a line with the mouse."""
+        """Draw a line with the mouse, and see it on the canvas."""
         self.page.locator("#editor").scroll_into_view_if_needed()
-        self.page.mouse.move(*self.on_screen(*points[0]))
+        places = [self.on_screen(*point) for point in points]
+        middle = [sum(pair) / 2 for pair in zip(*places[-2:])]  # the brush itself hides the line's end
+        self.page.mouse.move(*places[0])
+        before = self._looks_at(*middle)
         self.page.mouse.down()
-        for point in points[1:]:
-            self.page.mouse.move(*self.on_screen(*point), steps=6)
+        for place in places[1:]:
+            self.page.mouse.move(*place, steps=2)
         self.page.mouse.up()
-        self.page.wait_for_timeout(300)
+        for _ in range(50):
+            if self._looks_at(*middle) != before:
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"the stroke to {points[-1]} does not show")
+
+    def _looks_at(self, x, y):
+        """A few pixels of the window, as bytes."""
+        return self.page.screenshot(clip={"x": x - 2, "y": y - 2, "width": 4, "height": 4})
 
     def draw_face(self):
         """Eyes, mouth and nose of the face a new tab shows."""
@@ -101,19 +131,52 @@ class Visitor:
     def click(self, selector):
         self.page.locator(selector).click()
 
+    def add_shot(self, number=1):
+        """Keep the drawing as the shot of this number."""
+        self.click("#add")
+        self.page.wait_for_selector(f"#shots img >> nth={number - 1}")
+
     def teach(self):
         self.click("#teach-button")
+        self.page.wait_for_selector("#teach-status progress")  # not what an earlier teaching said
         self.page.wait_for_selector("#teach-status >> text=Learned from")
+
+    def upload(self, *paths):
+        """Pictures for step 3."""
+        self.page.locator("#pictures input[type=file]").first.set_input_files(paths)
+        self.page.wait_for_selector(f"#pictures img >> nth={len(paths) - 1}")
 
     def pictures(self, selector):
         """The addresses of the pictures shown in a component."""
         return self.page.eval_on_selector_all(f"{selector} img", "all => all.map(one => one.src)")
+
+    def changes(self, selector, act):
+        """Do something, and wait until a component shows another first picture."""
+        old = self.pictures(selector)[0]
+        act()
+        self.page.wait_for_function(
+            "([selector, old]) => document.querySelector(`${selector} img`)?.src != old", arg=[selector, old]
+        )
+
+    def watch(self, selector):
+        """From now on, count the different pictures a component shows."""
+        self.page.evaluate("""selector => {
+            window.seen = new Set();
+            const look = () => document.querySelectorAll(`${selector} img`).forEach(one => window.seen.add(one.src));
+            new MutationObserver(look).observe(document.querySelector(selector),
+                {subtree: true, childList: true, attributes: true});
+        }""", selector)
+
+    def seen(self):
+        """How many there have been."""
+        return self.page.evaluate("window.seen.size")
 
     def toast(self):
         """What the newest toast says; it is closed afterwards."""
         toast = self.page.locator(".toast-body").last
         text = toast.inner_text()
         toast.locator("button").first.click()
+        toast.wait_for(state="detached")
         return text
 
     def download(self, selector, path):

@@ -1,0 +1,78 @@
+"""What the page keeps for each tab, without a browser."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("gradio")
+sys.path.insert(0, str(Path(__file__).parent.parent / "demos"))
+
+import gradio as gr  # noqa: E402
+from session import Sessions  # noqa: E402
+
+from toolkit.errors import ToolkitError  # noqa: E402
+from toolkit.gan import zoo  # noqa: E402
+
+
+@pytest.fixture
+def sessions(tiny_gan_file):
+    return Sessions([str(tiny_gan_file)])
+
+
+def tab(name):
+    return SimpleNamespace(session_hash=name)
+
+
+def test_a_tab_that_was_idle_is_forgotten_and_told_so(sessions):
+    idle, busy = sessions.of(tab("idle")), sessions.of(tab("busy"))
+    folder = Path(idle.folder.name)
+    idle.touched -= 100
+    sessions.expire(50)
+    assert not folder.exists() and sessions.of(tab("busy")) is busy
+    handle = sessions.handler(lambda session: session)
+    with pytest.raises(gr.Error, match="expected work not older than an hour; got .* Reload the page"):
+        handle(tab("idle"))
+    sessions.close(tab("idle"))
+    assert sessions.of(tab("idle")) is not idle
+
+
+def test_a_closed_tab_leaves_no_file(sessions):
+    folder = Path(sessions.of(tab("a")).folder.name)
+    sessions.close(tab("a"))
+    assert not folder.exists()
+
+
+def test_a_job_stops_when_it_is_cancelled(sessions):
+    stopped = []
+
+    def job(session):
+        try:
+            while True:
+                yield 1
+        finally:
+            stopped.append(True)
+
+    updates = sessions.handler(job)(tab("a"))
+    next(updates)
+    updates.close()
+    assert stopped == [True]
+
+
+def test_where_a_gan_lies_is_not_shown(sessions, tiny_gan_file):
+    assert sessions.gans == [tiny_gan_file.stem]
+    assert sessions.load(tiny_gan_file.stem).resolution == 16
+    with pytest.raises(ToolkitError, match="page: expected one of tiny; got '/etc/passwd'"):
+        sessions.load("/etc/passwd")
+    with pytest.raises(ToolkitError, match="expected GANs of different names"):
+        Sessions([str(tiny_gan_file), str(tiny_gan_file)])
+
+
+def test_another_gan_starts_anew(tiny_gan_file):
+    sessions = Sessions([str(tiny_gan_file), zoo.DEFAULT])
+    session = sessions.of(tab("a"))
+    session.segmenter = session.suggestion = "of the first"
+    session.use_gan(sessions.load(zoo.DEFAULT))
+    assert session.segmenter is None and session.suggestion is None
+    assert session.sample.image.shape == (1, 3, 64, 64)
