@@ -149,7 +149,7 @@ def test_each_experiment_measures_prints_and_writes(study, name):
     titles = [key for key in report if key not in ("experiment", "about", "files")]
     text = (study.folder / f"{name}.md").read_text("utf-8")
     assert text.startswith("### ") and torch.__version__ in text and "(0, 1)" not in text
-    tables_written = [file for file in report["files"] if file.endswith(".csv")]
+    tables_written = [file for file in report["files"].values() if file.endswith(".csv")]
     for title, file in zip(titles, tables_written, strict=True):
         with open(file, encoding="utf-8") as text:
             rows = list(csv.DictReader(text))
@@ -174,6 +174,8 @@ def test_table2_compares_both_on_the_same_portraits(study):
         "paper: auto-shot"]  # fmt: skip
     assert [row["segmenter"] for row in report["moved"]] == ["2-shot, projected", "auto-shot"]
     assert report["moved"][0] != report["as they are"][0]
+    few, auto = (row["weighted"] for row in report["moved"])
+    assert report["auto-shot ahead, in points"]["moved (wanted: 15)"] == round(auto - few, 1)
     assert report["cost"][0]["seconds"] > report["cost"][1]["seconds"] > 0
     assert report["more"]["times faster than 200 steps (wanted: 100)"] > 1
 

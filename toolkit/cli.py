@@ -118,8 +118,8 @@ def experiment(
         print(json.dumps(reports if name == "all" else reports[name]))
         return
     for report in reports.values():
-        _print(report, as_json)
-        print()
+        print(Path(report["files"]["text"]).read_text("utf-8"))
+        print("\n".join(report["files"].values()), end="\n\n")
 
 
 @app.command()

@@ -34,10 +34,9 @@ def write(study, plan, found, tables, seeds):
     about = {"world": study.source.name, "gan": study.gan.metadata.get("name"), "resolution": study.gan.resolution,
              "num_test": study.num_test, "seeds": list(range(seeds)),
              "psnr": round(sum(found[c]["psnr"] for c in plan.cells) / len(plan.cells), 2), **versions()}  # fmt: skip
-    files = [study.folder / f"{plan.name}.md", study.folder / f"{plan.name}.png"]
-    sheet = _sheet(study, plan)
-    images.save_png(files[1], sheet)
-    _write(files[0], _markdown(study, plan, tables, seeds, about))
+    files = {"text": study.folder / f"{plan.name}.md", "contact sheet": study.folder / f"{plan.name}.png"}
+    images.save_png(files["contact sheet"], _sheet(study, plan))
+    _write(files["text"], _markdown(study, plan, tables, seeds, about))
     for title, rows in tables.items():
         file = study.folder / f"{plan.name}-{_slug(title)}.csv"
         with replace_when_done(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
@@ -45,8 +44,8 @@ def write(study, plan, found, tables, seeds):
             writer = csv.DictWriter(out, rows[0])
             writer.writeheader()
             writer.writerows(rows)
-        files.append(file)
-    return {"experiment": plan.name, "about": about, **tables, "files": [str(file) for file in files]}
+        files[f"table: {title}"] = file
+    return {"experiment": plan.name, "about": about, **tables, "files": {k: str(file) for k, file in files.items()}}
 
 
 def into_readme(readme, folder):
