@@ -53,7 +53,7 @@ def test_unlabelled_pixels_teach_nothing(tiny_gan, shot):
     scribble[:, 0, :8] = 0
     segmenter = fit(tiny_gan, [Shot(shot.sample, scribble, CLASSES[:2], tiny_gan)], network="mlp", num_steps=400)
     inside = shot.label_map == 1
-    assert (segmenter.predict(shot.sample).argmax(1)[inside] == 1).float().mean() > 0.95
+    assert (segmenter.predict(shot.sample).argmax(1)[inside] == 1).float().mean() > 0.9
 
 
 def test_a_segmenter_survives_its_file(tiny_gan, shot, tmp_path):

@@ -21,8 +21,8 @@ from toolkit.uploads import open_rgb
 
 DEFAULT_NETWORK = "mlp"
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
-NUM_STEPS = {"cnn-l": 100, "cnn-m": 120, "cnn-s": 150, "mlp": 200, "linear": 200}
-HIDDEN = 0.6  # share of F's channels that a step of the fit does without; see `segmenters.Mix.hide`
+NUM_STEPS = {"cnn-l": 100, "cnn-m": 120, "cnn-s": 150, "mlp": 400, "linear": 400}
+HIDDEN = 0.7  # share of F's channels that a step of the fit does without; see `segmenters.Mix.hide`
 VIEWS = 16  # of each shot; see `_views`
 MIX_FROM = (0.3, 0.5, 0.7)  # shares of the rows of ws that a view keeps
 MAX_VIEW_ELEMENTS = 1 << 28  # activations of all views together: 1 GB
