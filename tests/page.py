@@ -119,8 +119,7 @@ class Visitor:
         return self.page.screenshot(clip={"x": x - 2, "y": y - 2, "width": 4, "height": 4})
 
     def draw_face(self):
-        """Eyes, mouth and nose of the face a new tab shows."""
-        self.choose(1)
+        """Eyes, mouth and nose of the face a new tab shows, where the brush of the first part is at hand."""
         self.stroke((185, 225), (225, 225))
         self.stroke((290, 225), (330, 225))
         self.choose(2)

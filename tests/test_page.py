@@ -88,7 +88,9 @@ def test_from_a_drawing_to_parts_of_ones_own_picture(visit, photo, tmp_path):
     for x, y, part in [(25, 28, 1), (39, 28, 1), (32, 42, 2), (32, 33, 3), (5, 5, 0), (8, 7, 0)]:
         assert label_map[y, x] == part, (x, y)
 
-    visitor.upload(photo, photo, photo)
+    another = tmp_path / "another.png"
+    images.to_pil(portraits.render(1, 128, 800_202)[0]).save(another)
+    visitor.upload(photo, another, photo)
     visitor.click("#segment-button")
     visitor.page.wait_for_selector("#segment-status progress")
     visitor.click("#segment-cancel")

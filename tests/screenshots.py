@@ -1,0 +1,77 @@
+"""Pictures of the page, one of each step at each width: `python tests/screenshots.py`.
+
+Written to demos/screenshots/. The wide ones are light and the narrow ones dark; each is what the step shows in use.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from page import ROOT, Visitor, launch, server
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(ROOT))  # in a bare clone the toolkit is not installed
+
+from toolkit import images  # noqa: E402
+from toolkit.worlds import portraits  # noqa: E402
+
+FOLDER = ROOT / "demos" / "screenshots"
+WIDTHS = {1280: "light", 390: "dark"}
+EXAMPLE = 2  # of the portraits that step 3 offers
+PHOTO_SEED = 800_200  # of the portrait for step 4
+
+
+def main():
+    """Go through the steps at each width."""
+    FOLDER.mkdir(exist_ok=True)
+    with server() as (address, _), sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser, photo = launch(playwright), Path(folder) / "photo.png"
+        images.save_png(photo, portraits.render(1, 256, PHOTO_SEED)[0])
+        for width, scheme in WIDTHS.items():
+            visitor = Visitor(browser, address, width=width, height=900, color_scheme=scheme)
+            steps(visitor, width, photo)
+            visitor.close()
+        browser.close()
+
+
+def steps(visitor, width, photo):
+    """Label and teach; suggest; segment; auto-shot: a picture of each."""
+    visitor.draw_face()
+    visitor.teach()
+    visitor.page.wait_for_selector("#gallery img >> nth=7")
+    visitor.click("#suggest")
+    visitor.page.wait_for_selector("#suggestion img >> nth=1")
+    if width > 700:  # one card beside the other
+        save(visitor, f"{width}-1-label-2-teach", ".steps:has(> #label)")
+    else:
+        save(visitor, f"{width}-1-label", "#label")
+        save(visitor, f"{width}-2-teach", "#teach")
+    visitor.page.locator("#segment-examples .thumbnail-item").nth(EXAMPLE).click()
+    visitor.page.wait_for_selector("#pictures img")
+    visitor.page.get_by_label("Side by side").click()
+    visitor.click("#segment-button")
+    visitor.page.wait_for_selector("#segment-status >> text=Done.")
+    save(visitor, f"{width}-3-segment", "#segment")
+    visitor.page.locator("#auto-picture input[type=file]").first.set_input_files(photo)
+    visitor.page.locator("#auto-parts").scroll_into_view_if_needed()
+    visitor.page.wait_for_selector("#auto-parts img")
+    visitor.click("#train")
+    visitor.page.wait_for_selector("#autoshot-status progress")
+    save(visitor, f"{width}-4-autoshot", "#autoshot")
+    visitor.click("#train-cancel")
+    visitor.page.wait_for_selector("#autoshot-status >> text=Cancelled.")
+
+
+def save(visitor, name, selector):
+    """One part of the page, in 128 colours: these files stay in the history for good."""
+    visitor.page.mouse.move(1, 1)
+    visitor.page.wait_for_timeout(1000)  # until what fades in has
+    path = FOLDER / f"{name}.png"
+    visitor.page.locator(selector).screenshot(path=path)
+    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size >> 10} KB", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
