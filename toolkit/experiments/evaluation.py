@@ -140,8 +140,8 @@ def shot_pictures(study, cell):
 
 def test_pictures(study, moved=False):
     """`Sample` of the projected test pictures, as they are or moved, and their label_map (source's classes)."""
-    image, truth = test_images(study, moved)
-    return project(study.gan, image, study.num_steps, study.cache, study.progress), truth
+    how = (study.num_steps, study.cache, study.progress, moved)
+    return _projected(study.gan, study.source, study.num_test, *how), test_images(study, moved)[1]
 
 
 def test_images(study, moved=False):
@@ -216,6 +216,12 @@ def work_folder(study, cell):
     return study.folder / "autoshot" / hash_of(key_of(study, cell))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # cells share them
 def _rendered(source, num, resolution):
     return source.test(num, resolution)
+
+
+@lru_cache(maxsize=2)
+def _projected(gan, source, num, num_steps, cache, progress, moved):
+    image, truth = _rendered(source, num, gan.resolution)
+    return project(gan, move(image, truth)[0] if moved else image, num_steps, cache, progress)
