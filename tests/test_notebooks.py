@@ -57,6 +57,11 @@ def test_it_runs_top_to_bottom(path, monkeypatch):
     assert min(shown.size) > 200 and shown.convert("L").getextrema() != (255, 255)
 
 
+def test_its_picture_is_kept_for_the_readme(path):
+    with Image.open(ROOT / "docs" / f"notebook-{path.stem[:2]}.png") as picture:
+        assert min(picture.size) > 200
+
+
 def test_it_is_kept_without_outputs(path):
     done = subprocess.run([sys.executable, "-m", "nbstripout", "--verify", str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
