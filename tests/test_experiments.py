@@ -228,7 +228,7 @@ def test_moved_portraits_keep_their_labels_and_know_nothing_of_outside():
 
 
 def test_mean_label_map_by_hand():
-    label_map = torch.tensor([[[0, 1, 2]], [[0, 1, 1]], [[2, 255, 1]]])
+    label_map = torch.tensor([[[0, 1, 2]], [[0, 255, 1]], [[2, 255, 1]]])
     predict = baselines.fit_mean_map(label_map, 3)
     assert predict(torch.zeros(2, 3, 1, 3)).tolist() == [[[0, 1, 1]]] * 2
 
