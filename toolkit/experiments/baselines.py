@@ -37,8 +37,11 @@ def fit_unet(image, label_map, classes, seed=0, num_steps=None):
     rng = torch.Generator().manual_seed(seed)
     for _ in range(num_steps):
         pick = torch.randint(len(image), (BATCH_SIZE,), generator=rng)
-        # Unlabelled pixels have no class at all, so they add nothing to the loss.
-        view, soft, known = augment(image[pick], _one_hot(label_map[pick], len(classes)), rng)
+        known = label_map[pick] != labels.IGNORE_INDEX
+        soft = _one_hot(label_map[pick], len(classes))
+        # Unlabelled pixels have no class at all, so where they blend in, the classes do not add up to 1.
+        view, soft, inside = augment(image[pick], soft, rng)
+        known = inside & (soft.sum(1) > 0.999) if not known.all() else inside
         loss = soft_cross_entropy(net(view), soft, known)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
