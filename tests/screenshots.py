@@ -64,12 +64,12 @@ def steps(visitor, width, photo):
 
 
 def save(visitor, name, selector):
-    """One part of the page, in 128 colours: these files stay in the history for good."""
+    """One part of the page."""
     visitor.page.mouse.move(1, 1)
     visitor.page.wait_for_timeout(1000)  # until what fades in has
     path = FOLDER / f"{name}.png"
     visitor.page.locator(selector).screenshot(path=path)
-    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+    Image.open(path).convert("RGB").save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size >> 10} KB", file=sys.stderr)
 
 
