@@ -76,6 +76,16 @@ def test_mlp_sees_one_pixel_only():
     assert changed.nonzero().tolist() == [[2, 5]]
 
 
+@pytest.mark.parametrize("at_once", [1, 256, 300, 1 << 20])
+def test_labelling_a_few_at_a_time_is_labelling_all(columns, at_once, monkeypatch):
+    monkeypatch.setattr(segmenters, "PIXELS_AT_ONCE", at_once)
+    network = build("mlp", columns.channels, 5)
+    sizes = []
+    network.register_forward_pre_hook(lambda _, x: sizes.append(len(x[0])))
+    assert torch.allclose(segmenters.label(network, columns), network(columns), atol=1e-6)
+    assert sizes[:-1] == ([2] if at_once >= 512 else [1, 1])
+
+
 def test_hidden_channels_count_for_nothing_and_the_rest_for_more(columns):
     mix = Mix(columns.channels, 4)
     mix.standardise(*columns.mean_std())

@@ -261,7 +261,7 @@ class Segmenter:
             logits (N, K, R, R).
         """
         parts = [sample[i : i + batch_size] for i in range(0, len(sample), batch_size)]
-        return torch.cat([self.network(self.gan.hypercolumns(part)) for part in parts])
+        return torch.cat([segmenters.label(self.network, self.gan.hypercolumns(part)) for part in parts])
 
     def segment(self, source, **options):
         """Project pictures into the GAN, then segment them.

@@ -14,6 +14,7 @@ SLOPE = 0.01  # of the leaky ReLUs, as published
 MIX_CHANNELS = 128
 DILATION_CYCLES = {"s": (1, 2), "m": (1, 2, 4), "l": (1, 2, 4, 8)}
 UNET_DEPTH = 4  # halvings of the image
+PIXELS_AT_ONCE = 1 << 14  # of pictures labelled on a processor
 
 
 class Mix(nn.Module):
@@ -160,6 +161,23 @@ def build(name, channels, num_classes):
         raise ToolkitError("segmenters.build", f"one of {', '.join(networks)}", repr(name),
                            "Choose a network by one of these names")
     return networks[name]()
+
+
+def label(network, hypercolumns):
+    """Part logits of many pictures; on a processor a few at a time, which is twice as fast.
+
+    What a network makes of a pixel is far more than what it reads and what it says: of a few pictures it
+    stays in the cache.
+
+    Args:
+        network: as `build` makes it.
+        hypercolumns: of N pictures.
+    Returns:
+        logits (N, K, R, R).
+    """
+    num, device = len(hypercolumns), mix_of(network).weight.device
+    size = max(1, PIXELS_AT_ONCE // hypercolumns.resolution**2) if device.type == "cpu" else num
+    return torch.cat([network(hypercolumns[i : i + size]) for i in range(0, num, size)])
 
 
 def mix_of(network):

@@ -13,7 +13,7 @@ import torch
 from accelerate.utils import reduce
 from safetensors import safe_open
 
-from toolkit import hypercolumns, uncertainty
+from toolkit import hypercolumns, segmenters, uncertainty
 from toolkit.autoshot.processes import processes
 from toolkit.autoshot.progress import Clock, Progress, last
 from toolkit.errors import CheckpointError, ToolkitError
@@ -192,7 +192,7 @@ class Pairs:
             ws = gan.generator.mapping(batch, truncation_psi=self.truncation_psi)
             # One synthesis gives the picture and what the segmenter reads.
             image, columns = hypercolumns.from_generator(gan.generator, ws, "random", rng=noise_rng)
-            logits = self.segmenter.network(columns)
+            logits = segmenters.label(self.segmenter.network, columns)
             soft = logits.softmax(1)
             summary = torch.cat([uncertainty.entropy(logits).mean((1, 2))[:, None], soft.mean((2, 3))], 1)
             image = ((image.expand(-1, 3, -1, -1) + 1) * 127.5).round_().clamp_(0, 255)
