@@ -95,7 +95,8 @@ def test_a_published_gan_is_fetched_checked_and_converted_once(server, publish, 
     gan = fewshot.load_gan("tests-16")
     told = capsys.readouterr().err
     assert "for tests only" in told and "Nobody 2026" in told and "no published checksum" not in told
-    facts = {"draws": "random pictures", "licence": "for tests only", "credit": "Nobody 2026", "url": entry.url, "sha256": sha256}
+    facts = {"draws": "random pictures", "licence": "for tests only", "credit": "Nobody 2026", "url": entry.url,
+             "sha256": sha256}  # fmt: skip
     assert {"name": "tests-16", **facts}.items() <= gan.metadata.items()
     assert cached() == ["tests-16.safetensors"]  # what was downloaded is gone
     requests = len(server.asked)
