@@ -1,7 +1,9 @@
 """One person's work at the page. It stays on the server, apart from everyone else's, until the tab closes."""
 
 import contextlib
+import ctypes
 import functools
+import gc
 import inspect
 import tempfile
 import threading
@@ -178,10 +180,9 @@ class Sessions:
     def close(self, request: gr.Request):
         """Forget a session: its tab was closed."""
         with self._lock:
-            session = self._open.pop(request.session_hash, None)
             self._expired.discard(request.session_hash)
-        if session is not None:
-            session.folder.cleanup()
+            gone = [self._open.pop(request.session_hash)] if request.session_hash in self._open else []
+        _free(gone)
 
     def expire(self, idle_seconds=IDLE_SECONDS):
         """Forget the sessions that nobody has used for so long."""
@@ -189,13 +190,21 @@ class Sessions:
             old = [key for key, s in self._open.items() if time.monotonic() - s.touched > idle_seconds]
             self._expired.update(old)
             gone = [self._open.pop(key) for key in old]
-        for session in gone:
-            session.folder.cleanup()
+        _free(gone)
 
     def _sweep(self):
         while True:
             time.sleep(SWEEP_SECONDS)
             self.expire()
+
+
+def _free(sessions):
+    """Delete what these left on disk, and give their memory back to the system, which the C library would not do."""
+    while sessions:
+        sessions.pop().folder.cleanup()
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # where it is not GNU's
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _toast(error):

@@ -70,10 +70,10 @@ def teach(session, editor, fill, network, num_steps):
     """Keep the drawing, fit on all shots, and show the parts of fresh faces, as they are learned."""
     session.keep(editor, fill)
     shots, progress, losses = shots_view(session), Progress("Step"), []
-    fitting = fewshot.fitting(session.gan, session.shots, network=network, num_steps=num_steps or None)
+    fitting = fewshot.fitting(session.gan, session.shots, network=network, num_steps=num_steps or None, every=20)
     for done, total, loss, segmenter in fitting:
         losses.append((done, loss))
-        faces = gallery(session, segmenter) if done < total and len(losses) in (2, 6) else gr.skip()
+        faces = gallery(session, segmenter) if done < total and len(losses) in (1, 5) else gr.skip()
         plot = gr.LinePlot(value=pd.DataFrame(losses, columns=["step", "loss"]), visible=True)
         yield progress(done, total, f"loss {loss:.3f}"), plot, faces, *[gr.skip()] * 4, *shots
         shots = [gr.skip()] * 4
