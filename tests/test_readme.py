@@ -28,7 +28,9 @@ def test_the_example_runs(tmp_path, monkeypatch):
 def test_every_picture_and_command_exists():
     from toolkit import cli
 
-    for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
-        assert (ROOT / picture).is_file()
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README) + re.findall(r'(?:src|href)="(?!http)(.*?)"', README)
+    assert len(pictures) > 10
+    for picture in pictures:
+        assert (ROOT / picture).is_file(), picture
     known = {(c.name or c.callback.__name__).replace("_", "-") for c in cli.app.registered_commands}
     assert set(re.findall(r"python -m toolkit ([a-z-]+)", README)) <= known
