@@ -8,6 +8,7 @@ import inspect
 import tempfile
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from toolkit.fewshot import Shot
 
 FIRST_SEED = 7  # of the face a new tab shows
 IDLE_SECONDS = 3600
-SWEEP_SECONDS = 60
+CLOSED_SECONDS = 90  # a connection that broke, on a busy or sleeping machine, may come back
+SWEEP_SECONDS = 10
 
 # How a handler runs. None is an endpoint; heavy ones wait for one another, in a queue that everyone shares.
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
@@ -124,7 +126,7 @@ class Sessions:
         if len(self._sources) < len(gans):
             raise ToolkitError("page", "GANs of different names", ", ".join(map(str, gans)), "Rename a file")
         self.gans = list(self._sources)
-        self._open, self._expired, self._lock = {}, set(), threading.Lock()
+        self._open, self._expired, self._lock = {}, deque(maxlen=1000), threading.Lock()
         self.load(self.gans[0])
         threading.Thread(target=self._sweep, daemon=True).start()
 
@@ -178,19 +180,20 @@ class Sessions:
         return wrapped
 
     def close(self, request: gr.Request):
-        """Forget a session: its tab was closed."""
+        """Forget a session soon, unless it is used again: its tab was closed, or has lost its connection."""
         with self._lock:
-            self._expired.discard(request.session_hash)
-            gone = [self._open.pop(request.session_hash)] if request.session_hash in self._open else []
-        _free(gone)
+            session = self._open.get(request.session_hash)
+            if session is not None:
+                session.touched = time.monotonic() - IDLE_SECONDS + CLOSED_SECONDS
 
     def expire(self, idle_seconds=IDLE_SECONDS):
         """Forget the sessions that nobody has used for so long."""
         with self._lock:
             old = [key for key, s in self._open.items() if time.monotonic() - s.touched > idle_seconds]
-            self._expired.update(old)
+            self._expired.extend(old)
             gone = [self._open.pop(key) for key in old]
-        _free(gone)
+        if gone:
+            _free(gone)
 
     def _sweep(self):
         while True:

@@ -52,10 +52,12 @@ def steps(visitor, width, photo):
     visitor.page.get_by_label("Side by side").click()
     visitor.click("#segment-button")
     visitor.page.wait_for_selector("#segment-status >> text=Done.")
+    visitor.page.wait_for_selector("#download-coco")
     save(visitor, f"{width}-3-segment", "#segment")
     visitor.page.locator("#auto-picture input[type=file]").first.set_input_files(photo)
     visitor.page.locator("#auto-parts").scroll_into_view_if_needed()
     visitor.page.wait_for_selector("#auto-parts img")
+    visitor.page.wait_for_selector("#auto-legend .chip")
     visitor.click("#train")
     visitor.page.wait_for_selector("#autoshot-status progress")
     save(visitor, f"{width}-4-autoshot", "#autoshot")
@@ -64,12 +66,14 @@ def steps(visitor, width, photo):
 
 
 def save(visitor, name, selector):
-    """One part of the page."""
+    """One part of the page, in 256 colours: these files stay in the history for good."""
     visitor.page.mouse.move(1, 1)
-    visitor.page.wait_for_timeout(1000)  # until what fades in has
+    visitor.page.wait_for_timeout(2000)  # until what fades in has, and what moves has settled
     path = FOLDER / f"{name}.png"
     visitor.page.locator(selector).screenshot(path=path)
-    Image.open(path).convert("RGB").save(path, optimize=True)
+    picture = Image.open(path).convert("RGB")
+    # Maximum coverage keeps the few pixels of a legend in their colours, where the median cut would not.
+    picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size >> 10} KB", file=sys.stderr)
 
 

@@ -1,6 +1,7 @@
 """What the page keeps for each tab, without a browser."""
 
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ pytest.importorskip("gradio")
 sys.path.insert(0, str(Path(__file__).parent.parent / "demos"))
 
 import gradio as gr  # noqa: E402
-from session import Sessions  # noqa: E402
+from session import CLOSED_SECONDS, Sessions  # noqa: E402
 
 from toolkit.errors import ToolkitError  # noqa: E402
 from toolkit.gan import zoo  # noqa: E402
@@ -34,14 +35,18 @@ def test_a_tab_that_was_idle_is_forgotten_and_told_so(sessions):
     handle = sessions.handler(lambda session: session)
     with pytest.raises(gr.Error, match="expected work not older than an hour; got .* Reload the page"):
         handle(tab("idle"))
-    sessions.close(tab("idle"))
-    assert sessions.of(tab("idle")) is not idle
 
 
-def test_a_closed_tab_leaves_no_file(sessions):
-    folder = Path(sessions.of(tab("a")).folder.name)
-    sessions.close(tab("a"))
-    assert not folder.exists()
+def test_a_closed_tab_leaves_no_file_and_one_that_comes_back_loses_nothing(sessions, monkeypatch):
+    closed, back = sessions.of(tab("closed")), sessions.of(tab("back"))
+    sessions.close(tab("closed"))
+    sessions.close(tab("back"))
+    sessions.expire()
+    assert sessions.of(tab("back")) is back
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + CLOSED_SECONDS + 1)
+    sessions.expire()
+    assert not Path(closed.folder.name).exists() and sessions.of(tab("back")) is back
 
 
 def test_a_job_stops_when_it_is_cancelled(sessions):

@@ -25,6 +25,7 @@ from toolkit import images, plots  # noqa: E402
 from toolkit.worlds import portraits  # noqa: E402
 
 CLIENTS, SECONDS = 8, 180
+FORGOTTEN = 110  # seconds after which the page has let go of closed tabs
 NEWCOMERS = 3
 COUNT_CLICKS = """() => {
     window.clicks = 0;  // by hand, outside the canvas
@@ -116,11 +117,11 @@ def main(json=False):
         folder = Path(folder)
         first = newcomers(address)
         crowd(address, folder, 20)
-        time.sleep(10)
+        time.sleep(FORGOTTEN)
         before = resident_mb(process.pid)
         people = crowd(address, folder, SECONDS)
         during = resident_mb(process.pid)
-        time.sleep(30)
+        time.sleep(FORGOTTEN)
         after = resident_mb(process.pid)
     waits = sorted(wait for person in people for wait in person.waits)
     clicks, seconds = first or (None, None)
