@@ -29,7 +29,8 @@ def main():
         browser, photo = launch(playwright), Path(folder) / "photo.png"
         images.save_png(photo, portraits.render(1, 256, PHOTO_SEED)[0])
         for width, scheme in WIDTHS.items():
-            visitor = Visitor(browser, address, width=width, height=900, color_scheme=scheme)
+            # Higher than any step: a window that grows for a picture may be caught half drawn.
+            visitor = Visitor(browser, address, width=width, height=2000, color_scheme=scheme)
             steps(visitor, width, photo)
             visitor.close()
         browser.close()
