@@ -25,7 +25,7 @@ from toolkit import images, plots  # noqa: E402
 from toolkit.worlds import portraits  # noqa: E402
 
 CLIENTS, SECONDS = 8, 180
-FORGOTTEN = 110  # seconds after which the page has let go of closed tabs
+FORGOTTEN = 150  # seconds after which the page has noticed closed tabs and let go of them
 NEWCOMERS = 3
 COUNT_CLICKS = """() => {
     window.clicks = 0;  // by hand, outside the canvas
