@@ -191,8 +191,8 @@ class Visitor:
 
 
 def resident_mb(pid):
-    """Resident memory of a process, MB."""
+    """Memory of a process's own, MB: without files that are mapped, which the system drops and reads again at will."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
+        if line.startswith("RssAnon"):
             return int(line.split()[1]) / 1024
     raise ValueError(json.dumps(pid))

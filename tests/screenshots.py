@@ -29,8 +29,7 @@ def main():
         browser, photo = launch(playwright), Path(folder) / "photo.png"
         images.save_png(photo, portraits.render(1, 256, PHOTO_SEED)[0])
         for width, scheme in WIDTHS.items():
-            # Higher than any step: a window that grows for a picture may be caught half drawn.
-            visitor = Visitor(browser, address, width=width, height=2000, color_scheme=scheme)
+            visitor = Visitor(browser, address, width=width, height=900, color_scheme=scheme)
             steps(visitor, width, photo)
             visitor.close()
         browser.close()
@@ -68,10 +67,14 @@ def steps(visitor, width, photo):
 
 def save(visitor, name, selector):
     """One part of the page, in 256 colours: these files stay in the history for good."""
+    size = visitor.page.viewport_size
+    # Higher than any step: a window that grows just for a picture is caught half drawn.
+    visitor.page.set_viewport_size({"width": size["width"], "height": 2000})
     visitor.page.mouse.move(1, 1)
     visitor.page.wait_for_timeout(2000)  # until what fades in has, and what moves has settled
     path = FOLDER / f"{name}.png"
     visitor.page.locator(selector).screenshot(path=path)
+    visitor.page.set_viewport_size(size)
     picture = Image.open(path).convert("RGB")
     # Maximum coverage keeps the few pixels of a legend in their colours, where the median cut would not.
     picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
