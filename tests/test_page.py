@@ -17,6 +17,8 @@ from safetensors import safe_open
 from toolkit import fewshot, images, labels
 from toolkit.worlds import portraits
 
+pytestmark = pytest.mark.slow  # a real browser, minutes long
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
@@ -241,6 +243,25 @@ def test_classes_are_added_renamed_and_removed(visit):
     assert named() == list(labels.PORTRAIT_CLASSES)
 
 
+def test_who_waits_in_the_queue_sees_the_place_and_may_leave(visit):
+    visitor, other = visit(), visit()
+    assert not visitor.page.locator("#teach-stop").is_visible()
+    for one in (visitor, other):
+        one.choose(2)
+        one.stroke((230, 340), (285, 340))
+    visitor.teach()
+    visitor.click("#train")
+    visitor.page.wait_for_selector("#autoshot-status progress")
+    other.click("#teach-button")
+    place = other.page.wait_for_selector("#teach-status >> text=queue: 1/1").bounding_box()
+    assert place["height"] > 10 and place["y"] >= other.page.locator("#teach-stop").bounding_box()["y"]
+    other.click("#teach-stop")
+    other.page.wait_for_selector("#teach-status >> text=Stopped.")
+    assert visitor.page.locator("#autoshot-status progress").count() == 1
+    visitor.click("#train-cancel")
+    visitor.page.wait_for_selector("#autoshot-status >> text=Cancelled.")
+
+
 def test_a_camera_is_segmented_live(visit):
     visitor = visit()
     visitor.page.get_by_role("tab", name="Live webcam").click()
@@ -272,19 +293,12 @@ def test_examples_teach_and_are_segmented_at_a_click(visit):
 
 @pytest.mark.slow
 def test_autoshot_trains_answers_and_is_taken_away(visit, photo, tmp_path):
-    visitor, other = visit(), visit()
-    for one in (visitor, other):
-        one.choose(2)
-        one.stroke((230, 340), (285, 340))
+    visitor = visit()
+    visitor.draw_face()
     visitor.teach()
     visitor.page.locator("#number input[type=number]").fill("100")
     visitor.page.locator("#number input[type=number]").press("Tab")
     visitor.click("#train")
-    visitor.page.wait_for_selector("#autoshot-status progress")
-    other.click("#teach-button")  # one heavy job at a time: the second sees its place in the queue, and may leave
-    other.page.wait_for_selector("#teach-status >> text=queue: 1/1")
-    other.click("#teach-stop")
-    other.page.wait_for_selector("#teach-status >> text=Stopped.")
     visitor.page.set_default_timeout(600_000)
     visitor.page.wait_for_selector("#autoshot-status >> text=Learned from 100 faces")
     with safe_open(visitor.download("#download-safetensors", tmp_path / "auto.safetensors"), "pt") as file:
