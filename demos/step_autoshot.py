@@ -27,9 +27,9 @@ def layout():
                 ui.number = gr.Slider(100, 5000, 1000, step=100, label="Faces to learn from", elem_id="number")
                 with gr.Row(elem_classes="tight"):
                     ui.train = gr.Button("Train", variant="primary", elem_id="train", scale=3)
-                    ui.cancel = gr.Button("Cancel", elem_id="train-cancel", min_width=80)
+                    ui.cancel = gr.Button("Cancel", elem_id="train-cancel", elem_classes="stop", min_width=80)
                 ui.status = gr.HTML(note("Until you train your own, the bundled network answers."),
-                                    elem_id="autoshot-status")  # fmt: skip
+                                    elem_id="autoshot-status", elem_classes="status")  # fmt: skip
                 with gr.Row(elem_classes="tight"):
                     ui.safetensors = gr.DownloadButton("Download safetensors", size="sm", interactive=False,
                                                        min_width=140, elem_id="download-safetensors")  # fmt: skip

@@ -36,7 +36,7 @@ def layout(sessions):
                     ui.picture = picture("Your picture", height=200, elem_id="shot-picture")
                     ui.preview = gr.Image(label="As the GAN draws it", height=200, interactive=False, buttons=[],
                                           elem_id="shot-preview")  # fmt: skip
-                ui.cancel = gr.Button("Cancel", size="sm", elem_id="shot-cancel")
+                ui.cancel = gr.Button("Cancel", size="sm", elem_id="shot-cancel", elem_classes="stop")
             with gr.Tab("Example"):
                 gr.HTML(note("Portraits whose labels are known exactly: click one, then teach."))
                 ui.examples = gr.Gallery(
@@ -44,7 +44,7 @@ def layout(sessions):
                     object_fit="cover", interactive=False, elem_id="shot-examples", elem_classes="faces",
                 )  # fmt: skip
                 ui.example = gr.State()
-        ui.status = gr.HTML(elem_id="label-status")
+        ui.status = gr.HTML(elem_id="label-status", elem_classes="status")
         size = canvas_size(session.gan)
         ui.editor = gr.ImageEditor(
             canvas_view(session),

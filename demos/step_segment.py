@@ -45,8 +45,8 @@ def layout():
                                      container=False)  # fmt: skip
                 with gr.Row(elem_classes="tight"):
                     ui.go = gr.Button("Segment", variant="primary", elem_id="segment-button", scale=3)
-                    ui.cancel = gr.Button("Cancel", elem_id="segment-cancel", min_width=80)
-                ui.status = gr.HTML(elem_id="segment-status")
+                    ui.cancel = gr.Button("Cancel", elem_id="segment-cancel", elem_classes="stop", min_width=80)
+                ui.status = gr.HTML(elem_id="segment-status", elem_classes="status")
             with gr.Column(scale=3, min_width=280, elem_id="results"):
                 with gr.Row(elem_classes="pair"):
                     ui.original = gr.Image(label="Your picture", interactive=False, buttons=[], elem_id="original",

@@ -22,8 +22,8 @@ def layout():
         heading(2, "Teach", "One click: a small network learns your labels and finds the parts in eight fresh faces.")
         with gr.Row(elem_classes="tight"):
             ui.teach = gr.Button("Teach", variant="primary", size="lg", elem_id="teach-button", scale=3)
-            ui.stop = gr.Button("Stop", size="lg", elem_id="teach-stop", scale=1, min_width=80)
-        ui.status = gr.HTML(note("Draw first, then teach."), elem_id="teach-status")
+            ui.stop = gr.Button("Stop", size="lg", elem_id="teach-stop", elem_classes="stop", scale=1, min_width=80)
+        ui.status = gr.HTML(note("Draw first, then teach."), elem_id="teach-status", elem_classes="status")
         ui.gallery = gr.Gallery(
             columns=4, height="auto", show_label=False, buttons=[], interactive=False, object_fit="cover",
             elem_id="gallery", elem_classes="faces",
