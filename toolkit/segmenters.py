@@ -14,7 +14,7 @@ SLOPE = 0.01  # of the leaky ReLUs, as published
 MIX_CHANNELS = 128
 DILATION_CYCLES = {"s": (1, 2), "m": (1, 2, 4), "l": (1, 2, 4, 8)}
 UNET_DEPTH = 4  # halvings of the image
-PIXELS_AT_ONCE = 1 << 14  # of pictures labelled on a processor
+PIXELS_AT_ONCE = 1 << 12  # of pictures labelled on a processor, at least one picture
 
 
 class Mix(nn.Module):
@@ -164,7 +164,7 @@ def build(name, channels, num_classes):
 
 
 def label(network, hypercolumns):
-    """Part logits of many pictures; on a processor a few at a time, which is twice as fast.
+    """Part logits of many pictures; on a processor a few at a time, or one, which is twice as fast.
 
     What a network makes of a pixel is far more than what it reads and what it says: of a few pictures it
     stays in the cache.
