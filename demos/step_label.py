@@ -193,9 +193,10 @@ def another(session, editor, fill, seed, truncation):
 
 def project_picture(session, source, editor, fill):
     """Find a picture in the GAN, on screen, and put it on the canvas."""
-    if source is None:
-        return
     nothing = [gr.skip()] * 5
+    if source is None:  # cleared: of a generator that yields nothing Gradio empties every output
+        yield gr.skip(), gr.skip(), *nothing
+        return
     progress, sample = Progress("Projection step"), None
     for done, total, sample in session.gan.projecting(source):
         yield progress(done, total), images.to_pil(sample.reconstruction), *nothing
@@ -206,9 +207,10 @@ def project_picture(session, source, editor, fill):
 
 def show_example(session, index, editor, fill):
     """A portrait of the world with its exact labels, projected, on the canvas as if someone had drawn them."""
-    if index is None:
-        return
     nothing = [gr.skip()] * 9
+    if index is None:  # set so by the last update of this very function
+        yield gr.skip(), gr.skip(), *nothing
+        return
     image, label_map = portraits.render(1, session.gan.resolution, EXAMPLE_SEEDS[index])
     progress = Progress("Projection step")
     for done, total, sample in session.gan.projecting(image):  # noqa: B007 the last one is kept

@@ -11,6 +11,7 @@ pytest.importorskip("gradio")
 sys.path.insert(0, str(Path(__file__).parent.parent / "demos"))
 
 import gradio as gr  # noqa: E402
+import step_label  # noqa: E402
 from session import CLOSED_SECONDS, Sessions  # noqa: E402
 
 from toolkit.errors import ToolkitError  # noqa: E402
@@ -81,3 +82,10 @@ def test_another_gan_starts_anew(tiny_gan_file):
     session.use_gan(sessions.load(zoo.DEFAULT))
     assert session.segmenter is None and session.suggestion is None
     assert session.sample.image.shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("handler, num_outputs", [("project_picture", 7), ("show_example", 11)])
+def test_a_step_with_nothing_to_do_leaves_everything_as_it_is(sessions, handler, num_outputs):
+    """Of a generator that yields nothing Gradio empties all outputs."""
+    updates = sessions.handler(getattr(step_label, handler))(tab("a"), None, None, True)
+    assert [list(update) for update in updates] == [[gr.skip()] * num_outputs]
