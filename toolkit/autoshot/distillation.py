@@ -182,12 +182,13 @@ class _Job:
         for first in range(0, len(shards), BUFFERED_SHARDS):
             parts = [] if image is None else [(image, soft)]  # what the last buffer left over
             parts += [self.pairs.read(i, self.learned) for i in shards[first : first + BUFFERED_SHARDS]]
-            image, soft = (torch.cat(part) for part in zip(*parts, strict=True))
-            order = torch.randperm(len(image), generator=rng)
-            image, soft = image[order], soft[order]
+            order = torch.randperm(sum(len(part) for part, _ in parts), generator=rng)
+            image, soft = (torch.cat(part)[order] for part in zip(*parts, strict=True))
+            del parts
             while len(image) >= size:
                 yield self._to_float(image[:size], soft[:size])
                 image, soft = image[size:], soft[size:]
+            image, soft = image.clone(), soft.clone()  # a view would keep the whole buffer
         if len(image):  # fill the last batch with repetitions: batch norm needs more than one picture
             fill = torch.arange(size) % len(image)
             yield self._to_float(image[fill], soft[fill])

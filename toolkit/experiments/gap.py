@@ -1,6 +1,6 @@
 """Where a one-shot segmenter loses: in the GAN and projection, or in the segmenter itself."""
 
-from toolkit import fewshot
+from toolkit import fewshot, labels
 from toolkit.experiments.evaluation import evaluate
 from toolkit.experiments.parser import parse, train_parser
 from toolkit.experiments.projection import CACHE, projected
@@ -16,9 +16,10 @@ def gap(gan, *, world="portraits", num_test=200, parser_steps=800, seed=0, cache
         gan, world, num_test, seed, cache: as in `evaluate`, 10 classes, one shot, default network.
         parser_steps: as in `gan_quality`.
     Returns:
-        dict of weighted IoU in percent: parser_on_pictures (the most this parser can see),
-        parser_on_reconstructions (the most that survives projection), segmenter_vs_parser (the
-        segmenter on generated pictures, where nothing was projected) and segmenter (end to end).
+        dict of weighted IoU in percent: parser_on_images (the most this parser can see) and
+        parser_on_reconstructions (the most that survives projection), of all classes and, merged, of eyes,
+        mouth and nose; segmenter_vs_parser (the segmenter on generated pictures, where nothing was
+        projected) and segmenter (end to end).
     """
     module = world_named(world)
     net = train_parser(module, gan.resolution, parser_steps, seed, progress)
@@ -27,11 +28,12 @@ def gap(gan, *, world="portraits", num_test=200, parser_steps=800, seed=0, cache
     shot_image = gan.sample(seed + 1)  # labelled by the parser, as a person would
     shot = Shot(shot_image, parse(net, shot_image.image)[1], module.CLASSES, gan)
     pure = fewshot.fit(gan, [shot], seed=seed).predict(generated).argmax(1)
-    pairs = {
-        "parser_on_pictures": (parse(net, test.image)[1], truth),
-        "parser_on_reconstructions": (parse(net, test.reconstruction)[1], truth),
-        "segmenter_vs_parser": (pure, parse(net, generated.image)[1]),
-    }
-    report = {name: score(*pair, module.CLASSES)["weighted_iou"] for name, pair in pairs.items()}
+    report = {}
+    for seen in ("image", "reconstruction"):
+        parsed = parse(net, getattr(test, seen))[1]
+        for classes, suffix in ((module.CLASSES, ""), (labels.THREE_CLASSES, "_3_class")):
+            merged = [labels.merge(label_map, module.CLASSES, classes) for label_map in (parsed, truth)]
+            report[f"parser_on_{seen}s{suffix}"] = score(*merged, classes)["weighted_iou"]
+    report["segmenter_vs_parser"] = score(pure, parse(net, generated.image)[1], module.CLASSES)["weighted_iou"]
     whole = evaluate(gan, world=world, seed=seed, num_test=num_test, cache=cache)
     return {**report, "segmenter": whole["weighted_iou"], "psnr": whole["psnr"]}
