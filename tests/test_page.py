@@ -17,8 +17,6 @@ from safetensors import safe_open
 from toolkit import fewshot, images, labels
 from toolkit.worlds import portraits
 
-pytestmark = pytest.mark.slow  # a real browser, minutes long
-
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
