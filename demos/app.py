@@ -18,7 +18,7 @@ import step_teach  # noqa: E402
 from look import HEADER, THEME  # noqa: E402
 from session import Sessions  # noqa: E402
 
-from toolkit.gan import zoo  # noqa: E402
+from toolkit.gan.files import zoo  # noqa: E402
 
 MAX_UPLOAD = "8mb"
 QUEUE_LENGTH = 64
@@ -52,12 +52,21 @@ def main():
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for these")
     args = parser.parse_args()
     build(args.gan or (zoo.DEFAULT,)).launch(
-        server_name=args.host, server_port=args.port, share=args.share,
+        server_name=args.host,
+        server_port=args.port,
+        share=args.share,
         auth=tuple(args.auth.split(":", 1)) if args.auth else None,
-        ssr_mode=False, max_file_size=MAX_UPLOAD, run_history=False, enable_monitoring=False, footer_links=[],
-        strict_cors=True, show_error=False, theme=THEME, css_paths=[HERE / "page.css"],
+        ssr_mode=False,
+        max_file_size=MAX_UPLOAD,
+        run_history=False,
+        enable_monitoring=False,
+        footer_links=[],
+        strict_cors=True,
+        show_error=False,
+        theme=THEME,
+        css_paths=[HERE / "page.css"],
         head=f"<script>{(HERE / 'page.js').read_text()}</script>",
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

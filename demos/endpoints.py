@@ -7,8 +7,9 @@ from step_segment import coco
 from step_teach import taught
 from upload import picture
 
-from toolkit import fewshot, images, labels
+from toolkit import fewshot
 from toolkit.errors import ToolkitError
+from toolkit.pictures import images, labels
 
 MAX_STEPS = 1000
 
@@ -27,12 +28,15 @@ def wire(sessions):
         photo = picture("picture")
         steps = gr.Slider(1, MAX_STEPS, 50, step=1, label="projection steps")
         labelled, report = gr.File(label="indexed PNG"), gr.JSON(label="areas, trust, COCO")
-    gr.Button(visible=False).click(h(generate), [seed, truncation], face, api_name="generate",
-                                   api_description=generate.__doc__)  # fmt: skip
-    gr.Button(visible=False).click(h(fit), [label_png, classes, network], [segmenter, parts], api_name="fit",
-                                   api_description=fit.__doc__, **QUEUED)  # fmt: skip
-    gr.Button(visible=False).click(h(segment), [photo, steps], [labelled, report], api_name="segment",
-                                   api_description=segment.__doc__, **QUEUED)  # fmt: skip
+    gr.Button(visible=False).click(
+        h(generate), [seed, truncation], face, api_name="generate", api_description=generate.__doc__
+    )
+    gr.Button(visible=False).click(
+        h(fit), [label_png, classes, network], [segmenter, parts], api_name="fit", api_description=fit.__doc__, **QUEUED
+    )
+    gr.Button(visible=False).click(
+        h(segment), [photo, steps], [labelled, report], api_name="segment", api_description=segment.__doc__, **QUEUED
+    )
 
 
 def generate(session, seed, truncation_psi):

@@ -7,7 +7,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from toolkit import images, labels
+from toolkit.pictures import images, labels
 
 # Fonts of the reader's own system: nothing is fetched from anywhere.
 FONT = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]

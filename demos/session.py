@@ -15,9 +15,10 @@ from pathlib import Path
 import gradio as gr
 from look import note
 
-from toolkit import fewshot, labels, sketch
+from toolkit import fewshot
 from toolkit.errors import ToolkitError
 from toolkit.fewshot import Shot
+from toolkit.pictures import labels, sketch
 
 FIRST_SEED = 7  # of the face a new tab shows
 IDLE_SECONDS = 3600
@@ -112,8 +113,9 @@ class Session:
             try:
                 kept.append(Shot(shot.sample, labels.keep(shot.label_map, old, classes), classes, self.gan))
             except ToolkitError as error:
-                raise ToolkitError("classes", "labels left in every shot", f"none in shot {len(kept) + 1}",
-                                   "Delete that shot first") from error  # fmt: skip
+                raise ToolkitError(
+                    "classes", "labels left in every shot", f"none in shot {len(kept) + 1}", "Delete that shot first"
+                ) from error
         self.classes, self.shots = tuple(classes), kept
 
 
@@ -144,8 +146,9 @@ class Sessions:
         it shows is no longer here."""
         with self._lock:
             if request.session_hash in self._expired:
-                raise ToolkitError("page", "work not older than an hour", "a tab that was idle for longer",
-                                   "Reload the page")  # fmt: skip
+                raise ToolkitError(
+                    "page", "work not older than an hour", "a tab that was idle for longer", "Reload the page"
+                )
             session = self._open.get(request.session_hash)
             if session is None:
                 session = self._open[request.session_hash] = Session(self.load(self.gans[0]))

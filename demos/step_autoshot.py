@@ -11,7 +11,7 @@ from upload import picture
 
 from toolkit import autoshot, fewshot
 from toolkit.errors import ToolkitError
-from toolkit.gan import zoo
+from toolkit.gan.files import zoo
 
 HEIGHT = 260  # of a picture on screen
 
@@ -20,21 +20,34 @@ def layout():
     """Everything of the step, as a namespace of components."""
     ui = SimpleNamespace()
     with gr.Column(elem_classes="card", elem_id="autoshot", min_width=320):
-        heading(4, "Auto-shot", "Your segmenter labels generated faces. A network trained on those segments any "
-                "picture at once, without the GAN.")  # fmt: skip
+        heading(
+            4,
+            "Auto-shot",
+            "Your segmenter labels generated faces. A network trained on those segments any "
+            "picture at once, without the GAN.",
+        )
         with gr.Row(elem_classes="steps"):
             with gr.Column(scale=2, min_width=280):
                 ui.number = gr.Slider(100, 5000, 1000, step=100, label="Faces to learn from", elem_id="number")
                 with gr.Row(elem_classes="tight"):
                     ui.train = gr.Button("Train", variant="primary", elem_id="train", scale=3)
                     ui.cancel = gr.Button("Cancel", elem_id="train-cancel", elem_classes="stop", min_width=80)
-                ui.status = gr.HTML(note("Until you train your own, the bundled network answers."),
-                                    elem_id="autoshot-status", elem_classes="status")  # fmt: skip
+                ui.status = gr.HTML(
+                    note("Until you train your own, the bundled network answers."),
+                    elem_id="autoshot-status",
+                    elem_classes="status",
+                )
                 with gr.Row(elem_classes="tight"):
-                    ui.safetensors = gr.DownloadButton("Download safetensors", size="sm", interactive=False,
-                                                       min_width=140, elem_id="download-safetensors")  # fmt: skip
-                    ui.onnx = gr.DownloadButton("Download ONNX", size="sm", interactive=False, min_width=140,
-                                                elem_id="download-onnx")  # fmt: skip
+                    ui.safetensors = gr.DownloadButton(
+                        "Download safetensors",
+                        size="sm",
+                        interactive=False,
+                        min_width=140,
+                        elem_id="download-safetensors",
+                    )
+                    ui.onnx = gr.DownloadButton(
+                        "Download ONNX", size="sm", interactive=False, min_width=140, elem_id="download-onnx"
+                    )
             with gr.Column(scale=3, min_width=280):
                 with gr.Tabs(elem_classes="sources"):
                     with gr.Tab("Picture"), gr.Row(elem_classes="pair"):

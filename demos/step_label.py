@@ -8,8 +8,9 @@ from look import Progress, enlarge, heading, hexes, legend, note, tinted
 from session import FIRST_SEED, PRIVATE, Session, heavy, stops
 from upload import picture
 
-from toolkit import fewshot, images, labels, sketch
+from toolkit import fewshot
 from toolkit.errors import ToolkitError
+from toolkit.pictures import images, labels, sketch
 from toolkit.worlds import portraits
 
 PRESETS = {"3 parts": labels.THREE_CLASSES, "10 parts": labels.PORTRAIT_CLASSES}
@@ -25,33 +26,60 @@ def layout(sessions):
         heading(1, "Label one face", "Choose a part (or press its number) and paint. A few strokes do.")
         with gr.Tabs(elem_classes="sources"):
             with gr.Tab("Generated"), gr.Row(elem_classes="tight ends"):
-                ui.gan = gr.Dropdown(sessions.gans, value=sessions.gans[0], label="GAN", min_width=130, elem_id="gan",
-                                     interactive=len(sessions.gans) > 1)  # fmt: skip
+                ui.gan = gr.Dropdown(
+                    sessions.gans,
+                    value=sessions.gans[0],
+                    label="GAN",
+                    min_width=130,
+                    elem_id="gan",
+                    interactive=len(sessions.gans) > 1,
+                )
                 ui.seed = gr.Number(FIRST_SEED, label="Seed", precision=0, minimum=0, min_width=70, elem_id="seed")
-                ui.truncation = gr.Slider(0, 1, TRUNCATION, step=0.05, label="Truncation", min_width=160,
-                                          elem_id="truncation")  # fmt: skip
+                ui.truncation = gr.Slider(
+                    0, 1, TRUNCATION, step=0.05, label="Truncation", min_width=160, elem_id="truncation"
+                )
                 ui.another = gr.Button("Another face", size="sm", min_width=110, elem_id="another")
             with gr.Tab("Your picture", id="picture"):
                 with gr.Row(elem_classes="pair"):
                     ui.picture = picture("Your picture", height=200, elem_id="shot-picture")
-                    ui.preview = gr.Image(label="As the GAN draws it", height=200, interactive=False, buttons=[],
-                                          elem_id="shot-preview")  # fmt: skip
+                    ui.preview = gr.Image(
+                        label="As the GAN draws it", height=200, interactive=False, buttons=[], elem_id="shot-preview"
+                    )
                 ui.cancel = gr.Button("Cancel", size="sm", elem_id="shot-cancel", elem_classes="stop")
             with gr.Tab("Example"):
                 gr.HTML(note("Portraits whose labels are known exactly: click one, then teach."))
                 ui.examples = gr.Gallery(
-                    examples(), columns=4, rows=1, height="auto", show_label=False, allow_preview=False, buttons=[],
-                    object_fit="cover", interactive=False, elem_id="shot-examples", elem_classes="faces",
-                )  # fmt: skip
+                    examples(),
+                    columns=4,
+                    rows=1,
+                    height="auto",
+                    show_label=False,
+                    allow_preview=False,
+                    buttons=[],
+                    object_fit="cover",
+                    interactive=False,
+                    elem_id="shot-examples",
+                    elem_classes="faces",
+                )
                 ui.example = gr.State()
         ui.status = gr.HTML(elem_id="label-status", elem_classes="status")
         size = canvas_size(session.gan)
         ui.editor = gr.ImageEditor(
             canvas_view(session),
-            elem_id="editor", show_label=False, format="png", layers=False, transforms=(), sources=(), buttons=[],
-            brush=brush(session.classes), eraser=gr.Eraser(default_size=18), fixed_canvas=True,
-            canvas_size=(size, size), height=580, container=False,
-        )  # fmt: skip
+            elem_id="editor",
+            show_label=False,
+            format="png",
+            layers=False,
+            transforms=(),
+            sources=(),
+            buttons=[],
+            brush=brush(session.classes),
+            eraser=gr.Eraser(default_size=18),
+            fixed_canvas=True,
+            canvas_size=(size, size),
+            height=580,
+            container=False,
+        )
         ui.legend = gr.HTML(legend(session.classes, session.palette, brush=True), elem_id="legend")
         with gr.Row(elem_classes="tight"):
             ui.fill = gr.Checkbox(True, label="Fill the rest as background", elem_id="fill", container=False)
@@ -61,25 +89,35 @@ def layout(sessions):
             ui.preset = gr.Radio(list(PRESETS), value="3 parts", label="Start from", elem_id="preset")
             with gr.Row(elem_classes="tight"):
                 ui.name = gr.Textbox(label="New name", max_lines=1, max_length=40, min_width=110, elem_id="class-name")
-                ui.which = gr.Dropdown(list(labels.THREE_CLASSES), label="Class to change",
-                                       min_width=110, elem_id="class-which")  # fmt: skip
+                ui.which = gr.Dropdown(
+                    list(labels.THREE_CLASSES), label="Class to change", min_width=110, elem_id="class-which"
+                )
             with gr.Row(elem_classes="tight"):
                 ui.new = gr.Button("Add", size="sm", min_width=70, elem_id="class-add")
                 ui.rename = gr.Button("Rename", size="sm", min_width=70, elem_id="class-rename")
                 ui.remove = gr.Button("Remove", size="sm", min_width=70, elem_id="class-remove")
         with gr.Accordion("Shots", open=True, elem_id="shots-box"):
             ui.shots = gr.Gallery(
-                columns=6, height="auto", fit_columns=False, show_label=False, allow_preview=False, buttons=[],
-                interactive=False, elem_id="shots", elem_classes="faces",
-            )  # fmt: skip
+                columns=6,
+                height="auto",
+                fit_columns=False,
+                show_label=False,
+                allow_preview=False,
+                buttons=[],
+                interactive=False,
+                elem_id="shots",
+                elem_classes="faces",
+            )
             ui.shots_note = gr.HTML(note("None yet. Teaching adds the drawing by itself."), elem_id="shots-note")
             ui.picked = gr.State()
             with gr.Row(elem_classes="tight"):
                 ui.delete = gr.Button("Delete", size="sm", min_width=70, interactive=False, elem_id="shot-delete")
-                ui.download = gr.DownloadButton("Download", size="sm", min_width=90, interactive=False,
-                                                elem_id="shots-download")  # fmt: skip
-                ui.load = gr.UploadButton("Load", size="sm", min_width=70, file_types=[".safetensors"],
-                                          elem_id="shots-load")  # fmt: skip
+                ui.download = gr.DownloadButton(
+                    "Download", size="sm", min_width=90, interactive=False, elem_id="shots-download"
+                )
+                ui.load = gr.UploadButton(
+                    "Load", size="sm", min_width=70, file_types=[".safetensors"], elem_id="shots-load"
+                )
     return ui
 
 
@@ -111,8 +149,9 @@ def wire(ui, sessions):
 
     def choose_gan(session, name, editor, fill):
         if session.shots or session.read(editor, fill) is not None:
-            raise ToolkitError("GAN", "an empty canvas and no shots", "some of another GAN",
-                               "Download and delete them first")  # fmt: skip
+            raise ToolkitError(
+                "GAN", "an empty canvas and no shots", "some of another GAN", "Download and delete them first"
+            )
         session.use_gan(sessions.load(name))
         return "", *classes_view(session)
 

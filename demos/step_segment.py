@@ -11,10 +11,10 @@ from session import PRIVATE, heavy, stops
 from step_autoshot import network
 from step_teach import taught
 
-from toolkit import images
 from toolkit.errors import ToolkitError
 from toolkit.files import replace_when_done
-from toolkit.trust import LOW
+from toolkit.pictures import images
+from toolkit.projection.trust import LOW
 from toolkit.worlds import portraits
 
 THROUGH, AUTO, BOTH = "Through projection", "Auto-shot", "Side by side"
@@ -27,42 +27,73 @@ def layout():
     """Everything of the step, as a namespace of components."""
     ui = SimpleNamespace()
     with gr.Column(elem_classes="card", elem_id="segment", min_width=320):
-        heading(3, "Segment your pictures", "The GAN redraws your picture from its own knowledge; the parts of that "
-                "drawing are the parts of your picture.")  # fmt: skip
+        heading(
+            3,
+            "Segment your pictures",
+            "The GAN redraws your picture from its own knowledge; the parts of that "
+            "drawing are the parts of your picture.",
+        )
         with gr.Row(elem_classes="steps"):
             with gr.Column(scale=2, min_width=280):
                 ui.pictures = gr.Gallery(
-                    label="Upload, paste or take pictures", sources=["upload", "clipboard", "webcam"], interactive=True,
-                    type="filepath", columns=4, height="auto", fit_columns=False, buttons=[], object_fit="contain",
-                    file_types=["image"], elem_id="pictures",
-                )  # fmt: skip
+                    label="Upload, paste or take pictures",
+                    sources=["upload", "clipboard", "webcam"],
+                    interactive=True,
+                    type="filepath",
+                    columns=4,
+                    height="auto",
+                    fit_columns=False,
+                    buttons=[],
+                    object_fit="contain",
+                    file_types=["image"],
+                    elem_id="pictures",
+                )
                 gr.HTML(note("Or click a portrait that no network has seen:"))
                 ui.examples = gr.Gallery(
-                    examples(), columns=4, rows=1, height="auto", show_label=False, allow_preview=False, buttons=[],
-                    interactive=False, elem_id="segment-examples", elem_classes="faces",
-                )  # fmt: skip
-                ui.method = gr.Radio([THROUGH, AUTO, BOTH], value=THROUGH, show_label=False, elem_id="method",
-                                     container=False)  # fmt: skip
+                    examples(),
+                    columns=4,
+                    rows=1,
+                    height="auto",
+                    show_label=False,
+                    allow_preview=False,
+                    buttons=[],
+                    interactive=False,
+                    elem_id="segment-examples",
+                    elem_classes="faces",
+                )
+                ui.method = gr.Radio(
+                    [THROUGH, AUTO, BOTH], value=THROUGH, show_label=False, elem_id="method", container=False
+                )
                 with gr.Row(elem_classes="tight"):
                     ui.go = gr.Button("Segment", variant="primary", elem_id="segment-button", scale=3)
                     ui.cancel = gr.Button("Cancel", elem_id="segment-cancel", elem_classes="stop", min_width=80)
                 ui.status = gr.HTML(elem_id="segment-status", elem_classes="status")
             with gr.Column(scale=3, min_width=280, elem_id="results"):
                 with gr.Row(elem_classes="pair"):
-                    ui.original = gr.Image(label="Your picture", interactive=False, buttons=[], elem_id="original",
-                                           min_width=120)  # fmt: skip
-                    ui.redrawn = gr.Image(label="As the GAN draws it", interactive=False, buttons=[],
-                                          elem_id="redrawn", min_width=120)  # fmt: skip
-                    ui.parts = gr.AnnotatedImage(label="Parts", buttons=[], show_legend=False, elem_id="parts",
-                                                 format="png", min_width=120)  # fmt: skip
-                    ui.auto = gr.AnnotatedImage(label="Parts by auto-shot", buttons=[], show_legend=False,
-                                                visible=False, elem_id="parts-auto", format="png",
-                                                min_width=120)  # fmt: skip
+                    ui.original = gr.Image(
+                        label="Your picture", interactive=False, buttons=[], elem_id="original", min_width=120
+                    )
+                    ui.redrawn = gr.Image(
+                        label="As the GAN draws it", interactive=False, buttons=[], elem_id="redrawn", min_width=120
+                    )
+                    ui.parts = gr.AnnotatedImage(
+                        label="Parts", buttons=[], show_legend=False, elem_id="parts", format="png", min_width=120
+                    )
+                    ui.auto = gr.AnnotatedImage(
+                        label="Parts by auto-shot",
+                        buttons=[],
+                        show_legend=False,
+                        visible=False,
+                        elem_id="parts-auto",
+                        format="png",
+                        min_width=120,
+                    )
                 ui.trust = gr.HTML(elem_id="trust")
                 ui.which = gr.Radio([], label="Picture", visible=False, elem_id="which")
                 ui.toggles = gr.CheckboxGroup([], label="Parts shown", visible=False, elem_id="toggles")
-                ui.areas = gr.Dataframe(headers=["part", "pixels", "share"], interactive=False, visible=False,
-                                        elem_id="areas", buttons=[])  # fmt: skip
+                ui.areas = gr.Dataframe(
+                    headers=["part", "pixels", "share"], interactive=False, visible=False, elem_id="areas", buttons=[]
+                )
                 with gr.Row(elem_classes="tight", visible=False, elem_id="downloads") as ui.downloads:
                     ui.png = gr.DownloadButton("Labels PNG", size="sm", elem_id="download-png", min_width=90)
                     ui.overlay = gr.DownloadButton("Overlay", size="sm", elem_id="download-overlay", min_width=90)
@@ -134,12 +165,14 @@ def show(pair):
     rows = [[name, n, f"{n / max(1, sum(areas.values())):.1%}"] for name, n in areas.items()]
     parts = list(dict.fromkeys(name for r in results for name in r.classes[1:] if r.areas()[name]))
     return (
-        small, gr.Image(value=redrawn, visible=redrawn is not None),
-        annotated(pair[0]), annotated(pair[1]),
+        small,
+        gr.Image(value=redrawn, visible=redrawn is not None),
+        annotated(pair[0]),
+        annotated(pair[1]),
         words(result) + legends(results),
         gr.CheckboxGroup(choices=parts, value=parts, visible=True),
         gr.Dataframe(value=rows, visible=True),
-    )  # fmt: skip
+    )
 
 
 def annotated(result, chosen=None):

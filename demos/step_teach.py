@@ -8,8 +8,10 @@ from look import Progress, enlarge, heading, heat, legend, note, tinted
 from session import PRIVATE, heavy, stops
 from step_label import canvas_view, shots_view
 
-from toolkit import fewshot, images, uncertainty
+from toolkit import fewshot
 from toolkit.errors import ToolkitError
+from toolkit.parts import uncertainty
+from toolkit.pictures import images
 
 FACES = 8
 CANDIDATES = 64
@@ -25,29 +27,45 @@ def layout():
             ui.stop = gr.Button("Stop", size="lg", elem_id="teach-stop", elem_classes="stop", scale=1, min_width=80)
         ui.status = gr.HTML(note("Draw first, then teach."), elem_id="teach-status", elem_classes="status")
         ui.gallery = gr.Gallery(
-            columns=4, height="auto", show_label=False, buttons=[], interactive=False, object_fit="cover",
-            elem_id="gallery", elem_classes="faces",
-        )  # fmt: skip
+            columns=4,
+            height="auto",
+            show_label=False,
+            buttons=[],
+            interactive=False,
+            object_fit="cover",
+            elem_id="gallery",
+            elem_classes="faces",
+        )
         ui.legend = gr.HTML(elem_id="teach-legend")
         with gr.Row(elem_classes="tight"):
             ui.more = gr.Button("More faces", size="sm", elem_id="more", interactive=False, min_width=100)
-            ui.suggest = gr.Button("Suggest the next face", size="sm", elem_id="suggest", interactive=False,
-                                   min_width=170)  # fmt: skip
-            ui.download = gr.DownloadButton("Download segmenter", size="sm", elem_id="segmenter-download",
-                                            interactive=False, min_width=150)  # fmt: skip
+            ui.suggest = gr.Button(
+                "Suggest the next face", size="sm", elem_id="suggest", interactive=False, min_width=170
+            )
+            ui.download = gr.DownloadButton(
+                "Download segmenter", size="sm", elem_id="segmenter-download", interactive=False, min_width=150
+            )
         with gr.Column(visible=False, elem_id="suggestion") as ui.suggestion:
             with gr.Row(elem_classes="pair"):
                 ui.face = gr.Image(label="Least certain of 64 faces", interactive=False, buttons=[], height=190)
                 ui.heat = gr.Image(label="Where it is unsure: bright", interactive=False, buttons=[], height=190)
             ui.take = gr.Button("Label this face", size="sm", elem_id="take")
         ui.loss = gr.LinePlot(
-            pd.DataFrame({"step": [], "loss": []}), x="step", y="loss", height=150, x_title="step", y_title="loss",
-            elem_id="loss", buttons=[], visible=False,
-        )  # fmt: skip
+            pd.DataFrame({"step": [], "loss": []}),
+            x="step",
+            y="loss",
+            height=150,
+            x_title="step",
+            y_title="loss",
+            elem_id="loss",
+            buttons=[],
+            visible=False,
+        )
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             with gr.Row(elem_classes="tight"):
-                ui.network = gr.Dropdown(list(fewshot.NUM_STEPS), value=fewshot.DEFAULT_NETWORK, label="Network",
-                                         min_width=120)  # fmt: skip
+                ui.network = gr.Dropdown(
+                    list(fewshot.NUM_STEPS), value=fewshot.DEFAULT_NETWORK, label="Network", min_width=120
+                )
                 ui.steps = gr.Slider(0, 1000, 0, step=10, label="Steps, 0 for the usual", min_width=150)
     return ui
 
@@ -57,9 +75,11 @@ def wire(ui, label, sessions):
     h, private, queued = sessions.handler, PRIVATE, heavy(ui.status)
     drawing, shots = [label.editor, label.fill], [label.shots, label.shots_note, label.delete, label.download]
     taught = ui.teach.click(
-        h(teach), [*drawing, ui.network, ui.steps],
-        [ui.status, ui.loss, ui.gallery, ui.legend, ui.more, ui.suggest, ui.download, *shots], **queued,
-    )  # fmt: skip
+        h(teach),
+        [*drawing, ui.network, ui.steps],
+        [ui.status, ui.loss, ui.gallery, ui.legend, ui.more, ui.suggest, ui.download, *shots],
+        **queued,
+    )
     stops(ui.stop, [taught], ui.status, "Stopped.")
     ui.more.click(h(more), None, ui.gallery, **private)
     ui.suggest.click(h(suggest), None, [ui.suggestion, ui.face, ui.heat], **queued)
@@ -81,10 +101,15 @@ def teach(session, editor, fill, network, num_steps):
     segmenter.save(session.path("segmenter.safetensors"))
     count = f"{len(session.shots)} shot{'s' if len(session.shots) > 1 else ''}"
     yield (
-        note(f"Learned from {count} in {total} steps; loss {loss:.3f}."), gr.skip(), gallery(session, segmenter),
-        legend(session.classes, session.palette), gr.Button(interactive=True), gr.Button(interactive=True),
-        gr.DownloadButton(value=session.path("segmenter.safetensors"), interactive=True), *shots,
-    )  # fmt: skip
+        note(f"Learned from {count} in {total} steps; loss {loss:.3f}."),
+        gr.skip(),
+        gallery(session, segmenter),
+        legend(session.classes, session.palette),
+        gr.Button(interactive=True),
+        gr.Button(interactive=True),
+        gr.DownloadButton(value=session.path("segmenter.safetensors"), interactive=True),
+        *shots,
+    )
 
 
 def gallery(session, segmenter):

@@ -32,8 +32,9 @@ def execute(path):
     """
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
-        client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3",
-                                resources={"metadata": {"path": folder}})  # fmt: skip
+        client = NotebookClient(
+            notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": folder}}
+        )
         return client.execute()
 
 

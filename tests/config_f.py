@@ -1,6 +1,6 @@
 """NVIDIA's largest published network with random weights: 1024 pixels, 30 million parameters a network.
 
-    python tests/config_f.py FILE    prints, as JSON, what loading FILE and using it costs in memory
+python tests/config_f.py FILE    prints, as JSON, what loading FILE and using it costs in memory
 """
 
 import json
@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 from memory import peak_mb
 
-from toolkit import hypercolumns
-from toolkit.gan.checkpoints import load_networks
+from toolkit.gan.files.checkpoints import load_networks
 from toolkit.gan.stylegan2 import Discriminator, Generator
+from toolkit.parts import hypercolumns
 
 CHANNELS = {4 << i: min(32768 // (4 << i), 512) for i in range(9)}
 
@@ -38,8 +38,14 @@ def measure(path):
     ws = generator.mapping(torch.randn(1, 512))
     image, columns = hypercolumns.from_generator(generator, ws)
     columns.mix(torch.randn(8, columns.num_channels))
-    return {"file_mb": os.path.getsize(path) / 2**20, "load_mb": loaded - before, "all_mb": peak_mb(),
-            "seconds": seconds, "image": list(image.shape), "channels": columns.num_channels}
+    return {
+        "file_mb": os.path.getsize(path) / 2**20,
+        "load_mb": loaded - before,
+        "all_mb": peak_mb(),
+        "seconds": seconds,
+        "image": list(image.shape),
+        "channels": columns.num_channels,
+    }
 
 
 if __name__ == "__main__":

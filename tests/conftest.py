@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from toolkit import fewshot
-from toolkit.gan.checkpoints import save_gan
+from toolkit.gan.files.checkpoints import save_gan
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 16, 8: 16, 16: 8}

@@ -30,8 +30,11 @@ def published_modules():
     def _reconstruct_persistent_obj(meta):
         raise AssertionError("a test writes pickles, and never runs them")
 
-    placed = {"torch_utils.persistence": _reconstruct_persistent_obj, "dnnlib.util": EasyDict,
-              "dnnlib.tflib.network": Network}
+    placed = {
+        "torch_utils.persistence": _reconstruct_persistent_obj,
+        "dnnlib.util": EasyDict,
+        "dnnlib.tflib.network": Network,
+    }
     names = {"torch_utils", "dnnlib", "dnnlib.tflib", *placed}
     for name in names:
         sys.modules[name] = types.ModuleType(name)
@@ -73,22 +76,33 @@ def write_nvidia(path, generator, discriminator=None, *, protocol=4, frozen=Fals
             return Persistent(_meta(type(ours).__name__, state, easy_dict))
 
         judge = None if discriminator is None else module(discriminator, "", "D")
-        data = {"G": None, "D": judge, "G_ema": module(generator, "", "G_ema"), "augment_pipe": None,
-                "training_set_kwargs": easy_dict(path="x.zip", resolution=generator.resolution)}
+        data = {
+            "G": None,
+            "D": judge,
+            "G_ema": module(generator, "", "G_ema"),
+            "augment_pipe": None,
+            "training_set_kwargs": easy_dict(path="x.zip", resolution=generator.resolution),
+        }
         with open(path, "wb") as file:
             pickle.dump(data, file, protocol)
 
 
 def _meta(name, state, easy_dict):
-    return easy_dict(type="class", version=6, module_src="import os\nos.system('touch MARKER')\n" * 200,
-                     class_name=name, state=state)
+    return easy_dict(
+        type="class", version=6, module_src="import os\nos.system('touch MARKER')\n" * 200, class_name=name, state=state
+    )
 
 
 def _empty():
     hooks = ("_backward_hooks", "_forward_hooks", "_state_dict_hooks")
-    return {"training": False, "_parameters": collections.OrderedDict(), "_buffers": collections.OrderedDict(),
-            "_non_persistent_buffers_set": set(), **{hook: collections.OrderedDict() for hook in hooks},
-            "_modules": collections.OrderedDict()}
+    return {
+        "training": False,
+        "_parameters": collections.OrderedDict(),
+        "_buffers": collections.OrderedDict(),
+        "_non_persistent_buffers_set": set(),
+        **{hook: collections.OrderedDict() for hook in hooks},
+        "_modules": collections.OrderedDict(),
+    }
 
 
 def _nvidia_state(ours, where, name, frozen, use_noise):
@@ -103,12 +117,21 @@ def _nvidia_state(ours, where, name, frozen, use_noise):
             state["_buffers"][key] = value.detach()
     last = where.rpartition(".")[2]
     if isinstance(ours, layers.FullyConnected):
-        state |= {"activation": "lrelu" if ours.activate else "linear", "bias_gain": ours.lr,
-                  "weight_gain": np.float64(ours.weight_gain)}
+        state |= {
+            "activation": "lrelu" if ours.activate else "linear",
+            "bias_gain": ours.lr,
+            "weight_gain": np.float64(ours.weight_gain),
+        }
     if isinstance(ours, stylegan2.SynthesisConv):
         clamp = ours.conv_clamp and round(ours.conv_clamp * math.sqrt(2) / ours.gain, 6)
-        state |= {"resolution": ours.resolution, "up": 1 + ours.up, "use_noise": use_noise, "activation": "lrelu",
-                  "conv_clamp": clamp, "act_gain": np.float64(math.sqrt(2))}
+        state |= {
+            "resolution": ours.resolution,
+            "up": 1 + ours.up,
+            "use_noise": use_noise,
+            "activation": "lrelu",
+            "conv_clamp": clamp,
+            "act_gain": np.float64(math.sqrt(2)),
+        }
         if not use_noise:
             del state["_buffers"]["noise_const"], state["_parameters"]["noise_strength"]
     if isinstance(ours, ToRGB):
@@ -116,9 +139,13 @@ def _nvidia_state(ours, where, name, frozen, use_noise):
     if isinstance(ours, layers.Conv):
         gain = ours.gain / (math.sqrt(2) if ours.activate else 1)
         fan_in = math.prod(ours.weight.shape[1:])
-        state |= {"activation": "lrelu" if ours.activate else "linear", "down": 1 + ours.down,
-                  "conv_clamp": ours.conv_clamp and round(ours.conv_clamp / gain, 6),
-                  "weight_gain": np.float64(fan_in**-0.5), "act_gain": np.float64(math.sqrt(2)) if ours.activate else 1}
+        state |= {
+            "activation": "lrelu" if ours.activate else "linear",
+            "down": 1 + ours.down,
+            "conv_clamp": ours.conv_clamp and round(ours.conv_clamp / gain, 6),
+            "weight_gain": np.float64(fan_in**-0.5),
+            "act_gain": np.float64(math.sqrt(2)) if ours.activate else 1,
+        }
         if ours.bias is None:
             state["_parameters"].pop("bias", None)
             state["bias"] = None
@@ -135,13 +162,21 @@ def write_tensorflow(path, generator, discriminator, *, version=4, kwargs=None, 
         def component(variables, components=None):
             made = network()
             made.__dict__.update(
-                version=version, name="x", static_kwargs=dict(kwargs or {}), components=components or {},
-                build_module_src="import os", build_func_name="f", variables=variables,
-            )  # fmt: skip
+                version=version,
+                name="x",
+                static_kwargs=dict(kwargs or {}),
+                components=components or {},
+                build_module_src="import os",
+                build_func_name="f",
+                variables=variables,
+            )
             return made
 
-        mapping = [(name.replace("fc", "Dense").replace(".", "/"), _numpy(t.T if t.dim() == 2 else t))
-                   for name, t in generator.mapping.state_dict().items() if name != "w_avg"]
+        mapping = [
+            (name.replace("fc", "Dense").replace(".", "/"), _numpy(t.T if t.dim() == 2 else t))
+            for name, t in generator.mapping.state_dict().items()
+            if name != "w_avg"
+        ]
         synthesis = [_tensorflow_synthesis(name, t) for name, t in generator.synthesis.state_dict().items()]
         parts = {"synthesis": component([*synthesis, *extra]), "mapping": component(mapping)}
         whole = component([("lod", np.float32(0)), ("dlatent_avg", _numpy(generator.mapping.w_avg))], parts)
@@ -182,14 +217,30 @@ def _tensorflow_judge(name, tensor):
         tensor = tensor.permute(2, 3, 1, 0) if tensor.dim() == 4 else tensor.T
     if layer == "out":
         return f"Output/{kind}", _numpy(tensor)
-    theirs = {"fromrgb": "FromRGB", "conv0": "Conv0", "conv1": "Conv1_down", "skip": "Skip", "conv": "Conv",
-              "fc": "Dense0"}[layer]
+    theirs = {
+        "fromrgb": "FromRGB",
+        "conv0": "Conv0",
+        "conv1": "Conv1_down",
+        "skip": "Skip",
+        "conv": "Conv",
+        "fc": "Dense0",
+    }[layer]
     return f"{block[1:]}x{block[1:]}/{theirs}/{kind}", _numpy(tensor)
 
 
 # ---- rosinality
-def write_rosinality(path, generator, discriminator=None, *, legacy=False, noises=True, latent_avg=True, args=False,
-                     device="cpu", monkeypatch=None):
+def write_rosinality(
+    path,
+    generator,
+    discriminator=None,
+    *,
+    legacy=False,
+    noises=True,
+    latent_avg=True,
+    args=False,
+    device="cpu",
+    monkeypatch=None,
+):
     """rosinality's .pt; `legacy` in the container before zip, `device` the tag of its tensors."""
     data = {"g": None, "g_ema": _rosinality_generator(generator, noises)}
     if discriminator is not None:
@@ -246,8 +297,11 @@ def _rosinality_judge(discriminator):
     for name, tensor in discriminator.state_dict().items():
         block, layer, kind = name.split(".")
         if block == "b4":
-            theirs = {"conv": {"weight": "final_conv.0", "bias": "final_conv.1"}, "fc": "final_linear.0",
-                      "out": "final_linear.1"}[layer]
+            theirs = {
+                "conv": {"weight": "final_conv.0", "bias": "final_conv.1"},
+                "fc": "final_linear.0",
+                "out": "final_linear.1",
+            }[layer]
             theirs = theirs[kind] if isinstance(theirs, dict) else theirs
         else:
             index = 1 + int(math.log2(finest // int(block[1:])))

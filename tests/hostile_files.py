@@ -11,7 +11,7 @@ import zipfile
 import foreign_files
 import torch
 
-from toolkit.gan.checkpoints import save_gan
+from toolkit.gan.files.checkpoints import save_gan
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
 TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."  # magic and version of a legacy stream
@@ -40,8 +40,15 @@ def top(value):
 
 def tensor(storage, offset=b"K\x00", size=b"K\x01\x85", stride=b"K\x01\x85"):
     """Opcodes of a tensor on a storage."""
-    return (b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + offset + size + stride
-            + b"\x89ccollections\nOrderedDict\n)Rt" + b"R")
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + storage
+        + offset
+        + size
+        + stride
+        + b"\x89ccollections\nOrderedDict\n)Rt"
+        + b"R"
+    )
 
 
 def nested(data):
@@ -61,9 +68,13 @@ def attacks(marker):
     """(name, file contents): every one would run code, write `marker`, or exhaust memory, time or the stack."""
     shell = f"touch {marker}"
     found = []
-    calls = {"system": (os.system, shell), "exec": (exec, f"open({marker!r}, 'w').close()"),
-             "eval": (eval, f"open({marker!r}, 'w').close()"), "open": (open, marker, "w"),
-             "import": (__import__, "os")}
+    calls = {
+        "system": (os.system, shell),
+        "exec": (exec, f"open({marker!r}, 'w').close()"),
+        "eval": (eval, f"open({marker!r}, 'w').close()"),
+        "open": (open, marker, "w"),
+        "import": (__import__, "os"),
+    }
     for protocol in range(6):
         for name, (function, *args) in calls.items():
             data = {"G_ema": _Reduces(function, *args), "D": None}
@@ -90,30 +101,58 @@ def attacks(marker):
         ("nested stream runs", top(tensor(nested(TORCH_MAGIC + SYSTEM + b"\x80\x02cposix\nsystem\n" + run + b".")))),
         ("nested stream with a rebuild", top(tensor(nested(TORCH_MAGIC + SYSTEM + b"\x80\x02" + tensor(b"N") + b".")))),
         ("nested stream in another", top(tensor(nested(TORCH_MAGIC + SYSTEM + b"\x80\x02" + nested(b"x") + b".")))),
-        ("source code in module_src", top(
-            b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}(" + text("type") + text("class")
-            + text("version") + b"K\x06" + text("module_src") + text(f"import os; os.system({shell!r})")
-            + text("class_name")
-            + text("Generator") + text("state") + b"}u\x85R")),
-        ("TensorFlow build source", b"\x80\x04" + 3 * (
-            b"cdnnlib.tflib.network\nNetwork\n)\x81}" + text("build_module_src")
-            + text(f"import os; os.system({shell!r})") + b"sb") + b"\x87."),
-        ("numpy object array", top(
-            b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
-            b"(K\x01K\x01\x85cnumpy\ndtype\n" + text("O8") + b"\x89\x88\x87R\x89]cposix\nsystem\natb")),
-    ]  # fmt: skip
+        (
+            "source code in module_src",
+            top(
+                b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}("
+                + text("type")
+                + text("class")
+                + text("version")
+                + b"K\x06"
+                + text("module_src")
+                + text(f"import os; os.system({shell!r})")
+                + text("class_name")
+                + text("Generator")
+                + text("state")
+                + b"}u\x85R"
+            ),
+        ),
+        (
+            "TensorFlow build source",
+            b"\x80\x04"
+            + 3
+            * (
+                b"cdnnlib.tflib.network\nNetwork\n)\x81}"
+                + text("build_module_src")
+                + text(f"import os; os.system({shell!r})")
+                + b"sb"
+            )
+            + b"\x87.",
+        ),
+        (
+            "numpy object array",
+            top(
+                b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
+                b"(K\x01K\x01\x85cnumpy\ndtype\n" + text("O8") + b"\x89\x88\x87R\x89]cposix\nsystem\natb"
+            ),
+        ),
+    ]
     one = storage(1, b"\0\0\0\0")
     huge = b"\x8a\x08" + struct.pack("<q", 1 << 40)
     found += [
         ("stride 0 view of 2^40", top(tensor(nested(one), size=huge + b"\x85", stride=b"K\x00\x85"))),
-        ("stride 0 view, many dimensions", top(tensor(nested(one), size=b"(" + b"M\xff\xff" * 8 + b"t",
-                                                      stride=b"(" + b"K\x00" * 8 + b"t"))),
+        (
+            "stride 0 view, many dimensions",
+            top(tensor(nested(one), size=b"(" + b"M\xff\xff" * 8 + b"t", stride=b"(" + b"K\x00" * 8 + b"t")),
+        ),
         ("view beyond its storage", top(tensor(nested(one), offset=b"K\x01"))),
         ("view before its storage", top(tensor(nested(one), offset=b"J\xff\xff\xff\xff"))),
         ("negative size", top(tensor(nested(one), size=b"J\xff\xff\xff\xff\x85"))),
         ("size of objects", top(tensor(nested(one), size=b"]\x85"))),
-        ("thousand dimensions", top(tensor(nested(one), size=b"(" + b"K\x01" * 1000 + b"t",
-                                           stride=b"(" + b"K\x01" * 1000 + b"t"))),
+        (
+            "thousand dimensions",
+            top(tensor(nested(one), size=b"(" + b"K\x01" * 1000 + b"t", stride=b"(" + b"K\x01" * 1000 + b"t")),
+        ),
         ("storage larger than the file", top(tensor(nested(storage(1 << 40, b""))))),
         ("storage declared larger", top(tensor(nested(storage(1, b"\0" * 4, declared=1 << 40))))),
         ("storage of negative length", top(tensor(nested(storage(-1, b""))))),
@@ -148,16 +187,35 @@ def attacks(marker):
         ("odd items", top(b"}(" + text("x") + b"u")),
         ("out-of-band buffers", top(b"\x97\x98")),
         ("names of unpaired surrogates", top(b"X\x03\x00\x00\x00\xed\xa0\x80")),
-    ]  # fmt: skip
+    ]
     return found + _small_and_dear() + _archives(run) + _headers()
 
 
 def _module(name, children=b"", attributes=b"", parameters=b"}"):
     """Opcodes of an NVIDIA module; `children` are pairs of a name and a module, `attributes` of a name and a value."""
-    state = (b"}(" + text("_parameters") + parameters + text("_buffers") + b"}" + text("_modules") + b"}(" + children
-             + b"u" + attributes + b"u")  # fmt: skip
-    return (b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}(" + text("class_name") + text(name)
-            + text("state") + b"}u\x85R" + b"q\xfe" + state + b"b")  # fmt: skip
+    state = (
+        b"}("
+        + text("_parameters")
+        + parameters
+        + text("_buffers")
+        + b"}"
+        + text("_modules")
+        + b"}("
+        + children
+        + b"u"
+        + attributes
+        + b"u"
+    )
+    return (
+        b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}("
+        + text("class_name")
+        + text(name)
+        + text("state")
+        + b"}u\x85R"
+        + b"q\xfe"
+        + state
+        + b"b"
+    )
 
 
 def _fan(depth, width):
@@ -174,9 +232,22 @@ def _small_and_dear():
     wide = b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60))  # 2^60 empty tuples, in 300 bytes
 
     def network(variables=b"]", kwargs=b"}"):
-        return (b"cdnnlib.tflib.network\nNetwork\n)\x81}(" + text("version") + b"K\x04" + text("static_kwargs") + kwargs
-                + text("components") + b"}(" + text("mapping") + b"N" + text("synthesis") + b"Nu" + text("variables")
-                + variables + b"ub")  # fmt: skip
+        return (
+            b"cdnnlib.tflib.network\nNetwork\n)\x81}("
+            + text("version")
+            + b"K\x04"
+            + text("static_kwargs")
+            + kwargs
+            + text("components")
+            + b"}("
+            + text("mapping")
+            + b"N"
+            + text("synthesis")
+            + b"Nu"
+            + text("variables")
+            + variables
+            + b"ub"
+        )
 
     def array(shape):
         dtype = b"cnumpy\ndtype\n" + text("f4") + b"\x89\x88\x87R"
@@ -207,12 +278,14 @@ def _small_and_dear():
     return found + [
         ("keys that collide", top(b"}(" + colliding + b"u")),
         ("a thousand modules with one large table", b"\x80\x04}(" + text("a") + table + text("G_ema") + shared + b"u."),
-        ("copies of a long list", b"\x80\x04}(" + text("a") + long + text("G_ema") + b"](" + b"h\x01h\x00R" * 25_000
-         + b"eu."),
+        (
+            "copies of a long list",
+            b"\x80\x04}(" + text("a") + long + text("G_ema") + b"](" + b"h\x01h\x00R" * 25_000 + b"eu.",
+        ),
         ("array of repeated text", tensorflow(network(array(text("a") + b"J\x00\x00\x00\x40\x86")))),
         ("array of repeated lists", tensorflow(network(array(b"]NaJ\x00\x00\x00\x40\x86")))),
         ("array of 100,000 dimensions", tensorflow(network(array(b"(" + b"K\x01" * 100_000 + b"t")))),
-    ]  # fmt: skip
+    ]
 
 
 def _again(stream):
@@ -243,10 +316,18 @@ def _archives(run):
     found.append(("zip of rubbish", b"PK\x03\x04" + b"\xff" * 5000))
     legacy = TORCH_MAGIC + SYSTEM + b"\x80\x02}" + text("g_ema") + b"cposix\nsystem\n" + run + b"s." + b"\x80\x02]."
     found.append(("legacy stream that runs", legacy))
-    found.append(("legacy stream without its data", TORCH_MAGIC + SYSTEM + good + b"\x80\x02]" + text("0") + b"a."
-                  + struct.pack("<q", 0x10000000)))  # fmt: skip
-    found.append(("legacy stream of negative length", TORCH_MAGIC + SYSTEM + good + b"\x80\x02]" + text("0") + b"a."
-                  + struct.pack("<q", -5)))  # fmt: skip
+    found.append(
+        (
+            "legacy stream without its data",
+            TORCH_MAGIC + SYSTEM + good + b"\x80\x02]" + text("0") + b"a." + struct.pack("<q", 0x10000000),
+        )
+    )
+    found.append(
+        (
+            "legacy stream of negative length",
+            TORCH_MAGIC + SYSTEM + good + b"\x80\x02]" + text("0") + b"a." + struct.pack("<q", -5),
+        )
+    )
     found.append(("big-endian legacy stream", TORCH_MAGIC + SYSTEM.replace(b"\x88", b"\x89") + good + b"\x80\x02]."))
     return found
 
@@ -268,14 +349,16 @@ def _headers():
         ("safetensors with a tensor beyond it", file(beyond)),
         ("safetensors of deep metadata", file({"__metadata__": {"toolkit": "[" * 50_000}})),
         ("safetensors with overlaps", file({"a": entry(0, 4), "b": entry(0, 4)}, b"\0" * 4)),
-        ("safetensors of options that are none", file(
-            {"__metadata__": {"toolkit": '{"options": 3}'}, "generator.x": entry(0, 4)}, b"\0" * 4)),
+        (
+            "safetensors of options that are none",
+            file({"__metadata__": {"toolkit": '{"options": 3}'}, "generator.x": entry(0, 4)}, b"\0" * 4),
+        ),
         ("safetensors of repeated text", file({"a": entry(0, 4, ["a", 1 << 30])}, zeros)),
         ("safetensors of endless text", file({"a": entry(0, 4, ["a", 1 << 60])}, zeros)),
         ("safetensors of 300,000 dimensions", file({"a": entry(0, 4, [1] * 300_000)}, zeros)),
         ("safetensors of many large dimensions", file({"a": entry(0, 4, [9999] * 170_000)}, zeros)),
         ("safetensors of nothing", file({})),
-    ]  # fmt: skip
+    ]
 
 
 # ---- mutations

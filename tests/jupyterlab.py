@@ -21,8 +21,15 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-                 "--disable-component-update", "--disable-sync"]  # fmt: skip
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE = 120_000  # milliseconds; a machine may be busy
 SETTINGS = {
     "notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -62,15 +69,25 @@ class Server:
 
     def __enter__(self):
         environment = os.environ | {
-            "HOME": str(self.home), "IPYTHONDIR": str(self.home / "ipython"),
-            "JUPYTER_CONFIG_DIR": str(self.home / "config"), "JUPYTER_RUNTIME_DIR": str(self.runtime),
+            "HOME": str(self.home),
+            "IPYTHONDIR": str(self.home / "ipython"),
+            "JUPYTER_CONFIG_DIR": str(self.home / "config"),
+            "JUPYTER_RUNTIME_DIR": str(self.runtime),
             "JUPYTERLAB_SETTINGS_DIR": str(self.home / "settings"),
-            "JUPYTERLAB_WORKSPACES_DIR": str(self.home / "workspaces"), "OMP_NUM_THREADS": "1",
+            "JUPYTERLAB_WORKSPACES_DIR": str(self.home / "workspaces"),
+            "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-        }  # fmt: skip
-        options = ["--no-browser", "--allow-root", f"--port={self.port}", "--ServerApp.port_retries=0",
-                   f"--notebook-dir={self.work}", "--IdentityProvider.token=", "--LabApp.news_url=",
-                   "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
+        }
+        options = [
+            "--no-browser",
+            "--allow-root",
+            f"--port={self.port}",
+            "--ServerApp.port_retries=0",
+            f"--notebook-dir={self.work}",
+            "--IdentityProvider.token=",
+            "--LabApp.news_url=",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        ]
         command = [sys.executable, "-m", "jupyterlab", *options]
         with (self.home / "log").open("w") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -14,10 +14,16 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BROWSER_FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
-]  # fmt: skip
+]
 
 
 @contextmanager
@@ -28,9 +34,13 @@ def server(*flags, app=ROOT / "demos" / "app.py", **environment):
         port = probe.getsockname()[1]
     command = [sys.executable, str(app), "--port", str(port), *flags]
     process = subprocess.Popen(
-        command, cwd=app.parent, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        command,
+        cwd=app.parent,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-    )  # fmt: skip
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(2400):
@@ -159,12 +169,15 @@ class Visitor:
 
     def watch(self, selector):
         """From now on, count the different pictures a component shows."""
-        self.page.evaluate("""selector => {
+        self.page.evaluate(
+            """selector => {
             window.seen = new Set();
             const look = () => document.querySelectorAll(`${selector} img`).forEach(one => window.seen.add(one.src));
             new MutationObserver(look).observe(document.querySelector(selector),
                 {subtree: true, childList: true, attributes: true});
-        }""", selector)
+        }""",
+            selector,
+        )
 
     def seen(self):
         """How many there have been."""

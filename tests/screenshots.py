@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(ROOT))  # in a bare clone the toolkit is not installed
 
-from toolkit import images  # noqa: E402
+from toolkit.pictures import images  # noqa: E402
 from toolkit.worlds import portraits  # noqa: E402
 
 FOLDER = ROOT / "demos" / "screenshots"

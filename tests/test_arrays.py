@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from toolkit.gan import arrays, pickles
-from toolkit.gan.arrays import Array, Lazy, Storage, rebuild_tensor
-from toolkit.gan.pickles import Refused, Source
+from toolkit.gan.files import arrays, pickles
+from toolkit.gan.files.arrays import Array, Lazy, Storage, rebuild_tensor
+from toolkit.gan.files.pickles import Refused, Source
 
 PICKLED = {**arrays.TENSORS, **arrays.NUMPY, ("torch.storage", "_load_from_bytes"): arrays.load_from_bytes}
 SAVED = {**arrays.TENSORS, ("argparse", "Namespace"): lambda: pickles.Record("Namespace")}
@@ -61,10 +61,18 @@ def test_saved_tensors_come_back_from_both_containers(legacy, device, monkeypatc
         assert torch.equal(found[name].read(), data[name])
 
 
-@pytest.mark.parametrize("array", [
-    np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6.0).reshape(2, 3)), np.arange(3, dtype=np.int32),
-    np.float32([[1.5]]), np.zeros((0, 2), np.float32), np.float16([1, 2]), np.array([True]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(3, dtype=np.int32),
+        np.float32([[1.5]]),
+        np.zeros((0, 2), np.float32),
+        np.float16([1, 2]),
+        np.array([True]),
+    ],
+)
 def test_numpy_arrays_come_back(array):
     for protocol in (3, 4):
         content = pickle.dumps(array, protocol)
@@ -85,11 +93,24 @@ def test_other_numpy_arrays_are_refused():
             pickles.load(span(pickle.dumps(array, 3)), PICKLED)[0].lazy()
 
 
-@pytest.mark.parametrize("offset, size, stride", [
-    (0, (11,), (1,)), (1, (10,), (1,)), (0, (1 << 40,), (0,)), (0, (2, 6), (5, 1)), (0, (3, 5), (3, 1)),
-    (-1, (1,), (1,)), (0, (-1,), (1,)), (0, (2,), (1, 1)), (0, (1,) * 9, (1,) * 9), (0, ("a",), (1,)),
-    (0, [1], (1,)), (10, (1,), (1,)), (0, (True,), (1,)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "offset, size, stride",
+    [
+        (0, (11,), (1,)),
+        (1, (10,), (1,)),
+        (0, (1 << 40,), (0,)),
+        (0, (2, 6), (5, 1)),
+        (0, (3, 5), (3, 1)),
+        (-1, (1,), (1,)),
+        (0, (-1,), (1,)),
+        (0, (2,), (1, 1)),
+        (0, (1,) * 9, (1,) * 9),
+        (0, ("a",), (1,)),
+        (0, [1], (1,)),
+        (10, (1,), (1,)),
+        (0, (True,), (1,)),
+    ],
+)
 def test_views_beyond_their_storage_are_refused(offset, size, stride):
     with pytest.raises(Refused):
         rebuild_tensor(Storage(torch.float32, 10, span(b"\0" * 40)), offset, size, stride)
@@ -122,10 +143,18 @@ def archive(**changes):
     return rewritten.getvalue()
 
 
-@pytest.mark.parametrize("changes", [
-    {"compression": zipfile.ZIP_DEFLATED}, {"data/0": None}, {"data/0": b"\0" * 15}, {"data/0": b"\0" * 17},
-    {"byteorder": b"bigbig"}, {"data.pkl": None}, {"data.pkl": b"\x80\x02."},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compression": zipfile.ZIP_DEFLATED},
+        {"data/0": None},
+        {"data/0": b"\0" * 15},
+        {"data/0": b"\0" * 17},
+        {"byteorder": b"bigbig"},
+        {"data.pkl": None},
+        {"data.pkl": b"\x80\x02."},
+    ],
+)
 def test_archives_that_do_not_fit_are_refused(changes):
     assert arrays.read_zip(span(archive()), SAVED)["a"].read().tolist() == [0] * 4
     with pytest.raises(Refused):

@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from toolkit import autoshot, fewshot, images
+from toolkit import autoshot, fewshot
 from toolkit.autoshot import augmentation, distillation, synthesis
 from toolkit.autoshot.distillation import soft_cross_entropy
 from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.errors import CheckpointError, ToolkitError
-from toolkit.segmenters import UNet
+from toolkit.parts.networks import UNet
+from toolkit.pictures import images
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ("background", "bright", "brighter")
@@ -420,8 +421,9 @@ def test_save_and_load_keep_everything(unet, segmenter_file, tmp_path):
     unet.save(tmp_path / "half.safetensors", torch.float16)
     sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("a", "half")]
     assert sizes[1] < 0.7 * sizes[0]
-    torch.testing.assert_close(AutoShotSegmenter.load(tmp_path / "half.safetensors").predict(picture),
-                               unet.predict(picture), rtol=0, atol=2e-2)  # fmt: skip
+    torch.testing.assert_close(
+        AutoShotSegmenter.load(tmp_path / "half.safetensors").predict(picture), unet.predict(picture), rtol=0, atol=2e-2
+    )
     assert isinstance(fewshot.load_segmenter(segmenter_file), fewshot.Segmenter)
 
 
@@ -469,12 +471,27 @@ def test_killed_twice_it_finishes_and_nothing_written_is_lost(segmenter_file, tm
     """The same command killed while it synthesises, killed while it trains, then left alone."""
 
     def command(name):
-        return ["autoshot", "--segmenter", segmenter_file, "--num-images", 1500, "--width", 2, "--epochs", 3,
-                "--out", tmp_path / name / "parts.safetensors"]  # fmt: skip
+        return [
+            "autoshot",
+            "--segmenter",
+            segmenter_file,
+            "--num-images",
+            1500,
+            "--width",
+            2,
+            "--epochs",
+            3,
+            "--out",
+            tmp_path / name / "parts.safetensors",
+        ]
 
     def kill_when(is_time):
-        process = subprocess.Popen([sys.executable, "-m", "toolkit", *map(str, command("killed"))], env=ENVIRONMENT,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-m", "toolkit", *map(str, command("killed"))],
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         deadline = time.monotonic() + 120
         while not is_time():
             assert process.poll() is None and time.monotonic() < deadline
@@ -523,11 +540,29 @@ open(f"{sys.argv[2]}/rank-{rank}.txt", "w").write(" ".join(map(str, made)))
 
 def test_two_processes_make_disjoint_shards_and_one_network(segmenter, segmenter_file, tmp_path):
     (tmp_path / "script.py").write_text(TWO_PROCESSES)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-              "--main_process_port", "0"]  # fmt: skip
-    done = subprocess.run([*launch, tmp_path / "script.py", segmenter_file, tmp_path], env=ENVIRONMENT,
-                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        "0",
+    ]
+    done = subprocess.run(
+        [*launch, tmp_path / "script.py", segmenter_file, tmp_path],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     made = [set(map(int, (tmp_path / f"rank-{rank}.txt").read_text().split())) for rank in (0, 1)]
     assert made[0] and made[1] and not made[0] & made[1] and made[0] | made[1] == set(range(10))
@@ -547,7 +582,7 @@ def test_two_processes_make_disjoint_shards_and_one_network(segmenter, segmenter
         (["export", "nowhere", "--onnx"], "AutoShotSegmenter.load: expected an autoshot file; got nowhere"),
         (["export", "nowhere"], "export: expected --onnx; got no format."),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_command_is_one_line_and_status_2(arguments, message, tmp_path):
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr

@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save_file
 from tests import page
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, ToolkitError
-from toolkit.gan import checkpoints
-from toolkit.gan.checkpoints import convert, load_discriminator, load_generator, load_networks, save_gan
-from toolkit.gan.encoder_training import EncoderPlan, train_encoder
+from toolkit.gan.files import checkpoints
+from toolkit.gan.files.checkpoints import convert, load_discriminator, load_generator, load_networks, save_gan
 from toolkit.gan.stylegan2 import Discriminator, Generator
+from toolkit.training.encoder import EncoderPlan, train_encoder
 
 CHANNELS = {4: 12, 8: 8, 16: 4}
 GOLDEN = Path(__file__).parent / "golden"
@@ -104,20 +104,29 @@ def test_hash_tells_generators_apart_and_ignores_the_rest(gan, path, tmp_path):
     assert load_generator(again).hash != before
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda t: t.pop("generator.synthesis.b8.conv0.bias"), r"missing \['synthesis.b8.conv0.bias'\], unknown \[\]"),
-    (lambda t: t.update({"generator.synthesis.extra": torch.zeros(1)}),
-     r"missing \[\], unknown \['synthesis.extra'\]"),
-    (lambda t: t.update({"generator.synthesis.b8.conv0.bias": torch.zeros(3)}),
-     r"expected synthesis.b8.conv0.bias \(8,\); got \(3,\)"),
-    (lambda t: [t.pop(k) for k in list(t) if ".mapping." in k], "expected a mapping network"),
-    (lambda t: [t.pop(k) for k in list(t) if k.startswith("generator.")], "a file with a generator; got none"),
-    (lambda t: t.pop("generator.synthesis.b4.conv1.weight"), "expected tensor synthesis.b4.conv1.weight"),
-    (lambda t: t.pop("generator.mapping.fc0.weight"), "expected a mapping network"),
-    (lambda t: t.update({"generator.synthesis.b4.conv1.weight": torch.zeros(())}),
-     "expected tensor synthesis.b4.conv1.weight"),
-    (lambda t: t.pop("generator.synthesis.b4.const"), r"missing \['synthesis.b4.const'\]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda t: t.pop("generator.synthesis.b8.conv0.bias"), r"missing \['synthesis.b8.conv0.bias'\], unknown \[\]"),
+        (
+            lambda t: t.update({"generator.synthesis.extra": torch.zeros(1)}),
+            r"missing \[\], unknown \['synthesis.extra'\]",
+        ),
+        (
+            lambda t: t.update({"generator.synthesis.b8.conv0.bias": torch.zeros(3)}),
+            r"expected synthesis.b8.conv0.bias \(8,\); got \(3,\)",
+        ),
+        (lambda t: [t.pop(k) for k in list(t) if ".mapping." in k], "expected a mapping network"),
+        (lambda t: [t.pop(k) for k in list(t) if k.startswith("generator.")], "a file with a generator; got none"),
+        (lambda t: t.pop("generator.synthesis.b4.conv1.weight"), "expected tensor synthesis.b4.conv1.weight"),
+        (lambda t: t.pop("generator.mapping.fc0.weight"), "expected a mapping network"),
+        (
+            lambda t: t.update({"generator.synthesis.b4.conv1.weight": torch.zeros(())}),
+            "expected tensor synthesis.b4.conv1.weight",
+        ),
+        (lambda t: t.pop("generator.synthesis.b4.const"), r"missing \['synthesis.b4.const'\]"),
+    ],
+)
 def test_refuses_a_generator_with_other_tensors(path, change, message):
     edit(path, change)
     with pytest.raises(CheckpointError, match=f"load_generator: .*{message}"):
@@ -161,8 +170,12 @@ def test_a_failed_save_leaves_the_old_file(gan, path, monkeypatch):
 
 
 # ---- other publishers' files: equal to what their own code computes ---------------------------
-FILES = {"nvidia_a_r32.pkl": "stylegan2_r32.npz", "nvidia_c_cond3.pkl": "nvidia_c_cond3.npz",
-         "nvidia_tf_j.pkl": "nvidia_tf_j.npz", "rosinality_s32.pt": "rosinality_s32.npz"}  # fmt: skip
+FILES = {
+    "nvidia_a_r32.pkl": "stylegan2_r32.npz",
+    "nvidia_c_cond3.pkl": "nvidia_c_cond3.npz",
+    "nvidia_tf_j.pkl": "nvidia_tf_j.npz",
+    "rosinality_s32.pt": "rosinality_s32.npz",
+}
 ROSINALITY_LAYERS = ["conv1", *(f"convs.{i}" for i in range(6))]
 
 
@@ -185,8 +198,11 @@ def assert_agrees(ours, reference):
 
 def test_latents_agree_with_published(published):
     generator, _, references, label = published
-    for name, truncation in {"w": {}, "w_psi0.7": {"truncation_psi": 0.7},
-                             "w_psi0.7_cutoff4": {"truncation_psi": 0.7, "truncation_cutoff": 4}}.items():
+    for name, truncation in {
+        "w": {},
+        "w_psi0.7": {"truncation_psi": 0.7},
+        "w_psi0.7_cutoff4": {"truncation_psi": 0.7, "truncation_cutoff": 4},
+    }.items():
         if name in references:
             assert_agrees(generator.mapping(references["z"], label, **truncation), references[name])
 
@@ -196,8 +212,13 @@ def test_pictures_and_activations_agree_with_published(published, inference):
     generator, _, references, label = published
     near = generator.mapping(references["z"], label, truncation_psi=0.7)
     ws = generator.mapping(references["z"], label)
-    calls = {"image_const": (ws, "const"), "image_none": (ws, "none"), "image_psi0.7_const": (near, "const"),
-             "image_psi07_const": (near, "const"), "image_wplus_const": (references.get("wplus"), "const")}
+    calls = {
+        "image_const": (ws, "const"),
+        "image_none": (ws, "none"),
+        "image_psi0.7_const": (near, "const"),
+        "image_psi07_const": (near, "const"),
+        "image_wplus_const": (references.get("wplus"), "const"),
+    }
     with torch.set_grad_enabled(not inference):
         for name, (latent, noise_mode) in calls.items():
             if name in references:
@@ -259,7 +280,7 @@ def test_what_was_made_up_stays_out_of_the_converted_file_s_hash(tmp_path):
 @pytest.mark.parametrize("judged", [True, False], ids=["with discriminator", "without"])
 @pytest.mark.filterwarnings("ignore:this picture is unlike")
 def test_any_gan_is_sampled_projected_fitted_and_distilled(options, judged, tmp_path, monkeypatch):
-    monkeypatch.setattr("toolkit.model.CALIBRATION_PICTURES", 4)
+    monkeypatch.setattr("toolkit.gan.model.CALIBRATION_PICTURES", 4)
     generator, discriminator = test_nvidia.pair("resnet", **options)
     foreign_files.write_nvidia(tmp_path / "gan.pkl", generator, discriminator if judged else None)
     gan = fewshot.load_gan(tmp_path / "gan.pkl", class_index=2 if options else None)
@@ -268,8 +289,9 @@ def test_any_gan_is_sampled_projected_fitted_and_distilled(options, judged, tmp_
     assert sample.image.shape == (1, 3, 16, 16)
     label_map = torch.zeros(16, 16, dtype=torch.int64)
     label_map[4:12] = 1
-    segmenter = fewshot.fit(gan, [fewshot.Shot(sample, label_map, ["background", "middle"], gan)],
-                            network="linear", num_steps=2)  # fmt: skip
+    segmenter = fewshot.fit(
+        gan, [fewshot.Shot(sample, label_map, ["background", "middle"], gan)], network="linear", num_steps=2
+    )
     projected = gan.project(sample.image, num_steps=2)
     assert segmenter.predict(projected).shape == (1, 2, 16, 16) and 0 <= float(projected.trust) <= 1
     assert segmenter.segment(np.zeros((20, 30, 3), np.uint8), num_steps=2).full_label_map.shape == (20, 30)
@@ -324,10 +346,13 @@ def test_a_gan_without_classes_takes_none(tiny_gan):
 
 
 # ---- files that mean harm ---------------------------------------------------------------------
-@pytest.mark.parametrize("name, message", [
-    ("bad_oob_view.pkl", "expected a view within its storage of 256 numbers; got one beyond it"),
-    ("mal_reduce.pkl", "got the name 'posix.system'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("bad_oob_view.pkl", "expected a view within its storage of 256 numbers; got one beyond it"),
+        ("mal_reduce.pkl", "got the name 'posix.system'"),
+    ],
+)
 def test_stored_hostile_files_are_refused(name, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match=message):
@@ -359,8 +384,9 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
 
 def test_attacks_and_mutations_come_to_nothing_but_an_error(tmp_path):
     """The whole list of attacks, and some of the mutations that `benchmark checkpoints` counts in thousands."""
-    done = subprocess.run([sys.executable, str(BENCHMARK), "--json", "--num", "150"], capture_output=True, text=True,
-                          cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARK), "--json", "--num", "150"], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     for counts in json.loads(done.stdout.splitlines()[-1]).values():
         assert counts["files"] >= 100 and counts["refused"] >= 0.7 * counts["files"]
@@ -369,13 +395,16 @@ def test_attacks_and_mutations_come_to_nothing_but_an_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("part, name, value, message", [
-    ("generator", "conv_clamp", [1], "a number as conv_clamp; got a list"),
-    ("generator", "mapping_lr", None, "a number as mapping_lr; got a NoneType"),
-    ("generator", "mapping_lr", float("nan"), "mapping_lr above 0; got nan"),
-    ("discriminator", "mbstd_group_size", 0, "mbstd_group_size above 0; got 0"),
-    ("discriminator", "mbstd_group_size", 2.5, "a number as mbstd_group_size; got a float"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "part, name, value, message",
+    [
+        ("generator", "conv_clamp", [1], "a number as conv_clamp; got a list"),
+        ("generator", "mapping_lr", None, "a number as mapping_lr; got a NoneType"),
+        ("generator", "mapping_lr", float("nan"), "mapping_lr above 0; got nan"),
+        ("discriminator", "mbstd_group_size", 0, "mbstd_group_size above 0; got 0"),
+        ("discriminator", "mbstd_group_size", 2.5, "a number as mbstd_group_size; got a float"),
+    ],
+)
 def test_options_that_are_none_are_refused(path, part, name, value, message):
     save_file(load_file(path), path, {"toolkit": json.dumps({"options": {part: {name: value}}})})
     with pytest.raises(CheckpointError, match=f"load_networks: expected {message}"):
@@ -409,12 +438,20 @@ def test_an_error_s_message_is_short_whatever_the_names_in_the_file(tmp_path):
 @pytest.mark.parametrize("name", ["nvidia.pkl", "tensorflow.pkl", "zip.pt", "legacy.pt", "ours.safetensors"])
 def test_a_large_gan_is_loaded_and_used_in_little_memory(name, tmp_path):
     path, networks = tmp_path / name, config_f.networks()
-    write = {"nvidia.pkl": foreign_files.write_nvidia, "tensorflow.pkl": foreign_files.write_tensorflow,
-             "zip.pt": foreign_files.write_rosinality, "ours.safetensors": lambda *args: save_gan(*args, {}),
-             "legacy.pt": lambda *args: foreign_files.write_rosinality(*args, legacy=True)}[name]
+    write = {
+        "nvidia.pkl": foreign_files.write_nvidia,
+        "tensorflow.pkl": foreign_files.write_tensorflow,
+        "zip.pt": foreign_files.write_rosinality,
+        "ours.safetensors": lambda *args: save_gan(*args, {}),
+        "legacy.pt": lambda *args: foreign_files.write_rosinality(*args, legacy=True),
+    }[name]
     write(path, *networks)
-    done = subprocess.run([sys.executable, config_f.__file__, str(path)], capture_output=True, text=True,
-                          env={**os.environ, "OMP_NUM_THREADS": "2"})
+    done = subprocess.run(
+        [sys.executable, config_f.__file__, str(path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+    )
     assert done.returncode == 0, done.stderr
     cost = json.loads(done.stdout)
     print(name, cost)

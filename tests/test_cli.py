@@ -49,8 +49,27 @@ def test_an_error_is_one_line_and_status_2(arguments, message, tmp_path):
 
 
 def test_train_gan_runs_resumes_and_its_gan_loads(tmp_path):
-    command = ["train-gan", "--world", "portraits", "--out", tmp_path / "run", "--resolution", 16, "--batch-size", 4,
-               "--start-resolution", 8, "--num-images", 16, "--channel-base", 128, "--grow-after", 8, "--fade", 8]
+    command = [
+        "train-gan",
+        "--world",
+        "portraits",
+        "--out",
+        tmp_path / "run",
+        "--resolution",
+        16,
+        "--batch-size",
+        4,
+        "--start-resolution",
+        8,
+        "--num-images",
+        16,
+        "--channel-base",
+        128,
+        "--grow-after",
+        8,
+        "--fade",
+        8,
+    ]
     for num_pictures in (12, 24):
         done = run(*command, "--num-pictures", num_pictures)
         assert done.returncode == 0, done.stderr

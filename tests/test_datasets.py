@@ -6,12 +6,13 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from toolkit import datasets, labels
+from toolkit import datasets
 from toolkit.datasets.reading import cut, split_by_name
 from toolkit.errors import ImageError, LabelError, ToolkitError
 from toolkit.experiments import evaluate
 from toolkit.experiments.sources import Collection
-from toolkit.labels import PORTRAIT_CLASSES
+from toolkit.pictures import labels
+from toolkit.pictures.labels import PORTRAIT_CLASSES
 
 
 def save_mask(path, size, box):
@@ -58,8 +59,11 @@ def test_celebamask_merges_parts_and_later_ones_cover(celebamask):
 
 def test_celebamask_says_what_is_missing(tmp_path, celebamask):
     (celebamask / "CelebAMask-HQ-mask-anno").rename(tmp_path / "elsewhere")
-    with pytest.raises(ToolkitError, match=r"CelebAMask: expected .*; got no CelebAMask-HQ-mask-anno \(part masks\). "
-                                           r"CelebAMask-HQ.zip comes from .*switchablenorms"):  # fmt: skip
+    with pytest.raises(
+        ToolkitError,
+        match=r"CelebAMask: expected .*; got no CelebAMask-HQ-mask-anno \(part masks\). "
+        r"CelebAMask-HQ.zip comes from .*switchablenorms",
+    ):
         datasets.CelebAMask(celebamask)
     (tmp_path / "elsewhere").rename(celebamask / "CelebAMask-HQ-mask-anno")
     data = datasets.CelebAMask(celebamask)
@@ -99,16 +103,32 @@ def box_mask(size, left, top, right, bottom):
 @pytest.fixture
 def pascal(tmp_path):
     size = (200, 120)
-    car = ("car", box_mask(size, 20, 40, 120, 90),
-           {"wheel_1": box_mask(size, 30, 80, 45, 90), "wheel_2": box_mask(size, 95, 80, 110, 90),
-            "window_3": box_mask(size, 50, 45, 90, 60), "fliplate": box_mask(size, 20, 70, 30, 75),
-            "headlight_1": box_mask(size, 20, 60, 30, 66), "frontside": box_mask(size, 20, 40, 40, 90)})  # fmt: skip
+    car = (
+        "car",
+        box_mask(size, 20, 40, 120, 90),
+        {
+            "wheel_1": box_mask(size, 30, 80, 45, 90),
+            "wheel_2": box_mask(size, 95, 80, 110, 90),
+            "window_3": box_mask(size, 50, 45, 90, 60),
+            "fliplate": box_mask(size, 20, 70, 30, 75),
+            "headlight_1": box_mask(size, 20, 60, 30, 66),
+            "frontside": box_mask(size, 20, 40, 40, 90),
+        },
+    )
     far = ("car", box_mask(size, 150, 10, 170, 20), {})
-    horse = ("horse", box_mask(size, 60, 0, 160, 120),
-             {"head": box_mask(size, 60, 0, 80, 30), "lear": box_mask(size, 60, 0, 65, 5),
-              "neck": box_mask(size, 80, 20, 90, 50), "torso": box_mask(size, 90, 40, 150, 80),
-              "lfuleg": box_mask(size, 90, 80, 95, 110), "lfho": box_mask(size, 90, 110, 95, 120),
-              "tail": box_mask(size, 150, 40, 160, 80)})  # fmt: skip
+    horse = (
+        "horse",
+        box_mask(size, 60, 0, 160, 120),
+        {
+            "head": box_mask(size, 60, 0, 80, 30),
+            "lear": box_mask(size, 60, 0, 65, 5),
+            "neck": box_mask(size, 80, 20, 90, 50),
+            "torso": box_mask(size, 90, 40, 150, 80),
+            "lfuleg": box_mask(size, 90, 80, 95, 110),
+            "lfho": box_mask(size, 90, 110, 95, 120),
+            "tail": box_mask(size, 150, 40, 160, 80),
+        },
+    )
     for i in range(12):  # of so many names both halves of the split get some
         write_annotation(tmp_path, f"2008_{i:06d}", size, [horse, car, far])
     return tmp_path
@@ -189,10 +209,13 @@ def test_own_folder(own):
         (lambda f: (f / "classes.txt").write_text("background\n"), ToolkitError, "expected at least two names in"),
         (lambda f: (f / "images" / "03.png").unlink(), ToolkitError, "a picture .* for each mask; got none for 03"),
         (lambda f: Image.new("L", (9, 9)).save(f / "masks" / "03.png"), LabelError, "mask 03.png of 40x30 .*; got 9x9"),
-        (lambda f: Image.new("L", (40, 30), 7).save(f / "masks" / "03.png"), LabelError,
-         r"values 0..1 or 255 in mask 03.png; got 7. Name it in classes.txt"),
+        (
+            lambda f: Image.new("L", (40, 30), 7).save(f / "masks" / "03.png"),
+            LabelError,
+            r"values 0..1 or 255 in mask 03.png; got 7. Name it in classes.txt",
+        ),
     ],
-)  # fmt: skip
+)
 def test_own_folder_says_what_is_wrong(own, break_it, error, message):
     break_it(own)
     with pytest.raises(error, match=message):
@@ -219,8 +242,9 @@ def test_cut_keeps_small_parts_in_proportion_and_marks_the_outside():
 def test_experiments_take_a_data_set(own, tiny_gan):
     source = Collection(datasets.open_dataset(own))
     assert source.class_sets == {2: ("background", "leaf")}
-    report = evaluate(tiny_gan, source=source, num_classes=2, num_shots=2, num_test=3, num_steps=1, network="linear",
-                      cache=None)  # fmt: skip
+    report = evaluate(
+        tiny_gan, source=source, num_classes=2, num_shots=2, num_test=3, num_steps=1, network="linear", cache=None
+    )
     assert report["world"] == "leaves" and set(report["per_class"]) == {"background", "leaf"}
     a, b = (source.shots(seed, 5, 16)[0] for seed in (0, 1))
     assert not torch.equal(a, b) and torch.equal(a, source.shots(0, 5, 16)[0])

@@ -8,7 +8,7 @@ from conftest import CHANNELS
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, ShapeError, ToolkitError
 from toolkit.gan.encoder import Encoder, load_encoder, save_encoder
-from toolkit.gan.encoder_training import EncoderPlan, _Job, train_encoder
+from toolkit.training.encoder import EncoderPlan, _Job, train_encoder
 
 PLAN = EncoderPlan(num_pictures=64, batch_size=8)
 

@@ -8,7 +8,7 @@ from toolkit import experiments, fewshot
 from toolkit.errors import ToolkitError
 from toolkit.experiments import baselines, evaluation, features, records, scoring, sources, tables
 from toolkit.experiments.evaluation import Cell, Study
-from toolkit.labels import PORTRAIT_CLASSES, THREE_CLASSES
+from toolkit.pictures.labels import PORTRAIT_CLASSES, THREE_CLASSES
 from toolkit.worlds import portraits
 
 DISTILLATION = {"num_images": 40, "width": 2, "num_epochs": 1}
@@ -26,8 +26,15 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def study(tiny_gan, tmp_path, quick):
-    return Study(tiny_gan, sources.World("portraits"), num_test=3, num_steps=1, cache=tmp_path / "cache",
-                 folder=tmp_path / "out", distillation=DISTILLATION)  # fmt: skip
+    return Study(
+        tiny_gan,
+        sources.World("portraits"),
+        num_test=3,
+        num_steps=1,
+        cache=tmp_path / "cache",
+        folder=tmp_path / "out",
+        distillation=DISTILLATION,
+    )
 
 
 def test_evaluate_follows_the_protocol(tiny_gan, tmp_path):
@@ -114,8 +121,11 @@ def test_bad_input(tiny_gan, options, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("table4",), "experiment table4: expected --data DIR of PASCAL-Parts and --gan NAME, e.g. car-512; "
-                      "got no --data and --gan. "),
+        (
+            ("table4",),
+            "experiment table4: expected --data DIR of PASCAL-Parts and --gan NAME, e.g. car-512; "
+            "got no --data and --gan. ",
+        ),
         (("table5", "portraits", "somewhere"), "experiment table5: .* e.g. horse-256; got no --gan. "),
         (("table1", "portraits", "somewhere"), "experiment: expected --gan NAME .*; got no --gan"),
         (("table1", "moon"), "world: expected one of portraits"),
@@ -160,10 +170,17 @@ def test_each_experiment_measures_prints_and_writes(study, name):
 
 
 def test_table1_is_the_mean_and_deviation_of_evaluate(study):
-    row = next(r for r in experiments.run(study, "table1", seeds=2)["table1"]["weighted IoU"]
-               if (r["network"], r["shots"]) == ("mlp", 5))  # fmt: skip
-    a, b = (experiments.evaluate(study.gan, network="mlp", num_shots=5, seed=s, num_test=3, num_steps=1,
-                                 cache=study.cache)["weighted_iou"] for s in range(2))  # fmt: skip
+    row = next(
+        r
+        for r in experiments.run(study, "table1", seeds=2)["table1"]["weighted IoU"]
+        if (r["network"], r["shots"]) == ("mlp", 5)
+    )
+    a, b = (
+        experiments.evaluate(study.gan, network="mlp", num_shots=5, seed=s, num_test=3, num_steps=1, cache=study.cache)[
+            "weighted_iou"
+        ]
+        for s in range(2)
+    )
     assert row["10-class"] == round((a + b) / 2, 1)
     assert row["10-class ±"] == pytest.approx(abs(a - b) / 2**0.5, abs=0.051)
     assert (row["10-class, paper"], row["3-class, paper"]) == (79.6, 77.8)
@@ -172,8 +189,13 @@ def test_table1_is_the_mean_and_deviation_of_evaluate(study):
 def test_table2_compares_both_on_the_same_portraits(study):
     report = experiments.run(study, "table2", seeds=1, num_shots=2)["table2"]
     assert [row["segmenter"] for row in report["as they are"]] == [
-        "2-shot, projected", "auto-shot", "U-Net from scratch, 2 labels", "U-Net, 20 labels", "paper: 10-shot",
-        "paper: auto-shot"]  # fmt: skip
+        "2-shot, projected",
+        "auto-shot",
+        "U-Net from scratch, 2 labels",
+        "U-Net, 20 labels",
+        "paper: 10-shot",
+        "paper: auto-shot",
+    ]
     assert [row["segmenter"] for row in report["moved"]] == ["2-shot, projected", "auto-shot"]
     assert report["moved"][0] != report["as they are"][0]
     few, auto = (row["weighted"] for row in report["moved"])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.overrides import TorchFunctionMode
 
 from toolkit.errors import ShapeError, ToolkitError
-from toolkit.hypercolumns import Hypercolumns, cat, from_generator
+from toolkit.parts.hypercolumns import Hypercolumns, cat, from_generator
 
 SHAPES = {"a": (3, 4), "b": (2, 8), "c": (4, 4), "d": (2, 16), "e": (1, 8)}  # name -> channels, side
 
@@ -21,7 +21,8 @@ def paper(activations, resolution):
     """F as the paper writes it, without our code."""
     size = (resolution, resolution)
     layers = [
-        F.interpolate(a, size=size, mode="bilinear", align_corners=False) if a.shape[-1] < resolution
+        F.interpolate(a, size=size, mode="bilinear", align_corners=False)
+        if a.shape[-1] < resolution
         else F.adaptive_avg_pool2d(a, size)
         for a in activations.values()
     ]
@@ -38,7 +39,10 @@ def test_dense_is_the_papers_F_in_the_order_given():
 @settings(max_examples=30, deadline=None)
 @given(
     layers=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 12)), min_size=1, max_size=5),
-    resolution=st.integers(1, 12), num=st.integers(1, 3), outputs=st.integers(1, 4), biased=st.booleans(),
+    resolution=st.integers(1, 12),
+    num=st.integers(1, 3),
+    outputs=st.integers(1, 4),
+    biased=st.booleans(),
 )
 def test_mix_is_the_convolution_of_dense_with_the_same_gradients(layers, resolution, num, outputs, biased):
     shapes = {f"layer{i}": layer for i, layer in enumerate(layers)}
@@ -52,8 +56,9 @@ def test_mix_is_the_convolution_of_dense_with_the_same_gradients(layers, resolut
     dense = F.conv2d(paper(activations, resolution), weight[:, :, None, None], bias)
     seen = torch.randn_like(dense)  # a loss that tells every pixel and output apart
     torch.testing.assert_close(lazy, dense, rtol=1e-4, atol=1e-5)
-    for ours, theirs in zip(torch.autograd.grad((lazy * seen).sum(), inputs),
-                            torch.autograd.grad((dense * seen).sum(), inputs)):
+    for ours, theirs in zip(
+        torch.autograd.grad((lazy * seen).sum(), inputs), torch.autograd.grad((dense * seen).sum(), inputs)
+    ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
@@ -140,18 +145,24 @@ def test_from_generator_keeps_the_layers_asked_for_and_no_graph():
     assert list(every.channels) == ["a", "b"] and every.dense().shape == (2, 9, 4, 4)
 
 
-@pytest.mark.parametrize("call, error, message", [
-    (lambda h: Hypercolumns({}, 8), ShapeError, r"Hypercolumns: expected layers \(N, C, H, H\)"),
-    (lambda h: Hypercolumns({"a": torch.zeros(1, 2, 4, 8)}, 8), ShapeError, r"got \{'a': \(1, 2, 4, 8\)\}"),
-    (lambda h: Hypercolumns({"a": torch.zeros(1, 2, 4, 4), "b": torch.zeros(2, 2, 4, 4)}, 8), ShapeError,
-     "of the same N pictures"),
-    (lambda h: Hypercolumns({"a": torch.zeros(1, 2, 4, 4)}, 0), ShapeError, "resolution >= 1; got 0"),
-    (lambda h: h.mix(torch.zeros(3, 7)), ShapeError, r"expected weight \(K, 12\); got Tensor \(3, 7\)"),
-    (lambda h: h.select(["a", "z"]), ToolkitError, r"expected names among .*; got \['a', 'z'\]"),
-    (lambda h: h.select([]), ToolkitError, r"got \[\]\. Name at least one layer"),
-    (lambda h: cat([h, make(resolution=4)[0]]), ShapeError, "got 2 of 2 kinds"),
-    (lambda h: cat([]), ShapeError, "got 0 of 0 kinds"),
-])
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda h: Hypercolumns({}, 8), ShapeError, r"Hypercolumns: expected layers \(N, C, H, H\)"),
+        (lambda h: Hypercolumns({"a": torch.zeros(1, 2, 4, 8)}, 8), ShapeError, r"got \{'a': \(1, 2, 4, 8\)\}"),
+        (
+            lambda h: Hypercolumns({"a": torch.zeros(1, 2, 4, 4), "b": torch.zeros(2, 2, 4, 4)}, 8),
+            ShapeError,
+            "of the same N pictures",
+        ),
+        (lambda h: Hypercolumns({"a": torch.zeros(1, 2, 4, 4)}, 0), ShapeError, "resolution >= 1; got 0"),
+        (lambda h: h.mix(torch.zeros(3, 7)), ShapeError, r"expected weight \(K, 12\); got Tensor \(3, 7\)"),
+        (lambda h: h.select(["a", "z"]), ToolkitError, r"expected names among .*; got \['a', 'z'\]"),
+        (lambda h: h.select([]), ToolkitError, r"got \[\]\. Name at least one layer"),
+        (lambda h: cat([h, make(resolution=4)[0]]), ShapeError, "got 2 of 2 kinds"),
+        (lambda h: cat([]), ShapeError, "got 0 of 0 kinds"),
+    ],
+)
 def test_bad_input_is_refused_with_its_reason(call, error, message):
     with pytest.raises(error, match=message):
         call(make()[0])

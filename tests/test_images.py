@@ -8,9 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from toolkit import images
 from toolkit.errors import ImageError, ShapeError
-from toolkit.images import Frame, centre_box, frame_image, given_box, grid, load_image, save_png, to_pil, to_uint8
+from toolkit.pictures import images
+from toolkit.pictures.images import (
+    Frame,
+    centre_box,
+    frame_image,
+    given_box,
+    grid,
+    load_image,
+    save_png,
+    to_pil,
+    to_uint8,
+)
 
 
 def noise(height=6, width=6, channels=3, seed=0):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from toolkit.errors import ShapeError
-from toolkit.inside import heat, likeness, principal_colours
+from toolkit.show.inside import heat, likeness, principal_colours
 
 
 @pytest.fixture

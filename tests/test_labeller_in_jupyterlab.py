@@ -10,7 +10,7 @@ from tests import jupyterlab
 HEIGHT, WIDTH = 48, 64
 SETUP = f"""
 import numpy as np
-from toolkit.widgets import Labeller
+from toolkit.show.widgets import Labeller
 pictures = np.random.default_rng(0).integers(0, 256, (2, {HEIGHT}, {WIDTH}, 3), np.uint8)
 labeller = Labeller(list(pictures), ["background", "eyes", "mouth", "nose"])
 labeller.brush_size = 5

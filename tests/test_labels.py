@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from toolkit.errors import ImageError, LabelError, ShapeError
-from toolkit.images import load_image, to_uint8
-from toolkit.labels import (
+from toolkit.pictures.images import load_image, to_uint8
+from toolkit.pictures.labels import (
     IGNORE_INDEX,
     PORTRAIT_CLASSES,
     THREE_CLASSES,

@@ -16,8 +16,14 @@ from toolkit import cli
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NAMES = ["01_generate_and_look_inside", "02_draw_one_label", "03_teach_a_segmenter", "04_your_own_photo",
-         "05_auto_shot", "06_your_own_gan"]  # fmt: skip
+NAMES = [
+    "01_generate_and_look_inside",
+    "02_draw_one_label",
+    "03_teach_a_segmenter",
+    "04_your_own_photo",
+    "05_auto_shot",
+    "06_your_own_gan",
+]
 COLAB = "https://colab.research.google.com/github/"
 
 
@@ -82,8 +88,11 @@ def test_cells_are_short_and_define_nothing(cells):
 
 
 def test_where_a_person_draws_a_labelled_cell_stands_in(path, cells):
-    empty = [i for i, cell in enumerate(cells) if re.search(r"Labeller\((?!.*label_maps=)", cell.source)
-             and cell.cell_type == "code"]  # fmt: skip
+    empty = [
+        i
+        for i, cell in enumerate(cells)
+        if re.search(r"Labeller\((?!.*label_maps=)", cell.source) and cell.cell_type == "code"
+    ]
     for i in empty:
         later = [cell for cell in cells[i:] if run.FALLBACK in cell.metadata.get("tags", [])]
         assert later and ".label_maps = " in later[0].source

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from toolkit.errors import CheckpointError
-from toolkit.gan.checkpoints import load_discriminator, load_generator, load_networks
+from toolkit.gan.files.checkpoints import load_discriminator, load_generator, load_networks
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 8, 8: 12, 16: 6}  # no two alike
@@ -22,8 +22,9 @@ def randomised(network):
 def pair(architecture="skip", judge="resnet", c_dim=0, img_channels=3, clamp=None, group=4, **mapping):
     torch.manual_seed(0)
     generator = Generator(16, 6, 10, CHANNELS, 3, clamp, architecture, img_channels, c_dim=c_dim, **mapping)
-    discriminator = Discriminator(16, CHANNELS, group, 1 + (c_dim > 0), clamp, judge, img_channels, c_dim=c_dim,
-                                  num_mapping_layers=2)
+    discriminator = Discriminator(
+        16, CHANNELS, group, 1 + (c_dim > 0), clamp, judge, img_channels, c_dim=c_dim, num_mapping_layers=2
+    )
     return randomised(generator), randomised(discriminator)
 
 
@@ -34,9 +35,14 @@ def assert_same(ours, original):
 
 @pytest.mark.parametrize("judge", ARCHITECTURES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("options", [
-    {"protocol": 3}, {"protocol": 4, "frozen": True, "c_dim": 3, "img_channels": 1, "clamp": 0.7, "group": None},
-], ids=["plain", "conditional, grayscale, clamped, frozen"])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"protocol": 3},
+        {"protocol": 4, "frozen": True, "c_dim": 3, "img_channels": 1, "clamp": 0.7, "group": None},
+    ],
+    ids=["plain", "conditional, grayscale, clamped, frozen"],
+)
 def test_every_architecture_comes_back(tmp_path, architecture, judge, options):
     options = dict(options)
     written = {key: options.pop(key) for key in ("protocol", "frozen") if key in options}
@@ -92,23 +98,42 @@ def renamed(where, state):
         state["_modules"]["L0_36_512"] = state["_modules"].pop("b4")
 
 
-@pytest.mark.parametrize("change, message", [
-    (setting("synthesis.b8.conv0", activation="relu"), "the usual activation in synthesis.b8.conv0"),
-    (setting("synthesis.b8.conv0", conv_clamp=(1, 2)), "a number as clamp of G_ema.synthesis.b8.conv0; got a tuple"),
-    (setting("synthesis.b8.conv0", conv_clamp=3.0), "one clamp and one mapping learning rate in G_ema; got 2 and 1"),
-    (setting("synthesis.b8.conv0.affine", bias_gain=2), "learning rate in synthesis.b8.conv0.affine"),
-    (setting("mapping.fc1", bias_gain=0.5), "learning rate in mapping.fc1; got weight_gain"),
-    (setting("synthesis.b8.torgb", weight_gain=1.0), "learning rate in synthesis.b8.torgb"),
-    (setting("synthesis.b8.conv1", act_gain=1.0), "act_gain 1.414 in synthesis.b8.conv1; got 1 "),
-    (lambda where, state: state["_buffers"].update(resample_filter=torch.ones(4, 4) / 16)
-     if where == "synthesis.b8" else None, r"the filter \[1, 3, 3, 1\]; got another in G_ema.synthesis.b8"),
-    (lambda where, state: state["_parameters"].pop("const", None), r"missing \['synthesis.b4.const'\]"),
-    (lambda where, state: state["_parameters"].update(more=torch.zeros(1)) if where == "mapping" else None,
-     r"unknown \['mapping.more'\]"),
-    (lambda where, state: state["_parameters"].update(const=torch.zeros(8, 4, 5))
-     if where == "synthesis.b4" else None, r"synthesis.b4.const \(8, 4, 4\); got \(8, 4, 5\)"),
-    (renamed, "expected a StyleGAN2 file; got a StyleGAN3 one"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (setting("synthesis.b8.conv0", activation="relu"), "the usual activation in synthesis.b8.conv0"),
+        (
+            setting("synthesis.b8.conv0", conv_clamp=(1, 2)),
+            "a number as clamp of G_ema.synthesis.b8.conv0; got a tuple",
+        ),
+        (
+            setting("synthesis.b8.conv0", conv_clamp=3.0),
+            "one clamp and one mapping learning rate in G_ema; got 2 and 1",
+        ),
+        (setting("synthesis.b8.conv0.affine", bias_gain=2), "learning rate in synthesis.b8.conv0.affine"),
+        (setting("mapping.fc1", bias_gain=0.5), "learning rate in mapping.fc1; got weight_gain"),
+        (setting("synthesis.b8.torgb", weight_gain=1.0), "learning rate in synthesis.b8.torgb"),
+        (setting("synthesis.b8.conv1", act_gain=1.0), "act_gain 1.414 in synthesis.b8.conv1; got 1 "),
+        (
+            lambda where, state: (
+                state["_buffers"].update(resample_filter=torch.ones(4, 4) / 16) if where == "synthesis.b8" else None
+            ),
+            r"the filter \[1, 3, 3, 1\]; got another in G_ema.synthesis.b8",
+        ),
+        (lambda where, state: state["_parameters"].pop("const", None), r"missing \['synthesis.b4.const'\]"),
+        (
+            lambda where, state: state["_parameters"].update(more=torch.zeros(1)) if where == "mapping" else None,
+            r"unknown \['mapping.more'\]",
+        ),
+        (
+            lambda where, state: (
+                state["_parameters"].update(const=torch.zeros(8, 4, 5)) if where == "synthesis.b4" else None
+            ),
+            r"synthesis.b4.const \(8, 4, 4\); got \(8, 4, 5\)",
+        ),
+        (renamed, "expected a StyleGAN2 file; got a StyleGAN3 one"),
+    ],
+)
 def test_what_ours_would_compute_otherwise_is_refused_by_name(tmp_path, change, message):
     foreign_files.write_nvidia(tmp_path / "gan.pkl", pair()[0], change=change)
     with pytest.raises(CheckpointError, match=f"load_generator: .*{message}") as error:

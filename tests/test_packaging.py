@@ -45,15 +45,15 @@ def test_the_wheel_works_where_it_is_installed(wheel, tmp_path):
     options = ["--no-deps", "--no-index", "--quiet", "--target", str(site)]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, str(wheel)], check=True)
     code = (
-        "import importlib.resources, toolkit.images, toolkit.gan, toolkit.worlds\n"
+        "import importlib.resources, toolkit.pictures.images, toolkit.gan, toolkit.worlds\n"
         "print(importlib.resources.files('toolkit.weights').joinpath('__init__.py').is_file())\n"
-        "print(toolkit.images.__file__)"
+        "print(toolkit.pictures.images.__file__)"
     )
     start = f"import sys; sys.path.insert(0, {str(site)!r})\n"
     done = subprocess.run(
         [sys.executable, "-c", start + code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["True", str(site / "toolkit" / "images.py")]
+    assert done.stdout.split() == ["True", str(site / "toolkit" / "pictures" / "images.py")]
 
 
 def test_the_wheel_brings_the_command(wheel):

@@ -14,7 +14,8 @@ from page import CHROMIUM, ROOT, Visitor, launch, server
 from PIL import Image
 from safetensors import safe_open
 
-from toolkit import fewshot, images, labels
+from toolkit import fewshot
+from toolkit.pictures import images, labels
 from toolkit.worlds import portraits
 
 
@@ -153,8 +154,11 @@ def test_two_tabs_do_not_see_each_others_shots_and_bad_uploads_cost_none(visit, 
     huge.write_bytes(whole.getvalue() + bytes(50 << 20))
     visitor.page.get_by_role("tab", name="Your picture").click()
     field = visitor.page.locator("#shot-picture input[type=file]")
-    for path, words in [(program, "expected a readable picture"), (broken, "expected a readable picture"),
-                        (huge, "size")]:  # fmt: skip
+    for path, words in [
+        (program, "expected a readable picture"),
+        (broken, "expected a readable picture"),
+        (huge, "size"),
+    ]:
         field.first.set_input_files(path)
         text = visitor.toast()
         assert words in text and "Traceback" not in text, text

@@ -15,7 +15,7 @@ import step_label  # noqa: E402
 from session import CLOSED_SECONDS, Sessions  # noqa: E402
 
 from toolkit.errors import ToolkitError  # noqa: E402
-from toolkit.gan import zoo  # noqa: E402
+from toolkit.gan.files import zoo  # noqa: E402
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import torch
 
-from toolkit.perceptual import Distance, unit
+from toolkit.projection.perceptual import Distance, unit
 
 
 def test_a_picture_is_at_no_distance_from_itself(tiny_gan):

@@ -9,17 +9,20 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from toolkit.gan import pickles
-from toolkit.gan.pickles import Record, Refused, Source, Span, load
+from toolkit.gan.files import pickles
+from toolkit.gan.files.pickles import Record, Refused, Source, Span, load
 
-scalars = (st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=8)
-           | st.floats(allow_nan=False))
+scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=8) | st.floats(allow_nan=False)
 data = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4) | st.integers(-9, 9), inner)
-    | st.tuples(inner, inner) | st.tuples(inner),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=4) | st.integers(-9, 9), inner)
+        | st.tuples(inner, inner)
+        | st.tuples(inner)
+    ),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 def read(content, allowed=None, persistent=None):
@@ -91,11 +94,26 @@ def test_all_streams_of_a_file_share_its_steps():
     assert "opcodes" in refusal.value.expected
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"\x80", b"\x80\x04", b"\x80\x04.", b"\x80\x040.", b"I1\n.", b"\x80\x04]q\x00}h\x00Ns.",
-    b"\x80\x04\x8e" + b"\xff" * 8, b"\x80\x04X\xff\xff\xff\xff", b"\x80\x04\x8a\xff" + b"1" * 255 + b".",
-    b"\x80\x04h\x07.", b"\x80\x04Ne.", b"\x80\x04}(K\x01u.", b"\x80\x04\x8c\x01\xff.", b"\x80\x02cx\xff\ny\n.",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80",
+        b"\x80\x04",
+        b"\x80\x04.",
+        b"\x80\x040.",
+        b"I1\n.",
+        b"\x80\x04]q\x00}h\x00Ns.",
+        b"\x80\x04\x8e" + b"\xff" * 8,
+        b"\x80\x04X\xff\xff\xff\xff",
+        b"\x80\x04\x8a\xff" + b"1" * 255 + b".",
+        b"\x80\x04h\x07.",
+        b"\x80\x04Ne.",
+        b"\x80\x04}(K\x01u.",
+        b"\x80\x04\x8c\x01\xff.",
+        b"\x80\x02cx\xff\ny\n.",
+    ],
+)
 def test_nonsense_is_refused(content):
     with pytest.raises(Refused):
         read(content)

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from toolkit.errors import ShapeError
-from toolkit.images import to_pil, to_uint8
-from toolkit.labels import IGNORE_INDEX, UNLABELLED_COLOR, default_palette
-from toolkit.plots import CELL, comparison, table
+from toolkit.pictures.images import to_pil, to_uint8
+from toolkit.pictures.labels import IGNORE_INDEX, UNLABELLED_COLOR, default_palette
+from toolkit.show.plots import CELL, comparison, table
 
 PALETTE = default_palette(3)
 

@@ -7,8 +7,8 @@ from conftest import CHANNELS
 
 from toolkit.errors import ShapeError, ToolkitError
 from toolkit.gan.encoder import Encoder
-from toolkit.perceptual import PERCEPTUAL_WEIGHT
-from toolkit.projector import _autocorrelation, _ramp, project, projecting
+from toolkit.projection.perceptual import PERCEPTUAL_WEIGHT
+from toolkit.projection.projector import _autocorrelation, _ramp, project, projecting
 
 
 def test_it_comes_closer_and_keeps_the_best(tiny_gan):
@@ -50,8 +50,8 @@ def test_step_by_step_is_the_same_and_can_be_stopped(tiny_gan):
 
 
 def test_it_stops_when_nothing_improves(tiny_gan, monkeypatch):
-    monkeypatch.setattr("toolkit.projector.LEARNING_RATE", 0.0)
-    monkeypatch.setattr("toolkit.projector.START_JITTER", 0.0)
+    monkeypatch.setattr("toolkit.projection.projector.LEARNING_RATE", 0.0)
+    monkeypatch.setattr("toolkit.projection.projector.START_JITTER", 0.0)
     image = tiny_gan.sample(seed=5, num=3).image
     found = project(tiny_gan.generator, image, num_steps=50, patience=4, batch_size=2)
     assert found.history.shape == (3, 6)  # the start, what four more steps could not better, and where they led

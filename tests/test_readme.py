@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from toolkit.labels import THREE_CLASSES
+from toolkit.pictures.labels import THREE_CLASSES
 from toolkit.worlds import portraits
 
 ROOT = Path(__file__).parent.parent

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from toolkit import labels
 from toolkit.errors import ShapeError, ToolkitError
-from toolkit.images import Frame, to_uint8
-from toolkit.result import Result
+from toolkit.parts.result import Result
+from toolkit.pictures import labels
+from toolkit.pictures.images import Frame, to_uint8
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ("background", "left", "right", "absent")
@@ -103,6 +103,6 @@ def test_coco_names_its_extra(monkeypatch):
 
 
 def test_a_result_needs_no_gan():
-    code = "import sys, toolkit.result; print([m for m in sys.modules if 'fewshot' in m or 'toolkit.gan' in m])"
+    code = "import sys, toolkit.parts.result; print([m for m in sys.modules if 'fewshot' in m or 'toolkit.gan' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stderr

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from toolkit import labels, sketch
 from toolkit.errors import ShapeError
+from toolkit.pictures import labels, sketch
 
 PALETTE = labels.default_palette(10)
 
@@ -40,8 +40,16 @@ def test_a_thin_line_stays_and_a_speck_does_not():
     assert sketch.decode(drawing, PALETTE, 1).item() == 255
 
 
-@pytest.mark.parametrize("drawing", [None, np.zeros((8, 8, 3), np.uint8), np.zeros((9, 9, 4), np.uint8),
-                                     np.zeros((8, 16, 4), np.uint8), np.zeros((8, 8, 4))])  # fmt: skip
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        None,
+        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((9, 9, 4), np.uint8),
+        np.zeros((8, 16, 4), np.uint8),
+        np.zeros((8, 8, 4)),
+    ],
+)
 def test_what_is_no_drawing(drawing):
     with pytest.raises(ShapeError, match=r"decode: expected a drawing \(S, S, 4\) uint8, S a multiple of 8; got"):
         sketch.decode(drawing, PALETTE, 8)

@@ -58,8 +58,11 @@ def assert_agrees(ours, reference):
 # ---- equal to the published arithmetic ----------------------------------------------------
 @pytest.mark.parametrize(
     "name, truncation",
-    [("w", {}), ("w_psi0.7", {"truncation_psi": 0.7}),
-     ("w_psi0.7_cutoff4", {"truncation_psi": 0.7, "truncation_cutoff": 4})],
+    [
+        ("w", {}),
+        ("w_psi0.7", {"truncation_psi": 0.7}),
+        ("w_psi0.7_cutoff4", {"truncation_psi": 0.7, "truncation_cutoff": 4}),
+    ],
 )
 def test_mapping_agrees_with_published(golden, published_generator, name, truncation):
     assert_agrees(published_generator.mapping(golden["out/z"], **truncation), golden[f"out/{name}"])
@@ -67,8 +70,12 @@ def test_mapping_agrees_with_published(golden, published_generator, name, trunca
 
 @pytest.mark.parametrize(
     "name, latent, noise_mode",
-    [("image_const", "w", "const"), ("image_none", "w", "none"),
-     ("image_psi0.7_const", "w_psi0.7", "const"), ("image_wplus_const", "wplus", "const")],
+    [
+        ("image_const", "w", "const"),
+        ("image_none", "w", "none"),
+        ("image_psi0.7_const", "w_psi0.7", "const"),
+        ("image_wplus_const", "wplus", "const"),
+    ],
 )
 def test_image_agrees_with_published(golden, published_generator, name, latent, noise_mode):
     reference = golden[f"out/{name}"]
@@ -87,8 +94,7 @@ def test_training_weights_agree_with_published(golden):
 def test_every_activation_agrees_with_published(golden, published_generator):
     _, activations = published_generator.synthesis(golden["out/w"][:1], return_activations=True)
     references = weights(golden, "out/act/")
-    assert list(activations) == ["b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1",
-                                 "b32.conv0", "b32.conv1"]
+    assert list(activations) == ["b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1", "b32.conv0", "b32.conv1"]
     assert set(activations) == set(references)
     for name, activation in activations.items():
         assert_agrees(activation, references[name])
@@ -242,8 +248,9 @@ def test_latent_and_noise_gradients_are_right(generator):
     noise = torch.randn(1, 1, 4, 4).double().requires_grad_()
 
     def energy(ws, noise):
-        _, activations = generator.synthesis(ws, noise={"b4.conv1": noise}, return_activations=True,
-                                             dtype=torch.float64)
+        _, activations = generator.synthesis(
+            ws, noise={"b4.conv1": noise}, return_activations=True, dtype=torch.float64
+        )
         return activations["b16.conv1"].square().mean()
 
     assert torch.autograd.gradcheck(energy, (ws, noise), fast_mode=True)
@@ -410,8 +417,10 @@ def test_a_discriminator_is_its_definition(architecture):
 
 
 def test_an_unknown_architecture_is_refused():
-    for network in (lambda: Generator(8, 4, 4, {4: 4, 8: 4}, 1, architecture="x"),
-                    lambda: Discriminator(8, {4: 4, 8: 4}, architecture="x")):
+    for network in (
+        lambda: Generator(8, 4, 4, {4: 4, 8: 4}, 1, architecture="x"),
+        lambda: Discriminator(8, {4: 4, 8: 4}, architecture="x"),
+    ):
         with pytest.raises(ToolkitError, match="expected architecture one of .*; got 'x'"):
             network()
 

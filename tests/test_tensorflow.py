@@ -7,7 +7,7 @@ import torch
 from test_nvidia import pair
 
 from toolkit.errors import CheckpointError
-from toolkit.gan.checkpoints import load_networks
+from toolkit.gan.files.checkpoints import load_networks
 
 
 def assert_close(ours, original):
@@ -34,15 +34,18 @@ def test_options_come_from_the_file(tmp_path):
     assert ours.mapping.lr == 0.5 and judge.b4.group_size == 2
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"version": 3}, r"pickled by StyleGAN2's code \(version 4\); got an older one"),
-    ({"kwargs": {"resample_kernel": [1, 2, 1]}}, r"resample_kernel \[1, 3, 3, 1\]; got another"),
-    ({"kwargs": {"nonlinearity": "relu"}}, "nonlinearity lrelu"),
-    ({"kwargs": {"conv_clamp": 256}}, "conv_clamp None; got another"),
-    ({"kwargs": {"mbstd_group_size": "4"}}, "a number as mbstd_group_size; got a str"),
-    ({"extra": [("8x8/AdaIN/weight", np.zeros(3, np.float32))]}, "got '8x8/AdaIN/weight' too"),
-    ({"extra": [("noise99", np.zeros((1, 1, 4, 4), np.float32))]}, "unknown .*noise_const"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"version": 3}, r"pickled by StyleGAN2's code \(version 4\); got an older one"),
+        ({"kwargs": {"resample_kernel": [1, 2, 1]}}, r"resample_kernel \[1, 3, 3, 1\]; got another"),
+        ({"kwargs": {"nonlinearity": "relu"}}, "nonlinearity lrelu"),
+        ({"kwargs": {"conv_clamp": 256}}, "conv_clamp None; got another"),
+        ({"kwargs": {"mbstd_group_size": "4"}}, "a number as mbstd_group_size; got a str"),
+        ({"extra": [("8x8/AdaIN/weight", np.zeros(3, np.float32))]}, "got '8x8/AdaIN/weight' too"),
+        ({"extra": [("noise99", np.zeros((1, 1, 4, 4), np.float32))]}, "unknown .*noise_const"),
+    ],
+)
 def test_other_networks_are_refused_in_one_line(tmp_path, options, message):
     foreign_files.write_tensorflow(tmp_path / "gan.pkl", *pair(), **options)
     with pytest.raises(CheckpointError, match=f"load_networks: .*{message}") as error:

@@ -10,14 +10,24 @@ from PIL import Image
 from torch import nn
 
 from toolkit.errors import ToolkitError
-from toolkit.gan import training
-from toolkit.gan.checkpoints import load_discriminator, load_generator
+from toolkit.gan.files.checkpoints import load_discriminator, load_generator
 from toolkit.gan.stylegan2 import Discriminator, Generator, upsample
-from toolkit.gan.training import GrowingDiscriminator, Plan, grow, r1_penalty, train
+from toolkit.training import gan as training
+from toolkit.training.gan import GrowingDiscriminator, Plan, grow, r1_penalty, train
 
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 4}
-PLAN = Plan(resolution=16, start_resolution=8, grow_after=16, fade=16, num_pictures=48, batch_size=4, z_dim=6,
-            w_dim=8, num_mapping_layers=2, channels=tuple(CHANNELS.items()))
+PLAN = Plan(
+    resolution=16,
+    start_resolution=8,
+    grow_after=16,
+    fade=16,
+    num_pictures=48,
+    batch_size=4,
+    z_dim=6,
+    w_dim=8,
+    num_mapping_layers=2,
+    channels=tuple(CHANNELS.items()),
+)
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +171,11 @@ def test_a_run_leaves_its_files(run):
 
 def test_training_moves_both_networks_and_the_average(run):
     start, end = Generator(16, 6, 8, CHANNELS, 2).state_dict(), tensors(run)
-    still = [k for k in start if k.startswith("synthesis") and "noise" not in k
-             and torch.equal(end[f"generator.{k}"], end[f"ema.{k}"])]
+    still = [
+        k
+        for k in start
+        if k.startswith("synthesis") and "noise" not in k and torch.equal(end[f"generator.{k}"], end[f"ema.{k}"])
+    ]
     assert still == []
     assert float(end["generator.mapping.w_avg"].abs().sum()) > 0
     assert float(end["discriminator.b4.out.bias"].abs()) > 0
@@ -172,8 +185,9 @@ def test_same_seed_same_gan_other_seed_other_gan(pictures, run, tmp_path):
     train(pictures, tmp_path / "again", PLAN, progress=False)
     assert_same(tensors(tmp_path / "again"), tensors(run))
     train(pictures, tmp_path / "other", PLAN._replace(seed=1), progress=False)
-    assert not torch.equal(tensors(tmp_path / "other")["ema.mapping.fc0.weight"],
-                           tensors(run)["ema.mapping.fc0.weight"])
+    assert not torch.equal(
+        tensors(tmp_path / "other")["ema.mapping.fc0.weight"], tensors(run)["ema.mapping.fc0.weight"]
+    )
 
 
 @pytest.mark.parametrize("stop", [8, 24, 40])  # before growth, while fading, after

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from toolkit.trust import trust
+from toolkit.projection.trust import trust
 
 
 @pytest.fixture

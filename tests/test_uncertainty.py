@@ -1,6 +1,6 @@
 import torch
 
-from toolkit import uncertainty
+from toolkit.parts import uncertainty
 
 
 def test_entropy_is_one_where_all_is_equal_and_nothing_where_all_is_sure():

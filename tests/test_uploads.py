@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from toolkit import uploads
 from toolkit.errors import ImageError, ToolkitError
-from toolkit.images import frame_image
-from toolkit.uploads import decode, open_rgb
+from toolkit.pictures import uploads
+from toolkit.pictures.images import frame_image
+from toolkit.pictures.uploads import decode, open_rgb
 
 ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT = 48, 32
@@ -139,8 +139,16 @@ def test_every_source_gives_the_same(tmp_path):
     (tmp_path / "a.jpg").write_bytes(data)
     expected = np.asarray(open_rgb(data))
     with open(tmp_path / "a.jpg", "rb") as file:
-        sources = [tmp_path / "a.jpg", str(tmp_path / "a.jpg"), file, io.BytesIO(data), bytearray(data),
-                   memoryview(data), Image.open(tmp_path / "a.jpg"), expected]  # fmt: skip
+        sources = [
+            tmp_path / "a.jpg",
+            str(tmp_path / "a.jpg"),
+            file,
+            io.BytesIO(data),
+            bytearray(data),
+            memoryview(data),
+            Image.open(tmp_path / "a.jpg"),
+            expected,
+        ]
         for source in sources:
             assert np.array_equal(np.asarray(open_rgb(source)), expected)
 
@@ -351,7 +359,7 @@ def test_endless_headers_are_given_up(kind, monkeypatch):
 
 MEASURE = """
 import json, os, resource, sys
-from toolkit import images, uploads
+from toolkit.pictures import images, uploads
 from toolkit.errors import ToolkitError
 for path in sys.argv[1:]:
     if child := os.fork():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from toolkit.gan import zoo
+from toolkit.gan.files import zoo
 from toolkit.worlds import portraits
 
 README = (zoo.folder() / "README.md").read_text("utf-8")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from toolkit import fewshot
 from toolkit.errors import LabelError, ShapeError, ToolkitError
-from toolkit.widgets import PAGE, SCRIPTS, Labeller, explore
+from toolkit.show.widgets import PAGE, SCRIPTS, Labeller, explore
 
 CLASSES = ("background", "eyes", "mouth")
 
@@ -175,6 +175,6 @@ def test_explore_draws_the_picture_its_sliders_name(tiny_gan, labeller):
 
 def test_without_the_notebook_packages_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    monkeypatch.delitem(sys.modules, "toolkit.widgets")
+    monkeypatch.delitem(sys.modules, "toolkit.show.widgets")
     with pytest.raises(ToolkitError, match=r"pip install 'one-shot-parts\[notebook\]'"):
-        importlib.import_module("toolkit.widgets")
+        importlib.import_module("toolkit.show.widgets")

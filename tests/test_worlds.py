@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from toolkit.errors import ShapeError
-from toolkit.labels import PORTRAIT_CLASSES
+from toolkit.pictures.labels import PORTRAIT_CLASSES
 from toolkit.worlds import geometry, portraits
 from toolkit.worlds.randomness import Dice, noise
 

@@ -12,9 +12,9 @@ from test_nvidia import pair
 
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, ToolkitError
-from toolkit.gan import zoo
-from toolkit.gan.checkpoints import load_generator
-from toolkit.gan.zoo import Published
+from toolkit.gan.files import zoo
+from toolkit.gan.files.checkpoints import load_generator
+from toolkit.gan.files.zoo import Published
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -76,8 +76,9 @@ def publish(server, monkeypatch):
     """Put a path of the server into the registry, as "tests-16"."""
 
     def publish(path, **facts):
-        entry = Published(f"http://127.0.0.1:{server.server_port}{path}", "random pictures", "Nobody 2026",
-                          "for tests only", **facts)
+        entry = Published(
+            f"http://127.0.0.1:{server.server_port}{path}", "random pictures", "Nobody 2026", "for tests only", **facts
+        )
         monkeypatch.setitem(zoo.REGISTRY, "tests-16", entry)
         return entry
 
@@ -95,8 +96,13 @@ def test_a_published_gan_is_fetched_checked_and_converted_once(server, publish, 
     gan = fewshot.load_gan("tests-16")
     told = capsys.readouterr().err
     assert "for tests only" in told and "Nobody 2026" in told and "no published checksum" not in told
-    facts = {"draws": "random pictures", "licence": "for tests only", "credit": "Nobody 2026", "url": entry.url,
-             "sha256": sha256}  # fmt: skip
+    facts = {
+        "draws": "random pictures",
+        "licence": "for tests only",
+        "credit": "Nobody 2026",
+        "url": entry.url,
+        "sha256": sha256,
+    }
     assert {"name": "tests-16", **facts}.items() <= gan.metadata.items()
     assert cached() == ["tests-16.safetensors"]  # what was downloaded is gone
     requests = len(server.asked)
@@ -127,13 +133,16 @@ def test_a_checksum_nobody_published_is_noted_and_holds_from_then_on(server, pub
         zoo.fetch("tests-16")
 
 
-@pytest.mark.parametrize("path, facts, message", [
-    ("/good.pkl", {"sha256": "0" * 64}, "got another file. Do not use it"),
-    ("/good.pkl", {"size": 12}, "12 bytes from .*; got "),
-    ("/cut.pkl", {}, "got no connection, or one that broke off"),
-    ("/absent.pkl", {}, "got HTTP status 404"),
-    ("/stalled.pkl", {}, "got no connection, or one that broke off"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path, facts, message",
+    [
+        ("/good.pkl", {"sha256": "0" * 64}, "got another file. Do not use it"),
+        ("/good.pkl", {"size": 12}, "12 bytes from .*; got "),
+        ("/cut.pkl", {}, "got no connection, or one that broke off"),
+        ("/absent.pkl", {}, "got HTTP status 404"),
+        ("/stalled.pkl", {}, "got no connection, or one that broke off"),
+    ],
+)
 def test_what_goes_wrong_is_said_in_one_line_and_leaves_nothing(publish, monkeypatch, path, facts, message):
     monkeypatch.setattr(zoo, "TIMEOUT", 0.5)
     entry = publish(path, **facts)

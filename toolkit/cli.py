@@ -11,8 +11,12 @@ import typer
 
 from toolkit.errors import ToolkitError
 
-app = typer.Typer(help="Object parts segmented from one labelled picture.", no_args_is_help=True,
-                  add_completion=False, pretty_exceptions_enable=False)  # fmt: skip
+app = typer.Typer(
+    help="Object parts segmented from one labelled picture.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 Gan = Annotated[str | None, typer.Option(help="A bundled GAN's name or a weights file; default: bundled.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
@@ -32,7 +36,7 @@ def main():
 
 def _load_gan(name):
     from toolkit import fewshot
-    from toolkit.gan import zoo
+    from toolkit.gan.files import zoo
 
     return fewshot.load_gan(name or zoo.DEFAULT)
 
@@ -64,16 +68,25 @@ def evaluate(
     from toolkit import experiments, fewshot
 
     report = experiments.evaluate(
-        _load_gan(gan), world=world, num_classes=classes, num_shots=shots,
-        network=network or fewshot.DEFAULT_NETWORK, seed=seed, num_test=num_test, save=save, progress=not as_json,
-    )  # fmt: skip
+        _load_gan(gan),
+        world=world,
+        num_classes=classes,
+        num_shots=shots,
+        network=network or fewshot.DEFAULT_NETWORK,
+        seed=seed,
+        num_test=num_test,
+        save=save,
+        progress=not as_json,
+    )
     _print(report, as_json)
 
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="table1 to table5, networks, layers, upsampling, noise, all, "
-                                             "gan-quality, gap, or readme")],
+    name: Annotated[
+        str,
+        typer.Argument(help="table1 to table5, networks, layers, upsampling, noise, all, gan-quality, gap, or readme"),
+    ],
     world: str = "portraits",
     data: Annotated[Path | None, typer.Option(help="A data set's folder, instead of a world; then also --gan.")] = None,
     num: Annotated[int | None, typer.Option(help="Pictures to judge by; default: 200, of gan-quality 2000.")] = None,
@@ -83,7 +96,7 @@ def experiment(
     out: Annotated[Path, typer.Option(help="Folder for tables, pictures, and what is needed to go on.")] = EXPERIMENTS,
     gan: Gan = None,
     as_json: Json = False,
-):  # fmt: skip
+):
     """Measure a claim; run again, it goes on where it stopped and measures nothing twice.
 
     table1: networks and shots. table2: ten shots and projection against auto-shot. table3: three classes.
@@ -97,9 +110,10 @@ def experiment(
 
     judges = {
         "gan-quality": lambda g: experiments.gan_quality(
-            g, world=world, num=num or 2000, out="out/gan-quality.png", progress=not as_json),
+            g, world=world, num=num or 2000, out="out/gan-quality.png", progress=not as_json
+        ),
         "gap": lambda g: experiments.gap(g, world=world, num_test=num or 200, progress=not as_json),
-    }  # fmt: skip
+    }
     known = (*experiments.PLANS, "all", *judges, "readme")
     if name not in known:
         raise ToolkitError("experiment", f"one of {', '.join(known)}", repr(name), "Choose one of these")
@@ -156,23 +170,30 @@ def train_gan(
     from accelerate import PartialState
 
     from toolkit import experiments
-    from toolkit.gan import pictures, training
+    from toolkit.pictures.cache import from_folder, from_world
+    from toolkit.training.gan import Plan, train
 
     if (world is None) == (folder is None):
         raise ToolkitError("train-gan", "either --world or --folder", f"{world} and {folder}", "Give one of them")
     state, cache = PartialState(), out / f"pictures-{resolution}.npy"
     with state.main_process_first():
         if folder is not None:
-            images = pictures.from_folder(folder, resolution, cache)
+            images = from_folder(folder, resolution, cache)
         else:
             render = experiments.world_named(world).render
-            images = pictures.from_world(render, num_images, resolution, cache, state.device)
+            images = from_world(render, num_images, resolution, cache, state.device)
     channels = tuple((4 << i, min(channel_base // (4 << i), 256)) for i in range(resolution.bit_length() - 2))
-    plan = training.Plan(
-        resolution=resolution, start_resolution=start_resolution, grow_after=grow_after, fade=fade,
-        num_pictures=num_pictures, batch_size=batch_size, channels=channels, seed=seed,
-    )  # fmt: skip
-    print(training.train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision))
+    plan = Plan(
+        resolution=resolution,
+        start_resolution=start_resolution,
+        grow_after=grow_after,
+        fade=fade,
+        num_pictures=num_pictures,
+        batch_size=batch_size,
+        channels=channels,
+        seed=seed,
+    )
+    print(train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision))
 
 
 @app.command()
@@ -189,20 +210,20 @@ def train_encoder(
 ):
     """Train an encoder for any GAN on what it draws itself; projection then starts from its guess."""
     from toolkit import experiments
-    from toolkit.gan import encoder_training, pictures
+    from toolkit.pictures.cache import from_folder, from_world
+    from toolkit.training.encoder import EncoderPlan
+    from toolkit.training.encoder import train_encoder as train
 
     if world is not None and folder is not None:
         raise ToolkitError("train-encoder", "--world or --folder or neither", "both", "Give one of them")
     model, images = _load_gan(gan), None
     cache = out / f"pictures-{model.resolution}.npy"
     if folder is not None:
-        images = pictures.from_folder(folder, model.resolution, cache)
+        images = from_folder(folder, model.resolution, cache)
     elif world is not None:
-        images = pictures.from_world(experiments.world_named(world).render, num_images, model.resolution, cache)
-    plan = encoder_training.EncoderPlan(num_pictures, batch_size, seed)
-    print(encoder_training.train_encoder(
-        model.generator, model.discriminator, out, plan, pictures=images, mixed_precision=mixed_precision
-    ))  # fmt: skip
+        images = from_world(experiments.world_named(world).render, num_images, model.resolution, cache)
+    plan = EncoderPlan(num_pictures, batch_size, seed)
+    print(train(model.generator, model.discriminator, out, plan, pictures=images, mixed_precision=mixed_precision))
 
 
 @app.command()
@@ -216,8 +237,8 @@ def bundle_encoder(
     import torch
 
     from toolkit import experiments
-    from toolkit.gan import zoo
     from toolkit.gan.encoder import load_encoder, save_encoder
+    from toolkit.gan.files import zoo
 
     model = _load_gan(gan)
     model.encoder = load_encoder(checkpoint)
@@ -259,10 +280,20 @@ def autoshot(
     few = fewshot.Segmenter.load(segmenter, device=state.device)
     work = out.with_name(f"{out.stem}-work")
     steps = distilling(
-        few, num_images, truncation_psi=truncation_psi, drop=drop, seed=seed, out_dir=work, keep_pairs=keep_pairs,
-        width=width, num_epochs=epochs, batch_size=batch_size, patience=patience, color_jitter=color_jitter,
+        few,
+        num_images,
+        truncation_psi=truncation_psi,
+        drop=drop,
+        seed=seed,
+        out_dir=work,
+        keep_pairs=keep_pairs,
+        width=width,
+        num_epochs=epochs,
+        batch_size=batch_size,
+        patience=patience,
+        color_jitter=color_jitter,
         mixed_precision=mixed_precision,
-    )  # fmt: skip
+    )
     auto = last(steps, progress=state.is_main_process)
     if state.is_main_process:
         auto.save(out, torch.float16 if half else torch.float32)
@@ -293,7 +324,7 @@ def bundle(
     """Store a trained GAN in weights/, in float16, under a name."""
     import torch
 
-    from toolkit.gan import checkpoints, zoo
+    from toolkit.gan.files import checkpoints, zoo
 
     generator = checkpoints.load_generator(checkpoint)
     path = zoo.folder() / f"{name}.safetensors"
@@ -310,9 +341,9 @@ def project(
     num_steps: Annotated[int | None, typer.Option(help="Optimiser steps; default: as many as usual.")] = None,
 ):
     """Find the latents that make given pictures. Exit status 1 if one of them could not be read."""
-    from toolkit import photos
+    from toolkit import batch
 
-    if photos.project(_load_gan(gan), pictures, out, num_steps=num_steps):
+    if batch.project(_load_gan(gan), pictures, out, num_steps=num_steps):
         raise typer.Exit(1)
 
 
@@ -323,9 +354,9 @@ def segment(
     out: Annotated[Path, typer.Option(help="Folder for label maps, tinted pictures and JSON files.")],
 ):
     """Segment pictures at their own size. Exit status 1 if one of them could not be read."""
-    from toolkit import fewshot, photos
+    from toolkit import batch, fewshot
 
-    if photos.segment(fewshot.load_segmenter(segmenter), pictures, out):
+    if batch.segment(fewshot.load_segmenter(segmenter), pictures, out):
         raise typer.Exit(1)
 
 
@@ -336,7 +367,7 @@ def convert(
     licence: Annotated[str | None, typer.Option(help="Noted in the file.")] = None,
 ):
     """Turn any public StyleGAN2 into safetensors."""
-    from toolkit.gan import checkpoints
+    from toolkit.gan.files import checkpoints
 
     generator = checkpoints.convert(source, out, {"licence": licence} if licence else None)
     print(f"{out}: {generator.resolution} pixels, {generator.metadata['source']}, hash {generator.hash[:12]}")
@@ -352,8 +383,9 @@ def gan_info(
     """What is inside a GAN: its sizes layer by layer, and what it draws."""
     import torch
 
-    from toolkit import fewshot, images
-    from toolkit.gan.info import describe_gan
+    from toolkit import fewshot
+    from toolkit.gan.files.info import describe_gan
+    from toolkit.pictures import images
 
     gan = fewshot.load_gan(file)
     classes = range(gan.generator.c_dim) if gan.generator.c_dim else [None]
@@ -364,7 +396,7 @@ def gan_info(
 
 def _print(report, as_json):
     """One JSON object, or the same as text: tables of rows, then of names and numbers."""
-    from toolkit import plots
+    from toolkit.show import plots
 
     if as_json:
         print(json.dumps(report))

@@ -12,17 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from toolkit import autoshot, hypercolumns, labels, segmenters
+from toolkit import autoshot
 from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError, describe
 from toolkit.files import load_tensors, read_metadata, save_tensors
-from toolkit.model import GAN, PROJECTION_STEPS, Sample, load_gan  # noqa: F401 the front door shows them
-from toolkit.result import Result
-from toolkit.uploads import open_rgb
+from toolkit.gan.model import GAN, PROJECTION_STEPS, Sample, load_gan  # noqa: F401 the front door shows them
+from toolkit.parts import hypercolumns, networks
+from toolkit.parts.result import Result
+from toolkit.pictures import labels
+from toolkit.pictures.uploads import open_rgb
 
 DEFAULT_NETWORK = "mlp"
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
 NUM_STEPS = {"cnn-l": 100, "cnn-m": 120, "cnn-s": 150, "mlp": 400, "linear": 400}
-# Share of F's channels that a step of the fit does without, see `segmenters.Mix.hide`. What misleads CNNs is where
+# Share of F's channels that a step of the fit does without, see `networks.Mix.hide`. What misleads CNNs is where
 # things are, not single channels: hiding those only made them slower.
 HIDDEN = {"mlp": 0.7, "linear": 0.7}
 VIEWS = 16  # of each shot; see `_views`
@@ -49,8 +51,12 @@ class Shot:
         labels.check_label_map(label_map, len(self.classes), "Shot")
         if len(sample) != 1 or label_map.shape[0] != 1 or label_map.shape[1:] != sample.image.shape[2:]:
             want = f"one picture and its label_map {tuple(sample.image.shape[2:])}"
-            raise ShapeError("Shot", want, f"{len(sample)} pictures, label_map {describe(label_map)}",
-                             "Label the picture at its own size")  # fmt: skip
+            raise ShapeError(
+                "Shot",
+                want,
+                f"{len(sample)} pictures, label_map {describe(label_map)}",
+                "Label the picture at its own size",
+            )
         self.sample, self.label_map = sample, label_map.long()
         self.gan_hash = getattr(gan, "hash", gan)
 
@@ -134,8 +140,12 @@ def load_sample(path, gan):
     """
     t, meta = load_tensors(path, "sample", "load_sample")
     if meta["gan_hash"] != gan.hash:
-        raise CheckpointError("load_sample", f"latents of GAN {gan.hash[:12]}", f"those of {meta['gan_hash'][:12]}",
-                              "Load the GAN they were made with, or project the picture again")  # fmt: skip
+        raise CheckpointError(
+            "load_sample",
+            f"latents of GAN {gan.hash[:12]}",
+            f"those of {meta['gan_hash'][:12]}",
+            "Load the GAN they were made with, or project the picture again",
+        )
     t = {name: tensor.to(gan.device) for name, tensor in t.items()}
     noise = {name.removeprefix("noise."): n for name, n in t.items() if name.startswith("noise.")}
     return Sample(t["image"], t["ws"], noise, t["reconstruction"], t.get("trust"))
@@ -187,8 +197,8 @@ def fitting(gan, shots, *, network=DEFAULT_NETWORK, num_steps=None, seed=0, ever
     views = _views(gan, shots, rng)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = segmenters.build(network, views[0].channels, len(classes)).to(gan.device)
-    mix = segmenters.mix_of(net)
+        net = networks.build(network, views[0].channels, len(classes)).to(gan.device)
+    mix = networks.mix_of(net)
     mix.standardise(*gan.statistics)
     optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     num_steps = num_steps or NUM_STEPS[network]
@@ -232,18 +242,31 @@ def check_shots(gan, shots, num_steps=None):
     Raises: as `fitting`.
     """
     if not shots or (num_steps is not None and num_steps < 1):
-        raise ToolkitError("fit", "at least one shot and num_steps >= 1",
-                           f"{len(shots)} shots, num_steps {num_steps}", "Label a picture first")  # fmt: skip
+        raise ToolkitError(
+            "fit",
+            "at least one shot and num_steps >= 1",
+            f"{len(shots)} shots, num_steps {num_steps}",
+            "Label a picture first",
+        )
     for shot in shots:
         if shot.gan_hash not in (None, gan.hash):
-            raise CheckpointError("fit", f"shots of GAN {gan.hash[:12]}", f"a shot of GAN {shot.gan_hash[:12]}",
-                                  "Load the GAN the shot was made with, or project its picture again")  # fmt: skip
+            raise CheckpointError(
+                "fit",
+                f"shots of GAN {gan.hash[:12]}",
+                f"a shot of GAN {shot.gan_hash[:12]}",
+                "Load the GAN the shot was made with, or project its picture again",
+            )
         if shot.classes != shots[0].classes:
-            raise LabelError("fit", f"shots with classes {shots[0].classes}", shot.classes,
-                             "Label all shots with the same classes in the same order")  # fmt: skip
+            raise LabelError(
+                "fit",
+                f"shots with classes {shots[0].classes}",
+                shot.classes,
+                "Label all shots with the same classes in the same order",
+            )
         if shot.sample.image.shape[2:] != (gan.resolution, gan.resolution):
-            raise ShapeError("fit", f"shots of {gan.resolution} pixels", describe(shot.sample.image),
-                             "Make the shot with this GAN")  # fmt: skip
+            raise ShapeError(
+                "fit", f"shots of {gan.resolution} pixels", describe(shot.sample.image), "Make the shot with this GAN"
+            )
 
 
 class Segmenter:
@@ -263,7 +286,7 @@ class Segmenter:
             logits (N, K, R, R).
         """
         parts = [sample[i : i + batch_size] for i in range(0, len(sample), batch_size)]
-        return torch.cat([segmenters.label(self.network, self.gan.hypercolumns(part)) for part in parts])
+        return torch.cat([networks.label(self.network, self.gan.hypercolumns(part)) for part in parts])
 
     def segment(self, source, **options):
         """Project pictures into the GAN, then segment them.
@@ -297,13 +320,20 @@ class Segmenter:
     def _results(self, sample, uploads):
         return [
             Result(
-                one.image[0], label_map, self.classes, self.palette, one.reconstruction[0], float(one.psnr),
+                one.image[0],
+                label_map,
+                self.classes,
+                self.palette,
+                one.reconstruction[0],
+                float(one.psnr),
                 trust=None if one.trust is None else float(one.trust),
-                frame=one.frames[0] if one.frames else None, full_image=upload,
+                frame=one.frames[0] if one.frames else None,
+                full_image=upload,
             )
-            for one, label_map, upload in zip(map(sample.__getitem__, range(len(sample))),
-                                              self.predict(sample).argmax(1), uploads, strict=True)
-        ]  # fmt: skip
+            for one, label_map, upload in zip(
+                map(sample.__getitem__, range(len(sample))), self.predict(sample).argmax(1), uploads, strict=True
+            )
+        ]
 
     def autoshot(self, num_images=5000, **options):
         """Distil what this segmenter knows into a network that needs no GAN.
@@ -318,9 +348,14 @@ class Segmenter:
 
     def save(self, path):
         """Write the network, its classes and its GAN's name to one safetensors file."""
-        meta = {"format": "segmenter", "network": self.network_name, "classes": self.classes,
-                "gan": self.gan.metadata.get("name"), "gan_hash": self.gan.hash,
-                "class_index": self.gan.class_index}  # fmt: skip
+        meta = {
+            "format": "segmenter",
+            "network": self.network_name,
+            "classes": self.classes,
+            "gan": self.gan.metadata.get("name"),
+            "gan_hash": self.gan.hash,
+            "class_index": self.gan.class_index,
+        }
         save_tensors(path, self.network.state_dict(), meta)
 
     @classmethod
@@ -335,10 +370,14 @@ class Segmenter:
         tensors, meta = load_tensors(path, "segmenter", "Segmenter.load")
         gan = gan or load_gan(meta["gan"], device, meta.get("class_index"))
         if gan.hash != meta["gan_hash"]:
-            raise CheckpointError("Segmenter.load", f"GAN {meta['gan_hash'][:12]}", f"GAN {gan.hash[:12]}",
-                                  "Load the GAN this segmenter was fitted on")  # fmt: skip
+            raise CheckpointError(
+                "Segmenter.load",
+                f"GAN {meta['gan_hash'][:12]}",
+                f"GAN {gan.hash[:12]}",
+                "Load the GAN this segmenter was fitted on",
+            )
         channels = gan.hypercolumns(gan.sample()).channels
-        net = segmenters.build(meta["network"], channels, len(meta["classes"]))
+        net = networks.build(meta["network"], channels, len(meta["classes"]))
         net.load_state_dict(tensors)
         return cls(gan, net.to(gan.device).eval().requires_grad_(False), meta["network"], meta["classes"])
 

@@ -3,7 +3,7 @@
 import torch
 
 from toolkit.errors import LabelError, ShapeError, describe
-from toolkit.labels import IGNORE_INDEX
+from toolkit.pictures.labels import IGNORE_INDEX
 
 
 class ConfusionMatrix:
@@ -19,9 +19,7 @@ class ConfusionMatrix:
 
     def __init__(self, num_classes):
         if not 2 <= num_classes <= IGNORE_INDEX:
-            raise LabelError(
-                "ConfusionMatrix", f"2 to {IGNORE_INDEX} classes", num_classes, "Count background as one"
-            )
+            raise LabelError("ConfusionMatrix", f"2 to {IGNORE_INDEX} classes", num_classes, "Count background as one")
         self.num_classes = num_classes
         self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
 
@@ -98,9 +96,7 @@ def psnr(a, b):
         ShapeError: different shapes.
     """
     if a.shape != b.shape or a.dim() != 4:
-        raise ShapeError(
-            "psnr", "two images (N, 3, H, W)", f"{describe(a)} and {describe(b)}", "Match their sizes"
-        )
+        raise ShapeError("psnr", "two images (N, 3, H, W)", f"{describe(a)} and {describe(b)}", "Match their sizes")
     return 10 * torch.log10(4 / (a - b).square().mean((1, 2, 3)))
 
 

@@ -10,11 +10,13 @@ import time
 
 import torch
 
-from toolkit import autoshot, fewshot, plots, segmenters
+from toolkit import autoshot, fewshot
 from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.fewshot import GAN, Segmenter
 from toolkit.gan.stylegan2 import Generator
-from toolkit.labels import PORTRAIT_CLASSES
+from toolkit.parts import networks
+from toolkit.pictures.labels import PORTRAIT_CLASSES
+from toolkit.show import plots
 
 MANY, FEW = 5000, 500
 # A process of its own for each: what one has allocated does not count for the other.
@@ -31,7 +33,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 def untrained(gan, network):
     """A segmenter of ten classes that knows nothing, which takes as long as one that does."""
     torch.manual_seed(0)
-    net = segmenters.build(network, gan.hypercolumns(gan.sample()).channels, len(PORTRAIT_CLASSES))
+    net = networks.build(network, gan.hypercolumns(gan.sample()).channels, len(PORTRAIT_CLASSES))
     return Segmenter(gan, net.eval().requires_grad_(False), network, PORTRAIT_CLASSES)
 
 
@@ -62,7 +64,7 @@ def throughput(gan, network, rounds, batch_size):
 
 def pace(width, batch_size, rounds=10):
     """Pictures of 128 pixels that the network segments in a second."""
-    auto = AutoShotSegmenter(segmenters.UNet(len(PORTRAIT_CLASSES), width), PORTRAIT_CLASSES, 64)
+    auto = AutoShotSegmenter(networks.UNet(len(PORTRAIT_CLASSES), width), PORTRAIT_CLASSES, 64)
     image, seconds = torch.zeros(batch_size, 3, 128, 128), []
     for _ in range(rounds + 1):
         started = time.perf_counter()
@@ -84,19 +86,30 @@ def main(json=False, rounds=3):
     """Print all three; with `json`, one JSON object as the last line."""
     report = {"threads": torch.get_num_threads(), "throughput": [], "pace": [], "memory": []}
     cases = (fewshot.load_gan(), ("linear", "mlp", "cnn-l"), 32), (paper_sized_gan(), ("linear", "mlp", "cnn-l"), 2)
-    for gan, networks, batch_size in cases:
-        for network in networks:
+    for gan, names, batch_size in cases:
+        for network in names:
             rate = throughput(gan, network, rounds, batch_size)
-            report["throughput"].append({
-                "gan": gan.metadata["name"], "segmenter": network, "plain pictures/s": rate["plain"],
-                "labelled pictures/s": rate["labelled"], "ratio": rate["labelled"] / rate["plain"],
-            })  # fmt: skip
+            report["throughput"].append(
+                {
+                    "gan": gan.metadata["name"],
+                    "segmenter": network,
+                    "plain pictures/s": rate["plain"],
+                    "labelled pictures/s": rate["labelled"],
+                    "ratio": rate["labelled"] / rate["plain"],
+                }
+            )
     for width in (8, 16, 32, 64):
         report["pace"].append({"width": width, **{f"batch of {n}, pictures/s": pace(width, n) for n in (1, 16)}})
     for on_disk in (True, False):
         few, many = (peak_memory(n, on_disk) for n in (FEW, MANY))
-        report["memory"].append({"pairs": "on disk" if on_disk else "made anew", f"MB of {FEW}": few,
-                                 f"MB of {MANY}": many, "ratio": many / few})  # fmt: skip
+        report["memory"].append(
+            {
+                "pairs": "on disk" if on_disk else "made anew",
+                f"MB of {FEW}": few,
+                f"MB of {MANY}": many,
+                "ratio": many / few,
+            }
+        )
     print(f"{report['threads']} threads; wanted: throughput ratio >= 0.8, 20 pictures/s, memory ratio <= 1.1")
     for name in ("throughput", "pace", "memory"):
         rows = report[name]

@@ -26,7 +26,7 @@ import hostile_files  # noqa: E402
 from memory import peak_mb  # noqa: E402
 
 from toolkit.errors import CheckpointError  # noqa: E402
-from toolkit.gan import checkpoints  # noqa: E402
+from toolkit.gan.files import checkpoints  # noqa: E402
 
 NUM_MUTATIONS = 5000
 GOLDEN_SHARE = 0.1  # of mutations done to the larger stored examples
@@ -48,10 +48,12 @@ def main(json=False, num=NUM_MUTATIONS, seed=0):
         # Mutations first: building some attacks takes a gigabyte, and peak memory never falls again.
         result = {"mutations": fuzz(folder, num, seed), "attacks": attack_all(folder)}
     for name, counts in result.items():
-        print(f"{name}: {counts['files']} files, {counts['refused']} refused with CheckpointError, {counts['loaded']} "
-              f"loaded, {len(counts['other'])} anything else, {counts['markers']} marker files; at most "
-              f"{counts['seconds']:.2f} s ({len(counts['slow'])} over {LIMIT_SECONDS:g} s) and "
-              f"{counts['megabytes']:.0f} MB ({len(counts['large'])} over {LIMIT_MB:g} MB)")  # fmt: skip
+        print(
+            f"{name}: {counts['files']} files, {counts['refused']} refused with CheckpointError, {counts['loaded']} "
+            f"loaded, {len(counts['other'])} anything else, {counts['markers']} marker files; at most "
+            f"{counts['seconds']:.2f} s ({len(counts['slow'])} over {LIMIT_SECONDS:g} s) and "
+            f"{counts['megabytes']:.0f} MB ({len(counts['large'])} over {LIMIT_MB:g} MB)"
+        )
         for line in counts["other"] + counts["slow"] + counts["large"]:
             print(f"  {line}")
     if json:
@@ -118,12 +120,16 @@ def attempt(path):
 def _counts(outcomes, markers):
     kinds = collections.Counter(outcome for _, outcome, _, _ in outcomes)
     return {
-        "files": len(outcomes), "refused": kinds["refused"], "loaded": kinds["loaded"], "markers": markers,
+        "files": len(outcomes),
+        "refused": kinds["refused"],
+        "loaded": kinds["loaded"],
+        "markers": markers,
         "other": [f"{name}: {what[:200]}" for name, what, _, _ in outcomes if what not in ("refused", "loaded")],
         "slow": [f"{name}: {seconds:.2f} s" for name, _, seconds, _ in outcomes if seconds > LIMIT_SECONDS],
         "large": [f"{name}: {megabytes:.0f} MB" for name, *_, megabytes in outcomes if megabytes > LIMIT_MB],
-        "seconds": max(seconds for *_, seconds, _ in outcomes), "megabytes": max(mb for *_, mb in outcomes),
-    }  # fmt: skip
+        "seconds": max(seconds for *_, seconds, _ in outcomes),
+        "megabytes": max(mb for *_, mb in outcomes),
+    }
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from toolkit import segmenters
-from toolkit.hypercolumns import Hypercolumns
+from toolkit.parts import networks
+from toolkit.parts.hypercolumns import Hypercolumns
 
 GENERATOR_RESOLUTION, RESOLUTION = 1024, 512
 NUM_CLASSES = 10
@@ -35,8 +35,7 @@ NETWORKS = ("mix", "linear", "mlp", "cnn-l")  # mix: F to 128 channels, without 
 TARGET_TIME, TARGET_MEMORY = 9, 10
 
 
-def main(json=False, networks=NETWORKS, generator_resolution=GENERATOR_RESOLUTION, resolution=RESOLUTION,
-         rounds=2):
+def main(json=False, networks=NETWORKS, generator_resolution=GENERATOR_RESOLUTION, resolution=RESOLUTION, rounds=2):
     """Print the table of ratios; with `json`, also one JSON object as the last line.
 
     Args:
@@ -57,14 +56,19 @@ def main(json=False, networks=NETWORKS, generator_resolution=GENERATOR_RESOLUTIO
         "networks": {},
     }
     print(f"{result['num_channels']} channels at {resolution}x{resolution}, {result['threads']} threads")
-    print(f"{'':8}{'dense s':>9}{'kept s':>8}{'lazy s':>8}{'prepare':>9}{'ratio':>7}{'kept':>6}"
-          f"{'dense MB':>10}{'lazy MB':>9}{'ratio':>7}{'logits':>9}")
+    print(
+        f"{'':8}{'dense s':>9}{'kept s':>8}{'lazy s':>8}{'prepare':>9}{'ratio':>7}{'kept':>6}"
+        f"{'dense MB':>10}{'lazy MB':>9}{'ratio':>7}{'logits':>9}"
+    )
     for name in networks:
         row = result["networks"][name] = _compare(name, generator_resolution, resolution, rounds)
-        print(f"{name:8}{row['dense_seconds']:9.2f}{row['dense_kept_seconds']:8.2f}{row['lazy_seconds']:8.2f}"
-              f"{row['lazy_prepare_seconds']:9.2f}{row['time_ratio']:7.1f}{row['time_ratio_kept']:6.1f}"
-              f"{row['dense_megabytes']:10.0f}{row['lazy_megabytes']:9.0f}{row['memory_ratio']:7.1f}"
-              f"{row['logits_error']:9.0e}", flush=True)
+        print(
+            f"{name:8}{row['dense_seconds']:9.2f}{row['dense_kept_seconds']:8.2f}{row['lazy_seconds']:8.2f}"
+            f"{row['lazy_prepare_seconds']:9.2f}{row['time_ratio']:7.1f}{row['time_ratio_kept']:6.1f}"
+            f"{row['dense_megabytes']:10.0f}{row['lazy_megabytes']:9.0f}{row['memory_ratio']:7.1f}"
+            f"{row['logits_error']:9.0e}",
+            flush=True,
+        )
     print(f"wanted: time ratio >= {TARGET_TIME}, memory ratio >= {TARGET_MEMORY}, logits within 1e-4 of max")
     if json:
         print(json_format.dumps(result))
@@ -99,7 +103,7 @@ def _compare(name, generator_resolution, resolution, rounds):
 
 
 def _in_fresh_process(*arguments):
-    environment = os.environ | {"PYTHONPATH": str(Path(segmenters.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(networks.__file__).parents[2])}
     command = [sys.executable, __file__, "--measure", *map(str, arguments)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json_format.loads(done.stdout.splitlines()[-1])
@@ -112,8 +116,9 @@ def _measure(side, name, generator_resolution, resolution, path):
     activations = {layer: torch.randn(shape, generator=rng) for layer, shape in shapes.items()}
     channels = {layer: shape[1] for layer, shape in shapes.items()}
     torch.manual_seed(0)
-    network = (segmenters.Mix(channels, segmenters.MIX_CHANNELS) if name == "mix"
-               else segmenters.build(name, channels, NUM_CLASSES))
+    network = (
+        networks.Mix(channels, networks.MIX_CHANNELS) if name == "mix" else networks.build(name, channels, NUM_CLASSES)
+    )
     if side == "dense":
         network.to(memory_format=torch.contiguous_format)
     before = _peak_megabytes()

@@ -17,13 +17,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from tests import jupyterlab  # noqa: E402
-from toolkit import plots  # noqa: E402
+from toolkit.show import plots  # noqa: E402
 
 SIZE, MOVES = 512, 200
 WANTED = 16.0  # milliseconds a move: 60 a second
 SETUP = f"""
 import numpy as np
-from toolkit.widgets import Labeller
+from toolkit.show.widgets import Labeller
 y, x = np.mgrid[:{SIZE}, :{SIZE}]
 labeller = Labeller(np.stack([x // 2, y // 2, (x + y) // 4], 2).astype(np.uint8), ["background", "part"])
 labeller.brush_size = 21
@@ -71,10 +71,17 @@ def measure(ratio, server, browser):
         costs, frames = map(sorted, notebook.page.evaluate(STROKE, points))
         busy = _busy(devtools) - busy
         painted = int((notebook.labels() == 1).sum())
-        return {"ratio": ratio, "moves": len(costs), "median_ms": round(costs[len(costs) // 2], 2),
-                "p95_ms": round(costs[int(0.95 * len(costs))], 2), "worst_ms": round(costs[-1], 2),
-                "frame_ms": round(frames[len(frames) // 2], 1), "cpu_ms": round(1000 * busy / len(costs), 2),
-                "messages": notebook.comm_messages() - before, "pixels": painted}  # fmt: skip
+        return {
+            "ratio": ratio,
+            "moves": len(costs),
+            "median_ms": round(costs[len(costs) // 2], 2),
+            "p95_ms": round(costs[int(0.95 * len(costs))], 2),
+            "worst_ms": round(costs[-1], 2),
+            "frame_ms": round(frames[len(frames) // 2], 1),
+            "cpu_ms": round(1000 * busy / len(costs), 2),
+            "messages": notebook.comm_messages() - before,
+            "pixels": painted,
+        }
     finally:
         notebook.close()
 

@@ -38,12 +38,20 @@ def main(json=False, rounds=5):
     for channels, side, up in LAYERS:
         row = compare(channels, side, up, rounds)
         rows.append(row)
-        print(f"{row['layer']:>18}{row['shared_ms']:11.1f}{row['grouped_ms']:12.1f}{row['ratio']:7.2f}"
-              f"{row['difference']:12.0e}", flush=True)
+        print(
+            f"{row['layer']:>18}{row['shared_ms']:11.1f}{row['grouped_ms']:12.1f}{row['ratio']:7.2f}"
+            f"{row['difference']:12.0e}",
+            flush=True,
+        )
     total = sum(r["grouped_ms"] for r in rows) / sum(r["shared_ms"] for r in rows)
     print(f"all layers: shared is {total:.2f} times as fast ({torch.get_num_threads()} threads, batch {BATCH})")
-    result = {"layers": rows, "ratio": total, "batch": BATCH, "threads": torch.get_num_threads(),
-              "machine": f"{platform.machine()}, torch {torch.__version__}"}
+    result = {
+        "layers": rows,
+        "ratio": total,
+        "batch": BATCH,
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.machine()}, torch {torch.__version__}",
+    }
     if json:
         print(json_format.dumps(result))
     return result
@@ -54,8 +62,7 @@ def compare(channels, side, up, rounds, batch=BATCH):
     layer = SynthesisConv(channels, channels, W_DIM, side, up=up, conv_clamp=None)
     x = torch.randn(batch, channels, side // 2 if up else side, side // 2 if up else side)
     w, noise = torch.randn(batch, W_DIM), layer.noise_const[None, None]
-    plain, last = (x.clone(memory_format=m).requires_grad_()
-                   for m in (torch.contiguous_format, torch.channels_last))
+    plain, last = (x.clone(memory_format=m).requires_grad_() for m in (torch.contiguous_format, torch.channels_last))
 
     def shared():
         layer.to(memory_format=torch.channels_last)

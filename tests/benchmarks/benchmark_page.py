@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from page import CHROMIUM, Visitor, launch, resident_mb, server  # noqa: E402
 
-from toolkit import images, plots  # noqa: E402
+from toolkit.pictures import images  # noqa: E402
+from toolkit.show import plots  # noqa: E402
 from toolkit.worlds import portraits  # noqa: E402
 
 CLIENTS, SECONDS = 8, 180
@@ -126,17 +127,23 @@ def main(json=False):
     waits = sorted(wait for person in people for wait in person.waits)
     clicks, seconds = first or (None, None)
     report = {
-        "cpus": os.cpu_count(), "load_before": round(load, 1),
-        "clicks_to_first_gallery": clicks, "teach_to_gallery_s": seconds and round(seconds, 1),
-        "clients": CLIENTS, "seconds": SECONDS,
+        "cpus": os.cpu_count(),
+        "load_before": round(load, 1),
+        "clicks_to_first_gallery": clicks,
+        "teach_to_gallery_s": seconds and round(seconds, 1),
+        "clients": CLIENTS,
+        "seconds": SECONDS,
         "answered": sum(person.answered for person in people),
         "refused_by_full_queue": sum(person.queued for person in people),
         "lost": sum(len(person.errors) for person in people),
         "crossed": sum(person.crossed for person in people),
-        "median_s": round(waits[len(waits) // 2], 2), "longest_s": round(waits[-1], 2),
-        "before_mb": round(before), "during_mb": round(during), "after_mb": round(after),
+        "median_s": round(waits[len(waits) // 2], 2),
+        "longest_s": round(waits[-1], 2),
+        "before_mb": round(before),
+        "during_mb": round(during),
+        "after_mb": round(after),
         "memory_ratio": round(after / before, 3),
-    }  # fmt: skip
+    }
     for error in [error for person in people for error in person.errors][:5]:
         print(error, file=sys.stderr)
     if json:

@@ -5,7 +5,10 @@ import time
 
 import torch
 
-from toolkit import experiments, fewshot, labels, plots, projector
+from toolkit import experiments, fewshot
+from toolkit.pictures import labels
+from toolkit.projection import projector
+from toolkit.show import plots
 
 NUM_SHOTS_SEEDS = 3
 STEPS = (0, 20, 40, 50, 200)
@@ -28,9 +31,11 @@ def measure(gan, num=64, baseline_steps=BASELINE_STEPS, steps=STEPS):
     segmenters = [_one_shot(gan, seed) for seed in range(NUM_SHOTS_SEEDS)]
     methods = {
         f"baseline: W, noise, {baseline_steps} steps": {"space": "w", "noise": True, "num_steps": baseline_steps},
-        **{f"ours: encoder, {n} steps" if n else "ours: encoder only": {"encoder": gan.encoder, "num_steps": n}
-           for n in steps},
-    }  # fmt: skip
+        **{
+            f"ours: encoder, {n} steps" if n else "ours: encoder only": {"encoder": gan.encoder, "num_steps": n}
+            for n in steps
+        },
+    }
     found, seconds = {name: [] for name in methods}, dict.fromkeys(methods, 0.0)
     for part in image.split(BATCH_SIZE):  # in turn, so that a machine that is busy for a while slows all alike
         for name, options in methods.items():
@@ -46,11 +51,16 @@ def measure(gan, num=64, baseline_steps=BASELINE_STEPS, steps=STEPS):
         sample = fewshot.Sample(image, ws, noise, picture)
         ious = [experiments.score(s.predict(sample).argmax(1), truth, classes)["weighted_iou"] for s in segmenters]
         perceptual = torch.cat([p.errors[:, 1] for p in parts]).mean()
-        rows.append({
-            "method": name, "psnr": round(float(sample.psnr.mean()), 2), "perceptual": round(float(perceptual), 3),
-            "iou": round(sum(ious) / len(ious), 1), "seconds": float(f"{seconds[name] / num:.3g}"),
-            "times_faster": round(next(iter(seconds.values())) / seconds[name], 1),
-        })  # fmt: skip
+        rows.append(
+            {
+                "method": name,
+                "psnr": round(float(sample.psnr.mean()), 2),
+                "perceptual": round(float(perceptual), 3),
+                "iou": round(sum(ious) / len(ious), 1),
+                "seconds": float(f"{seconds[name] / num:.3g}"),
+                "times_faster": round(next(iter(seconds.values())) / seconds[name], 1),
+            }
+        )
     return rows
 
 

@@ -45,14 +45,19 @@ def main(json=False, rounds=2):
         (_, image), (_, published) = ours(generator, ws), grouped(generator, ws)  # also warms up
         pairs = [(ours(generator, ws)[0], grouped(generator, ws)[0]) for _ in range(rounds)]
     result = {
-        "ours_s": statistics.median(a for a, _ in pairs), "grouped_s": statistics.median(b for _, b in pairs),
-        "ratio": statistics.median(b / a for a, b in pairs), "batch": BATCH, "threads": torch.get_num_threads(),
+        "ours_s": statistics.median(a for a, _ in pairs),
+        "grouped_s": statistics.median(b for _, b in pairs),
+        "ratio": statistics.median(b / a for a, b in pairs),
+        "batch": BATCH,
+        "threads": torch.get_num_threads(),
         "difference": float((image - published).abs().max() / published.abs().max()),
         "machine": f"{platform.machine()}, torch {torch.__version__}",
-    }  # fmt: skip
-    print(f"{BATCH} pictures of 1024 pixels: ours {result['ours_s']:.2f} s, grouped {result['grouped_s']:.2f} s, "
-          f"ratio {result['ratio']:.2f}, largest difference {result['difference']:.0e} of max "
-          f"({result['threads']} threads, {result['machine']})")  # fmt: skip
+    }
+    print(
+        f"{BATCH} pictures of 1024 pixels: ours {result['ours_s']:.2f} s, grouped {result['grouped_s']:.2f} s, "
+        f"ratio {result['ratio']:.2f}, largest difference {result['difference']:.0e} of max "
+        f"({result['threads']} threads, {result['machine']})"
+    )
     if json:
         print(json_format.dumps(result))
     return result

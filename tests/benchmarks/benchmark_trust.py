@@ -7,14 +7,36 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from toolkit import experiments, fewshot, plots, trust
+from toolkit import experiments, fewshot
 from toolkit.errors import ToolkitError
-from toolkit.images import load_image
+from toolkit.pictures.images import load_image
+from toolkit.projection import trust
+from toolkit.show import plots
 
-PHOTOGRAPHS = ("astronaut.png", "brick.png", "camera.png", "chessboard_GRAY.png", "chelsea.png", "clock_motion.png",
-               "coffee.png", "coins.png", "color.png", "cell.png", "grass.png", "gravel.png", "horse.png",
-               "hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "page.png", "phantom.png",
-               "retina.jpg", "rocket.jpg", "text.png")  # fmt: skip
+PHOTOGRAPHS = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chessboard_GRAY.png",
+    "chelsea.png",
+    "clock_motion.png",
+    "coffee.png",
+    "coins.png",
+    "color.png",
+    "cell.png",
+    "grass.png",
+    "gravel.png",
+    "horse.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "moon.png",
+    "motorcycle_left.png",
+    "page.png",
+    "phantom.png",
+    "retina.jpg",
+    "rocket.jpg",
+    "text.png",
+)
 
 
 def outsiders(portraits, num, seed=0):

@@ -14,8 +14,17 @@ from toolkit.autoshot.progress import Progress, last
 from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.autoshot.synthesis import Pairs, synthesize, synthesizing
 
-__all__ = ["AutoShotSegmenter", "Pairs", "Progress", "distil", "distilling", "synthesize", "synthesizing", "train",
-           "training"]  # fmt: skip
+__all__ = [
+    "AutoShotSegmenter",
+    "Pairs",
+    "Progress",
+    "distil",
+    "distilling",
+    "synthesize",
+    "synthesizing",
+    "train",
+    "training",
+]
 
 
 def distil(segmenter, num_images=5000, *, progress=False, **options):
@@ -32,8 +41,9 @@ def distil(segmenter, num_images=5000, *, progress=False, **options):
     return last(distilling(segmenter, num_images, **options), progress)
 
 
-def distilling(segmenter, num_images=5000, *, truncation_psi=1.0, drop=0.0, seed=0, out_dir=None, keep_pairs=True,
-               **options):  # fmt: skip
+def distilling(
+    segmenter, num_images=5000, *, truncation_psi=1.0, drop=0.0, seed=0, out_dir=None, keep_pairs=True, **options
+):
     """Synthesise pairs, then train on them, step by step: for a page that shows it and may stop it.
 
     Args:

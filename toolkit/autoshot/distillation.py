@@ -17,7 +17,7 @@ from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.errors import ToolkitError
 from toolkit.files import replace_when_done
 from toolkit.metrics import ConfusionMatrix
-from toolkit.segmenters import UNet
+from toolkit.parts.networks import UNet
 
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
 BUFFERED_SHARDS = 4  # mixed with one another, so that a batch has pictures of several
@@ -39,9 +39,17 @@ def train(pairs, *, progress=False, **options):
 
 
 def training(
-    pairs, *, width=16, num_epochs=10, batch_size=32, patience=5, color_jitter=False, mixed_precision="no",
-    seed=0, out_dir=None,
-):  # fmt: skip
+    pairs,
+    *,
+    width=16,
+    num_epochs=10,
+    batch_size=32,
+    patience=5,
+    color_jitter=False,
+    mixed_precision="no",
+    seed=0,
+    out_dir=None,
+):
     """Train a U-Net on pairs, step by step, or go on where the last run in `out_dir` stopped.
 
     After every epoch it writes `last.pt` (to go on from), `best.safetensors` (the `AutoShotSegmenter` of
@@ -67,10 +75,19 @@ def training(
         differs: soft labels, and a learning rate that falls along a cosine.
     """
     if min(num_epochs, batch_size, patience) < 1:
-        raise ToolkitError("train", "num_epochs, batch_size and patience >= 1",
-                           f"{num_epochs}, {batch_size} and {patience}", "Use the defaults")  # fmt: skip
-    options = {"width": width, "num_epochs": num_epochs, "batch_size": batch_size, "color_jitter": color_jitter,
-               "seed": seed}  # fmt: skip
+        raise ToolkitError(
+            "train",
+            "num_epochs, batch_size and patience >= 1",
+            f"{num_epochs}, {batch_size} and {patience}",
+            "Use the defaults",
+        )
+    options = {
+        "width": width,
+        "num_epochs": num_epochs,
+        "batch_size": batch_size,
+        "color_jitter": color_jitter,
+        "seed": seed,
+    }
     job = _Job(pairs, options, mixed_precision, out_dir)
     clock = Clock(job.epoch * job.num_steps, num_epochs * job.num_steps)
     while job.epoch < num_epochs and job.epochs_since_best < patience:
@@ -105,12 +122,18 @@ class _Job:
         self.device = self.state.device
         self.learned = pairs.kept & ~pairs.validation
         # Every process takes as many steps as the one with the fewest pictures can.
-        counts = [sum(int(self.learned[pairs.rows(i)].sum()) for i in self._shards(rank))
-                  for rank in range(self.state.num_processes)]  # fmt: skip
+        counts = [
+            sum(int(self.learned[pairs.rows(i)].sum()) for i in self._shards(rank))
+            for rank in range(self.state.num_processes)
+        ]
         self.num_steps = math.ceil(min(counts) / options["batch_size"])
         if not self.num_steps:
-            raise ToolkitError("train", f"pictures for each of {self.state.num_processes} processes",
-                               f"{counts} pictures", "Ask for more pictures, or start fewer processes")  # fmt: skip
+            raise ToolkitError(
+                "train",
+                f"pictures for each of {self.state.num_processes} processes",
+                f"{counts} pictures",
+                "Ask for more pictures, or start fewer processes",
+            )
         with torch.random.fork_rng():
             torch.manual_seed(options["seed"])
             net = UNet(len(pairs.classes), options["width"])
@@ -152,8 +175,15 @@ class _Job:
         if not self.log or val_loss < min(row["val_loss"] for row in self.log):
             self.best, self.epochs_since_best = copy.deepcopy(self.net.state_dict()), 0
         seconds = round(time.monotonic() - self.started, 1)
-        self.log.append({"epoch": self.epoch, "loss": round(self.loss, 5), "val_loss": round(val_loss, 5),
-                         "val_iou": round(100 * val_iou, 2), "seconds": seconds})  # fmt: skip
+        self.log.append(
+            {
+                "epoch": self.epoch,
+                "loss": round(self.loss, 5),
+                "val_loss": round(val_loss, 5),
+                "val_iou": round(100 * val_iou, 2),
+                "seconds": seconds,
+            }
+        )
         if self.out_dir is not None and self.state.is_main_process:
             self._save()
         self.state.wait_for_everyone()
@@ -233,16 +263,27 @@ class _Job:
             writer = csv.DictWriter(file, self.log[0])
             writer.writeheader()
             writer.writerows(self.log)
-        state = {"key": self.key, "epoch": self.epoch, "epochs_since_best": self.epochs_since_best, "log": self.log,
-                 "net": self.net.state_dict(), "best": self.best, "optimizer": self.optimizer.state_dict()}  # fmt: skip
+        state = {
+            "key": self.key,
+            "epoch": self.epoch,
+            "epochs_since_best": self.epochs_since_best,
+            "log": self.log,
+            "net": self.net.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+        }
         with replace_when_done(self.out_dir / "last.pt") as temporary:
             torch.save(state, temporary)
 
     def _restore(self):
         state = torch.load(self.out_dir / "last.pt", map_location=self.device, weights_only=True)
         if state["key"] != self.key:
-            raise ToolkitError("train", f"a training with these pairs and options in {self.out_dir}",
-                               "another one", "Choose another folder, or what it was started with")  # fmt: skip
+            raise ToolkitError(
+                "train",
+                f"a training with these pairs and options in {self.out_dir}",
+                "another one",
+                "Choose another folder, or what it was started with",
+            )
         self.epoch, self.epochs_since_best = state["epoch"], state["epochs_since_best"]
         self.log, self.best = state["log"], state["best"]
         self.net.load_state_dict(state["net"])

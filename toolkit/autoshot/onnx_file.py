@@ -41,16 +41,25 @@ def export(segmenter, path):
         import onnx
         import onnxscript  # noqa: F401 torch.onnx needs it
     except ImportError as error:
-        raise ToolkitError("export_onnx", "the packages onnx and onnxscript", f"no {error.name}",
-                           'Install them with: pip install "one-shot-parts[export]"') from error  # fmt: skip
+        raise ToolkitError(
+            "export_onnx",
+            "the packages onnx and onnxscript",
+            f"no {error.name}",
+            'Install them with: pip install "one-shot-parts[export]"',
+        ) from error
     # Traced with sides of which none is a multiple of 16, so that no padding is taken for granted.
     example = torch.zeros(2, 3, 2 * segmenter.resolution + 5, 2 * segmenter.resolution + 9, device=segmenter.device)
     dynamic = {"image": dict.fromkeys(AXES, torch.export.Dim.DYNAMIC)}
     with _quiet():
         program = torch.onnx.export(
-            _AnySize(segmenter.network).eval(), (example,), dynamo=True, verbose=False, input_names=["image"],
-            output_names=["logits"], dynamic_shapes=dynamic,
-        )  # fmt: skip
+            _AnySize(segmenter.network).eval(),
+            (example,),
+            dynamo=True,
+            verbose=False,
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_shapes=dynamic,
+        )
     model = program.model_proto
     for value in (*model.graph.input, *model.graph.output):
         for axis, name in AXES.items():

@@ -5,13 +5,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from toolkit import images, labels
 from toolkit.errors import CheckpointError, ShapeError, describe
 from toolkit.files import load_tensors, save_tensors
-from toolkit.images import Frame
-from toolkit.result import Result
-from toolkit.segmenters import UNET_DEPTH, UNet
-from toolkit.uploads import open_rgb
+from toolkit.parts.networks import UNET_DEPTH, UNet
+from toolkit.parts.result import Result
+from toolkit.pictures import images, labels
+from toolkit.pictures.images import Frame
+from toolkit.pictures.uploads import open_rgb
 
 STEP = 2**UNET_DEPTH  # what the sides of a U-Net's picture must be multiples of
 LONGEST = 16  # times the resolution: a longer picture is seen smaller
@@ -116,8 +116,9 @@ class AutoShotSegmenter:
             return cls(network.to(device), classes, int(about["resolution"]), palette)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).split("\n")[0][:120]
-            raise CheckpointError("AutoShotSegmenter.load", "a whole auto-shot file", f"{path} ({reason})",
-                                  "Make it again") from error  # fmt: skip
+            raise CheckpointError(
+                "AutoShotSegmenter.load", "a whole auto-shot file", f"{path} ({reason})", "Make it again"
+            ) from error
 
     def about(self):
         """dict that JSON can hold: classes, palette, resolution."""

@@ -13,11 +13,11 @@ import torch
 from accelerate.utils import reduce
 from safetensors import safe_open
 
-from toolkit import hypercolumns, segmenters, uncertainty
 from toolkit.autoshot.processes import processes
 from toolkit.autoshot.progress import Clock, Progress, last
 from toolkit.errors import CheckpointError, ToolkitError
 from toolkit.files import read_metadata, save_tensors
+from toolkit.parts import hypercolumns, networks, uncertainty
 
 KIND = "auto-shot pairs"
 BATCH, BATCH_PIXELS = 32, 1 << 21  # pictures, and pixels, generated at once
@@ -61,8 +61,12 @@ def synthesizing(segmenter, num_images=5000, *, truncation_psi=1.0, seed=0, out_
         DatasetGAN (arXiv:2104.06490).
     """
     if num_images < 2 or not 0 <= drop < 1 or num_images - int(drop * num_images) < 2:
-        raise ToolkitError("synthesize", "num_images >= 2, 0 <= drop < 1 and two pictures left to learn from",
-                           f"num_images {num_images}, drop {drop}", "Ask for more pictures, or drop fewer")  # fmt: skip
+        raise ToolkitError(
+            "synthesize",
+            "num_images >= 2, 0 <= drop < 1 and two pictures left to learn from",
+            f"num_images {num_images}, drop {drop}",
+            "Ask for more pictures, or drop fewer",
+        )
     state = processes()
     pairs = Pairs(segmenter, num_images, truncation_psi, seed, out_dir)
     if state.is_main_process:
@@ -147,8 +151,12 @@ class Pairs:
         except CheckpointError:  # damaged: make it again
             return None
         if key != self.key:
-            raise ToolkitError("synthesize", f"pairs of this segmenter, seed and truncation_psi in {self.out_dir}",
-                               "other ones", "Choose another folder, or what it was made with")  # fmt: skip
+            raise ToolkitError(
+                "synthesize",
+                f"pairs of this segmenter, seed and truncation_psi in {self.out_dir}",
+                "other ones",
+                "Choose another folder, or what it was made with",
+            )
         with safe_open(self.path(i), "pt") as file:
             summary = file.get_tensor("summary")
         return summary if len(summary) == self.size(i) else None  # the last shard of fewer pictures
@@ -192,7 +200,7 @@ class Pairs:
             ws = gan.generator.mapping(batch, truncation_psi=self.truncation_psi)
             # One synthesis gives the picture and what the segmenter reads.
             image, columns = hypercolumns.from_generator(gan.generator, ws, "random", rng=noise_rng)
-            logits = segmenters.label(self.segmenter.network, columns)
+            logits = networks.label(self.segmenter.network, columns)
             soft = logits.softmax(1)
             summary = torch.cat([uncertainty.entropy(logits).mean((1, 2))[:, None], soft.mean((2, 3))], 1)
             image = ((image.expand(-1, 3, -1, -1) + 1) * 127.5).round_().clamp_(0, 255)

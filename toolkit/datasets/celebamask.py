@@ -7,16 +7,27 @@ import torch
 
 from toolkit.datasets.reading import check_layout, cut
 from toolkit.errors import ToolkitError
-from toolkit.labels import PORTRAIT_CLASSES
-from toolkit.uploads import decode
+from toolkit.pictures.labels import PORTRAIT_CLASSES
+from toolkit.pictures.uploads import decode
 
 # In the publisher's order: a later part covers an earlier one. What the ten classes lack (glasses, hats,
 # earrings, necklaces) leaves what it covers as it is.
 PARTS = {
-    "skin": "face", "nose": "nose", "l_eye": "eyes", "r_eye": "eyes", "l_brow": "eyebrows", "r_brow": "eyebrows",
-    "l_ear": "ears", "r_ear": "ears", "mouth": "mouth", "u_lip": "mouth", "l_lip": "mouth", "hair": "hair",
-    "neck": "neck", "cloth": "clothes",
-}  # fmt: skip
+    "skin": "face",
+    "nose": "nose",
+    "l_eye": "eyes",
+    "r_eye": "eyes",
+    "l_brow": "eyebrows",
+    "r_brow": "eyebrows",
+    "l_ear": "ears",
+    "r_ear": "ears",
+    "mouth": "mouth",
+    "u_lip": "mouth",
+    "l_lip": "mouth",
+    "hair": "hair",
+    "neck": "neck",
+    "cloth": "clothes",
+}
 FIRST_TEST = 28_000  # pictures from this number on are for scoring
 PER_FOLDER = 2000  # pictures whose masks share a folder
 

@@ -6,9 +6,9 @@ import torch
 
 from toolkit.datasets.reading import check_layout, cut, split_by_name
 from toolkit.errors import LabelError, ToolkitError
-from toolkit.images import centre_box
-from toolkit.labels import IGNORE_INDEX, load_label_png
-from toolkit.uploads import open_rgb
+from toolkit.pictures.images import centre_box
+from toolkit.pictures.labels import IGNORE_INDEX, load_label_png
+from toolkit.pictures.uploads import open_rgb
 
 
 class OwnFolder:
@@ -23,8 +23,10 @@ class OwnFolder:
     """
 
     PICTURES, MASKS, CLASSES = "images", "masks", "classes.txt"
-    SOURCE = "Your own pictures go into images/, indexed PNG masks of the same names into masks/, and the names of " \
-             "their values into classes.txt, one a line, background first"  # fmt: skip
+    SOURCE = (
+        "Your own pictures go into images/, indexed PNG masks of the same names into masks/, and the names of "
+        "their values into classes.txt, one a line, background first"
+    )
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -34,14 +36,19 @@ class OwnFolder:
         lines = (self.folder / self.CLASSES).read_text("utf-8").splitlines()
         self.classes = tuple(line.strip() for line in lines if line.strip())
         if len(self.classes) < 2:
-            raise ToolkitError("OwnFolder", f"at least two names in {self.folder / self.CLASSES}", len(self.classes),
-                               self.SOURCE)  # fmt: skip
+            raise ToolkitError(
+                "OwnFolder", f"at least two names in {self.folder / self.CLASSES}", len(self.classes), self.SOURCE
+            )
         self._pictures = {file.stem: file for file in sorted((self.folder / self.PICTURES).iterdir()) if file.is_file()}
         masks = {file.stem for file in (self.folder / self.MASKS).glob("*.png")}
         alone = sorted(masks - self._pictures.keys())
         if alone or not masks:
-            raise ToolkitError("OwnFolder", f"a picture in {self.PICTURES}/ for each mask",
-                               f"none for {', '.join(alone[:3])}" if alone else "no masks", self.SOURCE)  # fmt: skip
+            raise ToolkitError(
+                "OwnFolder",
+                f"a picture in {self.PICTURES}/ for each mask",
+                f"none for {', '.join(alone[:3])}" if alone else "no masks",
+                self.SOURCE,
+            )
         self._parts = split_by_name(masks)
 
     def split(self, part):
@@ -68,10 +75,18 @@ class OwnFolder:
         label_map = load_label_png(self.folder / self.MASKS / f"{name}.png")[0].numpy()
         if label_map.shape != picture.size[::-1]:
             want = f"mask {name}.png of {picture.width}x{picture.height} pixels"
-            raise LabelError("OwnFolder.read", want, f"{label_map.shape[1]}x{label_map.shape[0]}",
-                             "Draw it at the picture's own size")  # fmt: skip
+            raise LabelError(
+                "OwnFolder.read",
+                want,
+                f"{label_map.shape[1]}x{label_map.shape[0]}",
+                "Draw it at the picture's own size",
+            )
         wrong = set(label_map[label_map >= len(self.classes)].tolist()) - {IGNORE_INDEX}
         if wrong:
-            raise LabelError("OwnFolder.read", f"values 0..{len(self.classes) - 1} or 255 in mask {name}.png",
-                             min(wrong), f"Name it in {self.CLASSES}")  # fmt: skip
+            raise LabelError(
+                "OwnFolder.read",
+                f"values 0..{len(self.classes) - 1} or 255 in mask {name}.png",
+                min(wrong),
+                f"Name it in {self.CLASSES}",
+            )
         return cut(picture, label_map, tuple(int(edge) for edge in centre_box(picture)), len(self.classes), resolution)

@@ -8,17 +8,28 @@ import torch
 
 from toolkit.datasets.reading import check_layout, cut, split_by_name
 from toolkit.errors import ImageError, ToolkitError
-from toolkit.labels import IGNORE_INDEX
-from toolkit.uploads import open_rgb
+from toolkit.pictures.labels import IGNORE_INDEX
+from toolkit.pictures.uploads import open_rgb
 
 SMALLEST = 50  # pixels, of the longer side of an object's box: smaller ones have no parts to see
 # Class -> which of the annotation's part names are it; None: what is of the object and of no part.
 CLASSES = {
-    "car": {"background": "", "body": None, "plate": "[fb]liplate", "light": "headlight", "wheel": "wheel",
-            "window": "window"},
-    "horse": {"background": "", "head": "head|[lr]ear|[lr]eye|muzzle|[lr]nostril", "neck+torso": "neck|torso",
-              "legs": "[lr][fb][ul]leg|[lr][fb]ho", "tail": "tail"},
-}  # fmt: skip
+    "car": {
+        "background": "",
+        "body": None,
+        "plate": "[fb]liplate",
+        "light": "headlight",
+        "wheel": "wheel",
+        "window": "window",
+    },
+    "horse": {
+        "background": "",
+        "head": "head|[lr]ear|[lr]eye|muzzle|[lr]nostril",
+        "neck+torso": "neck|torso",
+        "legs": "[lr][fb][ul]leg|[lr][fb]ho",
+        "tail": "tail",
+    },
+}
 
 
 class PascalParts:
@@ -37,8 +48,10 @@ class PascalParts:
     """
 
     PICTURES, ANNOTATIONS = "JPEGImages", "Annotations_Part"
-    SOURCE = ("Get trainval.tar.gz (Annotations_Part) from the PASCAL-Parts page, roozbehm.info/pascal-parts, and "
-              "JPEGImages from PASCAL VOC 2010, host.robots.ox.ac.uk/pascal/VOC/voc2010, into one folder")  # fmt: skip
+    SOURCE = (
+        "Get trainval.tar.gz (Annotations_Part) from the PASCAL-Parts page, roozbehm.info/pascal-parts, and "
+        "JPEGImages from PASCAL VOC 2010, host.robots.ox.ac.uk/pascal/VOC/voc2010, into one folder"
+    )
 
     def __init__(self, folder, kind):
         if kind not in CLASSES:
@@ -56,8 +69,9 @@ class PascalParts:
                 if box is not None:
                     self._boxes[f"{name}-{i}"] = box
         if not self._boxes:
-            raise ToolkitError("PascalParts", f"a {kind} of at least {SMALLEST} pixels in {self.folder}", "none",
-                               self.SOURCE)  # fmt: skip
+            raise ToolkitError(
+                "PascalParts", f"a {kind} of at least {SMALLEST} pixels in {self.folder}", "none", self.SOURCE
+            )
         self._parts = {"train": [], "test": []}
         by_photograph = {p: set(ids) for p, ids in split_by_name({i.rpartition("-")[0] for i in self._boxes}).items()}
         for part, photographs in by_photograph.items():
@@ -110,15 +124,17 @@ class PascalParts:
         try:
             from scipy.io import loadmat
         except ModuleNotFoundError as error:
-            raise ToolkitError("PascalParts", "scipy, which reads its .mat files", "no scipy",
-                               "Install one-shot-parts[data]") from error  # fmt: skip
+            raise ToolkitError(
+                "PascalParts", "scipy, which reads its .mat files", "no scipy", "Install one-shot-parts[data]"
+            ) from error
         file = self.folder / self.ANNOTATIONS / f"{name}.mat"
         try:
             things = loadmat(file, squeeze_me=True, struct_as_record=False)["anno"].objects
             return [thing for thing in np.atleast_1d(things) if getattr(thing, "class") == self.kind]
         except Exception as error:  # whatever scipy makes of bytes that are no annotation
-            raise ImageError("PascalParts", "a PASCAL-Parts annotation", f"{file} ({type(error).__name__}: {error})",
-                             self.SOURCE) from error  # fmt: skip
+            raise ImageError(
+                "PascalParts", "a PASCAL-Parts annotation", f"{file} ({type(error).__name__}: {error})", self.SOURCE
+            ) from error
 
 
 def _square(mask):

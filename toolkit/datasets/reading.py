@@ -6,9 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from toolkit import images
 from toolkit.errors import ToolkitError
-from toolkit.labels import IGNORE_INDEX
+from toolkit.pictures import images
+from toolkit.pictures.labels import IGNORE_INDEX
 
 TEST_SHARE = 5  # one picture in five is for scoring
 

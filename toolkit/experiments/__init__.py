@@ -10,5 +10,21 @@ from toolkit.experiments.report import into_readme
 from toolkit.experiments.scoring import score
 from toolkit.experiments.sources import CALIBRATION_SEED, EVALUATION_SEED, SHOT_SEED, WORLDS, world_named
 
-__all__ = ["CALIBRATION_SEED", "EVALUATION_SEED", "PLANS", "SHOT_SEED", "Study", "WORLDS", "evaluate", "gan_quality",
-           "gap", "into_readme", "projected", "quickstart", "run", "score", "source_of", "world_named"]  # fmt: skip
+__all__ = [
+    "CALIBRATION_SEED",
+    "EVALUATION_SEED",
+    "PLANS",
+    "SHOT_SEED",
+    "Study",
+    "WORLDS",
+    "evaluate",
+    "gan_quality",
+    "gap",
+    "into_readme",
+    "projected",
+    "quickstart",
+    "run",
+    "score",
+    "source_of",
+    "world_named",
+]

@@ -3,11 +3,11 @@
 import torch
 import torch.nn.functional as F
 
-from toolkit import labels
 from toolkit.autoshot.augmentation import augment
 from toolkit.autoshot.distillation import soft_cross_entropy
 from toolkit.autoshot.segmenter import AutoShotSegmenter
-from toolkit.segmenters import UNet
+from toolkit.parts.networks import UNet
+from toolkit.pictures import labels
 
 WIDTH, BATCH_SIZE = 16, 8  # of the U-Net; the auto-shot network is as wide
 # Chosen on training seeds. At auto-shot's 1e-3, with weight decay, so few steps teach no small part at all.

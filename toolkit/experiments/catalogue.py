@@ -7,10 +7,16 @@ from toolkit.experiments.cost import cost
 from toolkit.experiments.sources import Collection, World
 
 PLANS = {
-    "table1": tables.table1, "table2": tables.table2, "table3": tables.table3, "table4": pascal.table4,
-    "table5": pascal.table5, "networks": tables.networks, "layers": tables.layers, "upsampling": tables.upsampling,
+    "table1": tables.table1,
+    "table2": tables.table2,
+    "table3": tables.table3,
+    "table4": pascal.table4,
+    "table5": pascal.table5,
+    "networks": tables.networks,
+    "layers": tables.layers,
+    "upsampling": tables.upsampling,
     "noise": tables.noise,
-}  # fmt: skip
+}
 PASCAL = {"table4": ("car", "car-512"), "table5": ("horse", "horse-256")}  # the object, and a GAN that draws it
 ALL = ("table1", "table2", "table3", "networks", "layers")
 
@@ -30,13 +36,21 @@ def source_of(name, world="portraits", data=None, gan=None):
     """
     if name in PASCAL and (data is None or gan is None):
         missing = " and ".join(option for option, given in (("--data", data), ("--gan", gan)) if given is None)
-        raise ToolkitError(f"experiment {name}", f"--data DIR of PASCAL-Parts and --gan NAME, e.g. {PASCAL[name][1]}",
-                           f"no {missing}", datasets.PascalParts.SOURCE)  # fmt: skip
+        raise ToolkitError(
+            f"experiment {name}",
+            f"--data DIR of PASCAL-Parts and --gan NAME, e.g. {PASCAL[name][1]}",
+            f"no {missing}",
+            datasets.PascalParts.SOURCE,
+        )
     if data is None:
         return World(world)
     if gan is None:
-        raise ToolkitError("experiment", "--gan NAME of a GAN of what --data shows", "no --gan",
-                           "Name one, e.g. ffhq-1024 for faces, or a weights file")  # fmt: skip
+        raise ToolkitError(
+            "experiment",
+            "--gan NAME of a GAN of what --data shows",
+            "no --gan",
+            "Name one, e.g. ffhq-1024 for faces, or a weights file",
+        )
     if name in PASCAL:
         return Collection(datasets.PascalParts(data, PASCAL[name][0]))
     return Collection(datasets.open_dataset(data))

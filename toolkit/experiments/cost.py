@@ -30,15 +30,22 @@ def _measure(study, folder, num_shots):
     few = fewshot.Segmenter.load(folder / "segmenter.safetensors", study.gan)
     auto = AutoShotSegmenter.load(folder / "autoshot.safetensors", study.gan.device)
     one = test_images(study)[0][:1]
-    seconds = [_seconds(lambda: few.predict(study.gan.project(one, num_steps=200, judge=False, patience=None)), 2),
-               _seconds(lambda: auto.predict(one), 20)]  # fmt: skip
+    seconds = [
+        _seconds(lambda: few.predict(study.gan.project(one, num_steps=200, judge=False, patience=None)), 2),
+        _seconds(lambda: auto.predict(one), 20),
+    ]
     networks = (study.gan.generator, few.network), (auto.network,)
     sizes = [sum(p.numel() for network in group for p in network.parameters()) for group in networks]
     names = f"{num_shots}-shot, projected", "auto-shot"
-    rows = [{"segmenter": n, "seconds": round(t, 4), "million parameters": round(k / 1e6, 2), "MB": round(k * 4e-6, 1)}
-            for n, t, k in zip(names, seconds, sizes, strict=True)]  # fmt: skip
-    more = {"threads": torch.get_num_threads(), "times faster than 200 steps (wanted: 100)": seconds[0] / seconds[1],
-            **_pace(auto, folder / "autoshot.onnx")}  # fmt: skip
+    rows = [
+        {"segmenter": n, "seconds": round(t, 4), "million parameters": round(k / 1e6, 2), "MB": round(k * 4e-6, 1)}
+        for n, t, k in zip(names, seconds, sizes, strict=True)
+    ]
+    more = {
+        "threads": torch.get_num_threads(),
+        "times faster than 200 steps (wanted: 100)": seconds[0] / seconds[1],
+        **_pace(auto, folder / "autoshot.onnx"),
+    }
     return {"cost": rows, "more": {name: round(value, 2) for name, value in more.items()}}
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from toolkit import fewshot, labels
+from toolkit import fewshot
 from toolkit.autoshot import augmentation
 from toolkit.errors import ToolkitError
 from toolkit.experiments import baselines
@@ -16,6 +16,7 @@ from toolkit.experiments.projection import CACHE, CHUNK, project
 from toolkit.experiments.scoring import Clock, score
 from toolkit.experiments.sources import World
 from toolkit.fewshot import Shot
+from toolkit.pictures import labels
 
 UNET, MEAN_MAP, AUTO_SHOT = "u-net", "mean label map", "auto-shot"  # the methods that are no few-shot networks
 MANY = 1000  # labelled pictures for full supervision
@@ -58,9 +59,20 @@ class Study(NamedTuple):
 
 
 def evaluate(
-    gan, *, world="portraits", num_classes=10, num_shots=1, network=fewshot.DEFAULT_NETWORK, seed=0,
-    num_test=200, num_steps=None, cache=CACHE, save=None, source=None, progress=False,
-):  # fmt: skip
+    gan,
+    *,
+    world="portraits",
+    num_classes=10,
+    num_shots=1,
+    network=fewshot.DEFAULT_NETWORK,
+    seed=0,
+    num_test=200,
+    num_steps=None,
+    cache=CACHE,
+    save=None,
+    source=None,
+    progress=False,
+):
     """The paper's face protocol: fit on a few projected portraits, score on others, projected too.
 
     Args:

@@ -3,9 +3,9 @@
 import torch
 import torch.nn.functional as F
 
-from toolkit.hypercolumns import Hypercolumns
-from toolkit.model import GAN, Sample
-from toolkit.projector import no_noise
+from toolkit.gan.model import GAN, Sample
+from toolkit.parts.hypercolumns import Hypercolumns
+from toolkit.projection.projector import no_noise
 
 UPSAMPLINGS = ("bilinear", "nearest", "bicubic", "bilinear, corners aligned")
 NOISES = ("none", "own", "random")
@@ -33,8 +33,9 @@ class OtherFeatures(GAN):
         mode, _, aligned = self.upsampling.partition(", ")
         how = {"mode": mode} if mode == "nearest" else {"mode": mode, "align_corners": bool(aligned)}
         size = columns.resolution
-        return Hypercolumns({name: F.interpolate(a, size=(size, size), **how)
-                             for name, a in columns.activations.items()}, size)  # fmt: skip
+        return Hypercolumns(
+            {name: F.interpolate(a, size=(size, size), **how) for name, a in columns.activations.items()}, size
+        )
 
     @property
     def statistics(self):

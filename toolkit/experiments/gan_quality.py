@@ -1,9 +1,10 @@
 """How much a GAN's pictures look like its world."""
 
-from toolkit import images, metrics
+from toolkit import metrics
 from toolkit.experiments.parser import parse, train_parser
 from toolkit.experiments.scoring import score
 from toolkit.experiments.sources import EVALUATION_SEED, world_named
+from toolkit.pictures import images
 
 
 def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, out=None, progress=False):
@@ -32,14 +33,17 @@ def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, o
         sheets = [images.grid(pictures[:40], columns=5) for pictures in (renders, samples)]
         images.save_png(out, images.grid(sheets, columns=2, gap=24))
     return {
-        "gan": gan.metadata.get("name"), "num": num, "seed": seed,
+        "gan": gan.metadata.get("name"),
+        "num": num,
+        "seed": seed,
         "frechet": round(metrics.frechet_distance(*moments["renders"], *moments["samples"]), 3),
         "frechet_renders": round(metrics.frechet_distance(*moments["renders"], *moments["others"]), 3),
         "parser_iou": score(parsed["renders"], truth, module.CLASSES)["weighted_iou"],
         "area": {k: _shares(m, module.CLASSES, lambda m, c: (m == c).float().mean()) for k, m in parsed.items()},
-        "present": {k: _shares(m, module.CLASSES, lambda m, c: (m == c).any(2).any(1).float().mean())
-                    for k, m in parsed.items()},
-    }  # fmt: skip
+        "present": {
+            k: _shares(m, module.CLASSES, lambda m, c: (m == c).any(2).any(1).float().mean()) for k, m in parsed.items()
+        },
+    }
 
 
 def _shares(label_map, classes, share):

@@ -1,12 +1,13 @@
 """Where a one-shot segmenter loses: in the GAN and projection, or in the segmenter itself."""
 
-from toolkit import fewshot, labels
+from toolkit import fewshot
 from toolkit.experiments.evaluation import evaluate
 from toolkit.experiments.parser import parse, train_parser
 from toolkit.experiments.projection import CACHE, projected
 from toolkit.experiments.scoring import score
 from toolkit.experiments.sources import EVALUATION_SEED, world_named
 from toolkit.fewshot import Shot
+from toolkit.pictures import labels
 
 
 def gap(gan, *, world="portraits", num_test=200, parser_steps=800, seed=0, cache=CACHE, progress=False):

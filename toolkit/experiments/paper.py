@@ -5,16 +5,42 @@ Photographs at 1024 pixels: CelebAMask-HQ for tables 1 to 3, PASCAL-Parts for 4 
 
 # (network, shots) -> weighted IoU by number of classes.
 TABLE1 = {
-    ("cnn-l", 1): {3: 71.7, 10: 77.9}, ("cnn-l", 5): {3: 82.1, 10: 83.9}, ("cnn-l", 10): {3: 83.5, 10: 85.2},
-    ("mlp", 1): {3: 75.3, 10: 74.1}, ("mlp", 5): {3: 77.8, 10: 79.6}, ("mlp", 10): {3: 77.2, 10: 77.2},
-}  # fmt: skip
+    ("cnn-l", 1): {3: 71.7, 10: 77.9},
+    ("cnn-l", 5): {3: 82.1, 10: 83.9},
+    ("cnn-l", 10): {3: 83.5, 10: 85.2},
+    ("mlp", 1): {3: 75.3, 10: 74.1},
+    ("mlp", 5): {3: 77.8, 10: 79.6},
+    ("mlp", 10): {3: 77.2, 10: 77.2},
+}
 
 TABLE2 = {
-    "10-shot": {"weighted": 85.2, "background": 84.2, "face": 90.0, "hair": 79.2, "eyes": 74.0, "eyebrows": 63.1,
-                "nose": 82.9, "mouth": 84.6, "ears": 27.0, "neck": 73.6, "clothes": 23.6},
-    "auto-shot": {"weighted": 84.5, "background": 84.7, "face": 90.0, "hair": 84.0, "eyes": 75.4, "eyebrows": 68.2,
-                  "nose": 84.6, "mouth": 86.5, "ears": 37.3, "neck": 72.8, "clothes": 15.5},
-}  # fmt: skip
+    "10-shot": {
+        "weighted": 85.2,
+        "background": 84.2,
+        "face": 90.0,
+        "hair": 79.2,
+        "eyes": 74.0,
+        "eyebrows": 63.1,
+        "nose": 82.9,
+        "mouth": 84.6,
+        "ears": 27.0,
+        "neck": 73.6,
+        "clothes": 23.6,
+    },
+    "auto-shot": {
+        "weighted": 84.5,
+        "background": 84.7,
+        "face": 90.0,
+        "hair": 84.0,
+        "eyes": 75.4,
+        "eyebrows": 68.2,
+        "nose": 84.6,
+        "mouth": 86.5,
+        "ears": 37.3,
+        "neck": 72.8,
+        "clothes": 15.5,
+    },
+}
 
 TABLE3 = {
     1: {"weighted": 71.7, "eyes": 57.8, "mouth": 71.1, "nose": 76.0},
@@ -23,17 +49,50 @@ TABLE3 = {
 }
 
 TABLE4 = {
-    "CNN [48]": {"body": 73.4, "plate": 41.7, "light": 42.2, "wheel": 66.3, "window": 61.0, "background": 67.4,
-                 "average": 58.7},
-    "CNN+CRF [48]": {"body": 75.4, "plate": 35.8, "light": 36.1, "wheel": 64.3, "window": 61.8, "background": 68.7,
-                     "average": 57.0},
-    "auto-shot": {"body": 75.5, "plate": 17.8, "light": 29.3, "wheel": 57.2, "window": 62.4, "background": 70.7,
-                  "average": 52.2},
-    "OMPS [62], no background": {"body": 86.3, "plate": 50.5, "light": 55.1, "wheel": 75.5, "window": 65.2,
-                                 "average": 66.5},
-    "auto-shot, no background": {"body": 76.4, "plate": 17.5, "light": 29.3, "wheel": 52.5, "window": 64.1,
-                                 "average": 47.9},
-}  # fmt: skip
+    "CNN [48]": {
+        "body": 73.4,
+        "plate": 41.7,
+        "light": 42.2,
+        "wheel": 66.3,
+        "window": 61.0,
+        "background": 67.4,
+        "average": 58.7,
+    },
+    "CNN+CRF [48]": {
+        "body": 75.4,
+        "plate": 35.8,
+        "light": 36.1,
+        "wheel": 64.3,
+        "window": 61.8,
+        "background": 68.7,
+        "average": 57.0,
+    },
+    "auto-shot": {
+        "body": 75.5,
+        "plate": 17.8,
+        "light": 29.3,
+        "wheel": 57.2,
+        "window": 62.4,
+        "background": 70.7,
+        "average": 52.2,
+    },
+    "OMPS [62], no background": {
+        "body": 86.3,
+        "plate": 50.5,
+        "light": 55.1,
+        "wheel": 75.5,
+        "window": 65.2,
+        "average": 66.5,
+    },
+    "auto-shot, no background": {
+        "body": 76.4,
+        "plate": 17.5,
+        "light": 29.3,
+        "wheel": 52.5,
+        "window": 64.1,
+        "average": 47.9,
+    },
+}
 
 TABLE5 = {
     "Shape+Appearance [53]": {"head": 47.2, "neck+torso": 66.7, "legs": 38.2},

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from toolkit.experiments.sources import PARSER_SEED
-from toolkit.segmenters import UNet
+from toolkit.parts.networks import UNet
 
 BATCH_SIZE, LEARNING_RATE = 32, 2e-3
 

@@ -22,10 +22,12 @@ def table5(study, seeds):
 
 def _table(study, seeds, name, title, theirs):
     num = max(study.source.class_sets)
-    methods = {"auto-shot": (AUTO_SHOT, NUM_SHOTS),
-               f"{NUM_SHOTS}-shot, projected": (fewshot.DEFAULT_NETWORK, NUM_SHOTS),
-               f"U-Net from scratch, {NUM_SHOTS} labels": (UNET, NUM_SHOTS),
-               "U-Net, all labels": (UNET, MANY)}  # fmt: skip
+    methods = {
+        "auto-shot": (AUTO_SHOT, NUM_SHOTS),
+        f"{NUM_SHOTS}-shot, projected": (fewshot.DEFAULT_NETWORK, NUM_SHOTS),
+        f"U-Net from scratch, {NUM_SHOTS} labels": (UNET, NUM_SHOTS),
+        "U-Net, all labels": (UNET, MANY),
+    }
 
     def cells_of(method, shots):
         return [Cell(method, num, shots, s) for s in range(seeds)]

@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from toolkit import perceptual, projector
 from toolkit.errors import ToolkitError
 from toolkit.experiments.fingerprint import code_of
 from toolkit.experiments.sources import EVALUATION_SEED, world_named
 from toolkit.fewshot import Sample
 from toolkit.files import replace_when_done
+from toolkit.projection import perceptual, projector
 
 CACHE = Path("out/cache")
 CHUNK = 10  # pictures projected, and kept, at once; whoever asks for whole tens gets what others got
@@ -31,8 +31,12 @@ def projected(gan, world, first_seed, num, num_steps=None, cache=None, progress=
         ToolkitError: the range crosses from training into evaluation seeds.
     """
     if first_seed < EVALUATION_SEED < first_seed + num:
-        raise ToolkitError("projected", f"seeds on one side of {EVALUATION_SEED}",
-                           f"{first_seed}..{first_seed + num - 1}", "Ask for fewer portraits")  # fmt: skip
+        raise ToolkitError(
+            "projected",
+            f"seeds on one side of {EVALUATION_SEED}",
+            f"{first_seed}..{first_seed + num - 1}",
+            "Ask for fewer portraits",
+        )
     image, label_map = world_named(world).render(num, gan.resolution, first_seed)
     return project(gan, image, num_steps, cache, progress), label_map
 

@@ -2,10 +2,12 @@
 
 import torch
 
-from toolkit import fewshot, images, labels, plots
+from toolkit import fewshot
 from toolkit.experiments.scoring import Clock, score
 from toolkit.experiments.sources import EVALUATION_SEED, SHOT_SEED
 from toolkit.fewshot import Shot
+from toolkit.pictures import images, labels
+from toolkit.show import plots
 from toolkit.worlds import portraits
 
 SHOWN = 6  # rows of the picture
@@ -40,9 +42,12 @@ def quickstart(gan, out, *, num_test=8, seed=0):
         "psnr": round(float(test.psnr.mean()), 2),
         "seconds": clock.laps,
     }
-    shown = {"portrait": (shot_image, image), "reconstruction": (shot.sample.reconstruction, test.reconstruction),
-             "prediction": (segmenter.predict(shot.sample).argmax(1), prediction),
-             "truth": (shot_labels, truth)}  # fmt: skip
+    shown = {
+        "portrait": (shot_image, image),
+        "reconstruction": (shot.sample.reconstruction, test.reconstruction),
+        "prediction": (segmenter.predict(shot.sample).argmax(1), prediction),
+        "truth": (shot_labels, truth),
+    }
     columns = {title: list(torch.cat(pair))[:SHOWN] for title, pair in shown.items()}
     images.save_png(out, plots.comparison(columns, segmenter.palette, classes))
     rows = [("part", "IoU %"), *report["per_class"].items(), ("weighted", report["weighted_iou"])]

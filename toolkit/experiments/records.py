@@ -9,18 +9,20 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from toolkit import fewshot, hypercolumns, labels, segmenters
+from toolkit import fewshot
 from toolkit.autoshot import augmentation, distillation, synthesis
 from toolkit.experiments import baselines, evaluation, features, projection
 from toolkit.experiments.fingerprint import code_of, hash_of
 from toolkit.files import replace_when_done
+from toolkit.parts import hypercolumns, networks
+from toolkit.pictures import labels
 
 SHOWN = 6  # predictions kept of each cell, for contact sheets
-FEW_SHOT = code_of(fewshot, hypercolumns, segmenters, features)
+FEW_SHOT = code_of(fewshot, hypercolumns, networks, features)
 CODE = {
-    evaluation.UNET: code_of(baselines, segmenters, augmentation),
+    evaluation.UNET: code_of(baselines, networks, augmentation),
     evaluation.MEAN_MAP: code_of(baselines),
-    evaluation.AUTO_SHOT: code_of(fewshot, hypercolumns, segmenters, augmentation, distillation, synthesis),
+    evaluation.AUTO_SHOT: code_of(fewshot, hypercolumns, networks, augmentation, distillation, synthesis),
 }
 
 
@@ -28,9 +30,17 @@ def key_of(study, cell):
     """All that a cell's number depends on: a dict that JSON can hold."""
     gan = study.gan
     encoder, num_steps = None if gan.encoder is None else gan.encoder.hash, study.num_steps
-    key = {**cell._asdict(), "layers": list(cell.layers), "source": study.source.key, "num_test": study.num_test,
-           "gan": gan.hash, "encoder": encoder, "num_steps": gan.projection_steps if num_steps is None else num_steps,
-           "projection": projection.CODE, "code": CODE.get(cell.method, FEW_SHOT)}  # fmt: skip
+    key = {
+        **cell._asdict(),
+        "layers": list(cell.layers),
+        "source": study.source.key,
+        "num_test": study.num_test,
+        "gan": gan.hash,
+        "encoder": encoder,
+        "num_steps": gan.projection_steps if num_steps is None else num_steps,
+        "projection": projection.CODE,
+        "code": CODE.get(cell.method, FEW_SHOT),
+    }
     return {**key, "distillation": study.distillation} if cell.method == evaluation.AUTO_SHOT else key
 
 

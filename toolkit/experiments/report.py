@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
-from toolkit import images, labels, plots
 from toolkit.errors import ToolkitError
 from toolkit.experiments import records
 from toolkit.experiments.evaluation import test_images
 from toolkit.files import replace_when_done
+from toolkit.pictures import images, labels
+from toolkit.show import plots
 
 CAPTION = """Means over {seeds} choices of labelled pictures, ± their standard deviation; scored on {num_test} other \
 pictures of {source}; GAN {gan}, {resolution} pixels. "Paper": its own numbers, on photographs at 1024 pixels."""
@@ -31,9 +32,15 @@ def write(study, plan, found, tables, seeds):
     Returns:
         dict that JSON can hold: experiment, about (how it was made), the tables, files.
     """
-    about = {"world": study.source.name, "gan": study.gan.metadata.get("name"), "resolution": study.gan.resolution,
-             "num_test": study.num_test, "seeds": list(range(seeds)),
-             "psnr": round(sum(found[c]["psnr"] for c in plan.cells) / len(plan.cells), 2), **versions()}  # fmt: skip
+    about = {
+        "world": study.source.name,
+        "gan": study.gan.metadata.get("name"),
+        "resolution": study.gan.resolution,
+        "num_test": study.num_test,
+        "seeds": list(range(seeds)),
+        "psnr": round(sum(found[c]["psnr"] for c in plan.cells) / len(plan.cells), 2),
+        **versions(),
+    }
     files = {"text": study.folder / f"{plan.name}.md", "contact sheet": study.folder / f"{plan.name}.png"}
     images.save_png(files["contact sheet"], _sheet(study, plan))
     _write(files["text"], _markdown(study, plan, tables, seeds, about))
@@ -77,11 +84,20 @@ def into_readme(readme, folder):
 def versions():
     """What the numbers were made with: dict of toolkit, commit (None outside a clone), torch, python, machine."""
     folder = Path(__file__).parent
-    done = subprocess.run(["git", "-C", folder, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True,
-                          check=False) if _in_a_clone(folder) else None  # fmt: skip
-    return {"toolkit": importlib.metadata.version("one-shot-parts"), "commit": done.stdout.strip() if done else None,
-            "torch": torch.__version__, "python": platform.python_version(),
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads"}  # fmt: skip
+    done = (
+        subprocess.run(
+            ["git", "-C", folder, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
+        )
+        if _in_a_clone(folder)
+        else None
+    )
+    return {
+        "toolkit": importlib.metadata.version("one-shot-parts"),
+        "commit": done.stdout.strip() if done else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }
 
 
 def markdown_table(rows):
@@ -99,8 +115,9 @@ def _text(value):
 
 def _markdown(study, plan, tables, seeds, about):
     source = f"the world {about['world']}" if study.source.is_world else about["world"]
-    caption = CAPTION.format(seeds=seeds, num_test=about["num_test"], source=source, gan=about["gan"],
-                             resolution=about["resolution"])  # fmt: skip
+    caption = CAPTION.format(
+        seeds=seeds, num_test=about["num_test"], source=source, gan=about["gan"], resolution=about["resolution"]
+    )
     parts = [f"### {plan.title}", caption]
     for title, rows in tables.items():
         parts += [f"**{title}**"] if len(tables) > 1 else []

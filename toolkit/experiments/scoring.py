@@ -2,7 +2,8 @@
 
 import time
 
-from toolkit import labels, metrics
+from toolkit import metrics
+from toolkit.pictures import labels
 
 
 def score(prediction, truth, classes):

@@ -6,9 +6,9 @@ evaluation, and nothing here lets the two meet.
 
 import torch
 
-from toolkit import labels
 from toolkit.errors import ToolkitError
 from toolkit.experiments.fingerprint import code_of
+from toolkit.pictures import labels
 from toolkit.worlds import geometry, paint, people, portraits, randomness, surfaces
 
 WORLDS = {"portraits": portraits}
@@ -46,8 +46,12 @@ class World:
     def shots(self, seed, num, resolution):
         """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""
         if not 1 <= num <= MAX_SHOTS or not 0 <= seed < MAX_SEED:
-            raise ToolkitError("evaluate", f"1 to {MAX_SHOTS} shots and a seed in 0..{MAX_SEED - 1}",
-                               f"{num} shots, seed {seed}", "Shots must stay below the test seeds")  # fmt: skip
+            raise ToolkitError(
+                "evaluate",
+                f"1 to {MAX_SHOTS} shots and a seed in 0..{MAX_SEED - 1}",
+                f"{num} shots, seed {seed}",
+                "Shots must stay below the test seeds",
+            )
         return world_named(self.name).render(num, resolution, SHOT_SEED + MAX_SHOTS * seed)
 
     def many(self, seed, num, resolution):
@@ -80,8 +84,12 @@ class Collection:
         """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""
         ids = self.dataset.split("train")
         if num > self.most_shots:
-            raise ToolkitError("evaluate", f"at most {self.most_shots} pictures to learn from in {self.name}", num,
-                               "Ask for fewer, or add pictures")  # fmt: skip
+            raise ToolkitError(
+                "evaluate",
+                f"at most {self.most_shots} pictures to learn from in {self.name}",
+                num,
+                "Ask for fewer, or add pictures",
+            )
         order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
         return self.dataset.read([ids[i] for i in order[:num].tolist()], resolution)
 

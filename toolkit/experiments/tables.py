@@ -37,8 +37,11 @@ def table1(study, seeds):
             row = {"network": NAMES.get(method, method), "shots": shots}
             for num in sets:
                 here = summary(found, [Cell(method, num, shots, s) for s in range(seeds)])
-                row |= {f"{num}-class": here["weighted"], f"{num}-class ±": here["±"],
-                        f"{num}-class, paper": paper.TABLE1.get((method, shots), {}).get(num)}  # fmt: skip
+                row |= {
+                    f"{num}-class": here["weighted"],
+                    f"{num}-class ±": here["±"],
+                    f"{num}-class, paper": paper.TABLE1.get((method, shots), {}).get(num),
+                }
             rows.append(row)
         return {"weighted IoU": rows}
 
@@ -49,8 +52,10 @@ def table1(study, seeds):
 def table2(study, seeds, num_shots=10):
     """A few-shot segmenter through projection against the auto-shot network distilled from it."""
     num = max(study.source.class_sets)
-    methods = {f"{num_shots}-shot, projected": (fewshot.DEFAULT_NETWORK, num_shots),
-               "auto-shot": (AUTO_SHOT, num_shots)}  # fmt: skip
+    methods = {
+        f"{num_shots}-shot, projected": (fewshot.DEFAULT_NETWORK, num_shots),
+        "auto-shot": (AUTO_SHOT, num_shots),
+    }
     others = {f"U-Net from scratch, {num_shots} labels": (UNET, num_shots), f"U-Net, {MANY} labels": (UNET, MANY)}
 
     def cells_of(method, shots):
@@ -59,12 +64,17 @@ def table2(study, seeds, num_shots=10):
     def tables(found):
         here = [{"segmenter": name} | summary(found, cells_of(*m)) for name, m in (methods | others).items()]
         keys = list(here[0])[1:]
-        theirs = [{"segmenter": f"paper: {name}"} | {key: row.get(key) for key in keys}
-                  for name, row in paper.TABLE2.items() if num == 10]  # fmt: skip
+        theirs = [
+            {"segmenter": f"paper: {name}"} | {key: row.get(key) for key in keys}
+            for name, row in paper.TABLE2.items()
+            if num == 10
+        ]
         moved = {cell: result["moved"] for cell, result in found.items() if "moved" in result}
         rows = [{"segmenter": name} | summary(moved, cells_of(*m)) for name, m in methods.items()]
-        ahead = {"as they are (wanted: above -1)": here[1]["weighted"] - here[0]["weighted"],
-                 "moved (wanted: 15)": rows[1]["weighted"] - rows[0]["weighted"]}  # fmt: skip
+        ahead = {
+            "as they are (wanted: above -1)": here[1]["weighted"] - here[0]["weighted"],
+            "moved (wanted: 15)": rows[1]["weighted"] - rows[0]["weighted"],
+        }
         ahead = {name: round(points, 1) for name, points in ahead.items()}
         return {"as they are": here + theirs, "moved": rows, "auto-shot ahead, in points": ahead}
 
@@ -127,8 +137,10 @@ def layers(study, seeds):
         return [Cell(fewshot.DEFAULT_NETWORK, num, 1, s, layers=chosen) for s in range(seeds)]
 
     def tables(found):
-        return {title: [{"layers": name} | summary(found, cells_of(chosen)) for name, chosen in group.items()]
-                for title, group in choices.items()}  # fmt: skip
+        return {
+            title: [{"layers": name} | summary(found, cells_of(chosen)) for name, chosen in group.items()]
+            for title, group in choices.items()
+        }
 
     cells = [cell for group in choices.values() for chosen in group.values() for cell in cells_of(chosen)]
     sheet = {name: cells_of(chosen)[0] for name, chosen in (choices["all"] | choices["each alone"]).items()}
@@ -176,7 +188,10 @@ def _variants(study, seeds, name, title, variants):
 
 def _sheet(num, names=("cnn-l", "mlp"), shots=(1, 10)):
     """The first seed's cells of some networks, then of what they must beat."""
-    methods = {f"{NAMES.get(name, name)}, {k} shot{'s'[: k > 1]}": (name, k)
-               for name in (*names, UNET) for k in (shots[0], shots[-1])}  # fmt: skip
+    methods = {
+        f"{NAMES.get(name, name)}, {k} shot{'s'[: k > 1]}": (name, k)
+        for name in (*names, UNET)
+        for k in (shots[0], shots[-1])
+    }
     methods |= {f"U-Net, {MANY} labels": (UNET, MANY), "mean label map": (MEAN_MAP, shots[-1])}
     return {title: Cell(method, num, k, 0) for title, (method, k) in methods.items()}

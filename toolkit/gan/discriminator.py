@@ -29,10 +29,14 @@ class DiscriminatorBlock(nn.Module):
         colours = is_first or architecture == "skip"
         self.fromrgb = Conv(img_channels, in_channels, 1, conv_clamp=conv_clamp) if colours else None
         self.conv0 = Conv(in_channels, in_channels, 3, conv_clamp=conv_clamp)
-        self.conv1 = Conv(in_channels, out_channels, 3, down=True, gain=RESNET_GAIN if residual else 1.0,
-                          conv_clamp=conv_clamp)
-        self.skip = (Conv(in_channels, out_channels, 1, down=True, gain=RESNET_GAIN, activate=False, bias=False)
-                     if residual else None)
+        self.conv1 = Conv(
+            in_channels, out_channels, 3, down=True, gain=RESNET_GAIN if residual else 1.0, conv_clamp=conv_clamp
+        )
+        self.skip = (
+            Conv(in_channels, out_channels, 1, down=True, gain=RESNET_GAIN, activate=False, bias=False)
+            if residual
+            else None
+        )
 
     def forward(self, x, image=None):
         """x (N, C, r, r), or the picture itself in the first block -> (N, C', r/2, r/2); image only for "skip"."""
@@ -99,8 +103,20 @@ class Discriminator(nn.Module):
         ToolkitError: no such architecture.
     """
 
-    def __init__(self, resolution, channels, mbstd_group_size=4, mbstd_num_channels=1, conv_clamp=None,
-                 architecture="resnet", img_channels=3, c_dim=0, cmap_dim=None, num_mapping_layers=8, **mapping):
+    def __init__(
+        self,
+        resolution,
+        channels,
+        mbstd_group_size=4,
+        mbstd_num_channels=1,
+        conv_clamp=None,
+        architecture="resnet",
+        img_channels=3,
+        c_dim=0,
+        cmap_dim=None,
+        num_mapping_layers=8,
+        **mapping,
+    ):
         super().__init__()
         check_architecture("Discriminator", architecture)
         self.resolution, self.architecture = resolution, architecture
@@ -108,13 +124,25 @@ class Discriminator(nn.Module):
         self.resolutions = check_table("Discriminator", resolution, channels)[::-1]
         self.channels = {r: channels[r] for r in self.resolutions}
         for r in self.resolutions[:-1]:
-            block = DiscriminatorBlock(channels[r], channels[r // 2], img_channels, architecture,
-                                       is_first=r == resolution, conv_clamp=conv_clamp)
+            block = DiscriminatorBlock(
+                channels[r],
+                channels[r // 2],
+                img_channels,
+                architecture,
+                is_first=r == resolution,
+                conv_clamp=conv_clamp,
+            )
             self.add_module(f"b{r}", block)
         cmap_dim = (cmap_dim or channels[4]) if c_dim else 1
-        self.b4 = DiscriminatorEpilogue(channels[4], cmap_dim, img_channels, colours=architecture == "skip",
-                                        mbstd_group_size=mbstd_group_size, mbstd_num_channels=mbstd_num_channels,
-                                        conv_clamp=conv_clamp)
+        self.b4 = DiscriminatorEpilogue(
+            channels[4],
+            cmap_dim,
+            img_channels,
+            colours=architecture == "skip",
+            mbstd_group_size=mbstd_group_size,
+            mbstd_num_channels=mbstd_num_channels,
+            conv_clamp=conv_clamp,
+        )
         self.mapping = Mapping(0, cmap_dim, None, num_mapping_layers, c_dim=c_dim, **mapping) if c_dim else None
 
     def blocks(self):
@@ -160,8 +188,12 @@ class Discriminator(nn.Module):
         side, colours = self.resolution, self.img_channels
         right = image.dim() == 4 and image.shape[2:] == (side, side) and image.is_floating_point()
         if not right or not (image.shape[1] == colours or (image.shape[1], colours) == (3, 1)):
-            raise ShapeError("Discriminator", f"image (N, {colours}, {side}, {side}) float in [-1, 1]",
-                             describe(image), "Resize or convert it")
+            raise ShapeError(
+                "Discriminator",
+                f"image (N, {colours}, {side}, {side}) float in [-1, 1]",
+                describe(image),
+                "Resize or convert it",
+            )
         scales = [image if image.shape[1] == colours else image.mean(1, keepdim=True)]
         for _ in self.blocks() if self.architecture == "skip" else []:
             scales.append(downsample(scales[-1]))

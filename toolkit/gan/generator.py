@@ -111,22 +111,30 @@ class ToRGB(nn.Module):
 class SynthesisBlock(nn.Module):
     """One resolution: (constant or up-convolution), convolution; by architecture, colours or a residual branch."""
 
-    def __init__(self, in_channels, out_channels, w_dim, resolution, img_channels, architecture, *, is_last,
-                 conv_clamp):
+    def __init__(
+        self, in_channels, out_channels, w_dim, resolution, img_channels, architecture, *, is_last, conv_clamp
+    ):
         super().__init__()
         self.is_first = resolution == 4
         residual = architecture == "resnet" and not self.is_first
         if self.is_first:
             self.const = nn.Parameter(normal(out_channels, 4, 4))
         else:
-            self.conv0 = SynthesisConv(in_channels, out_channels, w_dim, resolution, up=True,
-                                       conv_clamp=conv_clamp)
-        self.conv1 = SynthesisConv(out_channels, out_channels, w_dim, resolution, up=False,
-                                   conv_clamp=conv_clamp, gain=RESNET_GAIN if residual else 1.0)
+            self.conv0 = SynthesisConv(in_channels, out_channels, w_dim, resolution, up=True, conv_clamp=conv_clamp)
+        self.conv1 = SynthesisConv(
+            out_channels,
+            out_channels,
+            w_dim,
+            resolution,
+            up=False,
+            conv_clamp=conv_clamp,
+            gain=RESNET_GAIN if residual else 1.0,
+        )
         colours = architecture == "skip" or is_last
         self.torgb = ToRGB(out_channels, w_dim, img_channels, conv_clamp=conv_clamp) if colours else None
-        self.skip = (Conv(in_channels, out_channels, 1, activate=False, bias=False, gain=RESNET_GAIN)
-                     if residual else None)
+        self.skip = (
+            Conv(in_channels, out_channels, 1, activate=False, bias=False, gain=RESNET_GAIN) if residual else None
+        )
 
     def convs(self):
         """The convolutions in order, by name."""
@@ -146,8 +154,16 @@ class Synthesis(nn.Module):
         self.architecture, self.img_channels, self.conv_clamp = architecture, img_channels, conv_clamp
         self.w_dim, self.num_ws = w_dim, 2 * len(self.resolutions)
         for r in self.resolutions:
-            block = SynthesisBlock(channels.get(r // 2), channels[r], w_dim, r, img_channels, architecture,
-                                   is_last=r == resolution, conv_clamp=conv_clamp)
+            block = SynthesisBlock(
+                channels.get(r // 2),
+                channels[r],
+                w_dim,
+                r,
+                img_channels,
+                architecture,
+                is_last=r == resolution,
+                conv_clamp=conv_clamp,
+            )
             self.add_module(f"b{r}", block)
         # Below 1 only while training fades the newest resolution in. In no file, so never on device "meta".
         self.register_buffer("fade", torch.ones((), device="cpu"), persistent=False)
@@ -157,8 +173,7 @@ class Synthesis(nn.Module):
         blocks = ((r, getattr(self, f"b{r}")) for r in self.resolutions)
         return {f"b{r}.{name}": conv for r, block in blocks for name, conv in block.convs().items()}
 
-    def forward(self, ws, noise_mode="const", noise=None, rng=None, return_activations=False,
-                dtype=torch.float32):
+    def forward(self, ws, noise_mode="const", noise=None, rng=None, return_activations=False, dtype=torch.float32):
         """Draw the picture of a latent.
 
         Args:
@@ -222,19 +237,25 @@ class Synthesis(nn.Module):
 
     def _check(self, ws, noise_mode, noise):
         if ws.dim() != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ShapeError("synthesis", f"ws (N, {self.num_ws}, {self.w_dim})", describe(ws),
-                             "Take it from generator.mapping")
+            raise ShapeError(
+                "synthesis", f"ws (N, {self.num_ws}, {self.w_dim})", describe(ws), "Take it from generator.mapping"
+            )
         if noise_mode not in ("const", "random", "none"):
-            raise ShapeError("synthesis", 'noise_mode "const", "random" or "none"', repr(noise_mode),
-                             "Choose one of the three")
+            raise ShapeError(
+                "synthesis", 'noise_mode "const", "random" or "none"', repr(noise_mode), "Choose one of the three"
+            )
         layers = self.layers() if noise else {}
         for key, value in noise.items():
             if key not in layers:
                 raise ShapeError("synthesis", f"noise for {', '.join(layers)}", repr(key), "Name a layer")
             side = layers[key].resolution
             if value.dim() != 4 or value.shape[0] not in (1, len(ws)) or value.shape[1:] != (1, side, side):
-                raise ShapeError("synthesis", f"noise {key} (1 or {len(ws)}, 1, {side}, {side})",
-                                 describe(value), "Match the layer's resolution")
+                raise ShapeError(
+                    "synthesis",
+                    f"noise {key} (1 or {len(ws)}, 1, {side}, {side})",
+                    describe(value),
+                    "Match the layer's resolution",
+                )
 
 
 class Generator(nn.Module):
@@ -254,8 +275,18 @@ class Generator(nn.Module):
         ToolkitError: no such architecture.
     """
 
-    def __init__(self, resolution, z_dim, w_dim, channels, num_mapping_layers, conv_clamp=None,
-                 architecture="skip", img_channels=3, **mapping):
+    def __init__(
+        self,
+        resolution,
+        z_dim,
+        w_dim,
+        channels,
+        num_mapping_layers,
+        conv_clamp=None,
+        architecture="skip",
+        img_channels=3,
+        **mapping,
+    ):
         super().__init__()
         self.synthesis = Synthesis(resolution, w_dim, channels, conv_clamp, architecture, img_channels)
         self.resolution, self.z_dim, self.w_dim = resolution, z_dim, w_dim

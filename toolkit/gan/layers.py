@@ -136,7 +136,7 @@ class Mapping(nn.Module):
         ws = w[:, None].repeat(1, self.num_ws, 1)
         if truncation_psi != 1.0:
             near = self.w_avg.lerp(ws[:, :truncation_cutoff], truncation_psi)
-            ws = torch.cat([near, ws[:, near.shape[1]:]], dim=1)
+            ws = torch.cat([near, ws[:, near.shape[1] :]], dim=1)
         return ws
 
     def _labels(self, class_label, like):
@@ -144,8 +144,12 @@ class Mapping(nn.Module):
             index = torch.full((len(like),), self.class_index, device=like.device)
             return F.one_hot(index, self.c_dim).to(like.dtype)
         if class_label.shape != (len(like), self.c_dim):
-            raise ShapeError("mapping", f"class_label ({len(like)}, {self.c_dim})", describe(class_label),
-                             "Make it with torch.nn.functional.one_hot")
+            raise ShapeError(
+                "mapping",
+                f"class_label ({len(like)}, {self.c_dim})",
+                describe(class_label),
+                "Make it with torch.nn.functional.one_hot",
+            )
         return class_label.to(like)
 
 
@@ -157,8 +161,9 @@ def _unit_square(x):
 class Conv(nn.Module):
     """Equalised convolution without styles. `gain` multiplies the output."""
 
-    def __init__(self, in_channels, out_channels, kernel, *, activate=True, bias=True, down=False,
-                 gain=1.0, conv_clamp=None):
+    def __init__(
+        self, in_channels, out_channels, kernel, *, activate=True, bias=True, down=False, gain=1.0, conv_clamp=None
+    ):
         super().__init__()
         self.weight = nn.Parameter(normal(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None

@@ -5,6 +5,17 @@ from toolkit.gan.generator import Generator, SynthesisConv
 from toolkit.gan.layers import LRELU_GAIN, RESNET_GAIN, SLOPE, Conv, FullyConnected, Mapping, blur, fir, upsample
 
 __all__ = [
-    "LRELU_GAIN", "RESNET_GAIN", "SLOPE", "Conv", "Discriminator", "DiscriminatorBlock", "FullyConnected",
-    "Generator", "Mapping", "SynthesisConv", "blur", "fir", "upsample",
-]  # fmt: skip
+    "LRELU_GAIN",
+    "RESNET_GAIN",
+    "SLOPE",
+    "Conv",
+    "Discriminator",
+    "DiscriminatorBlock",
+    "FullyConnected",
+    "Generator",
+    "Mapping",
+    "SynthesisConv",
+    "blur",
+    "fir",
+    "upsample",
+]

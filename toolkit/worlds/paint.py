@@ -18,13 +18,26 @@ IRIS = ((0.16, 0.08, 0.04), (0.28, 0.17, 0.08), (0.25, 0.33, 0.20), (0.22, 0.38,
 LIPSTICK = ((0.55, 0.10, 0.12), (0.62, 0.18, 0.24), (0.42, 0.08, 0.16))
 RIMS = ((0.02, 0.02, 0.02), (0.16, 0.08, 0.04), (0.35, 0.33, 0.30))
 CLOTH = (
-    (0.05, 0.06, 0.09), (0.75, 0.74, 0.72), (0.12, 0.18, 0.36), (0.45, 0.07, 0.08), (0.30, 0.30, 0.32),
-    (0.12, 0.28, 0.20), (0.60, 0.50, 0.36), (0.55, 0.65, 0.75), (0.70, 0.40, 0.45),
-)  # fmt: skip
+    (0.05, 0.06, 0.09),
+    (0.75, 0.74, 0.72),
+    (0.12, 0.18, 0.36),
+    (0.45, 0.07, 0.08),
+    (0.30, 0.30, 0.32),
+    (0.12, 0.28, 0.20),
+    (0.60, 0.50, 0.36),
+    (0.55, 0.65, 0.75),
+    (0.70, 0.40, 0.45),
+)
 BACKDROPS = (
-    (0.62, 0.64, 0.66), (0.20, 0.22, 0.25), (0.32, 0.45, 0.28), (0.42, 0.55, 0.68),
-    (0.60, 0.48, 0.36), (0.70, 0.66, 0.58), (0.30, 0.24, 0.22), (0.16, 0.26, 0.32),
-)  # fmt: skip
+    (0.62, 0.64, 0.66),
+    (0.20, 0.22, 0.25),
+    (0.32, 0.45, 0.28),
+    (0.42, 0.55, 0.68),
+    (0.60, 0.48, 0.36),
+    (0.70, 0.66, 0.58),
+    (0.30, 0.24, 0.22),
+    (0.16, 0.26, 0.32),
+)
 
 
 class Features(NamedTuple):
@@ -83,9 +96,7 @@ def _nose(p, f, albedo):
     slope = smoothstep(f.y, p.nose_y + 0.02, p.eye_y + 0.02)
     half = lerp(0.105 * p.nose_width, 0.048 * p.nose_width, slope)
     inside = (smoothstep(f.y, p.nose_y - 0.07, p.nose_y) > 0.25) * (f.y < p.eye_y + 0.015)
-    return mix(albedo, p.skin * 0.22, 0.85 * nostrils), smoothstep(
-        f.x.abs(), half + 0.01, half - 0.01
-    ) * inside
+    return mix(albedo, p.skin * 0.22, 0.85 * nostrils), smoothstep(f.x.abs(), half + 0.01, half - 0.01) * inside
 
 
 def _mouth(p, f, albedo):
@@ -123,9 +134,7 @@ def _eyes(p, f, albedo):
     albedo = albedo * ((1 - 0.22 * crease) * (1 - 0.05 * lid) * (1 - 0.22 * under))[:, None]
     # both irises look the same way in the picture, so mirrored coordinates need the sign
     look = d.normal("gaze x", 0, 0.16) - 0.25 * p.yaw.clamp(-0.6, 0.6)
-    albedo = mix(
-        albedo, *_eyeball(p, u - look * torch.sign(f.x), v - d.normal("gaze y", 0.06, 0.06), top - v, eyes)
-    )
+    albedo = mix(albedo, *_eyeball(p, u - look * torch.sign(f.x), v - d.normal("gaze y", 0.06, 0.06), top - v, eyes))
     made_up = (1 - p.male) * d.chance("mascara", 0.7)
     lashes = hill(((v - top) / (0.075 + 0.04 * made_up)) ** 2) * (u.abs() < 1.02)
     return mix(albedo, p.hair * 0.25, (0.6 + 0.3 * made_up) * lashes), eyes
@@ -150,9 +159,7 @@ def _brows(p, f, albedo):
     d = p.dice
     u = (f.x.abs() - p.eye_x - 0.008) / (0.135 + 0.01 * p.male)
     arch = d.uniform("brow arch", 0.0, 0.025) * (1 - (u - 0.3) ** 2 * torch.where(u < 0.3, 0.45, 1.0))
-    center = (
-        p.eye_y + 0.118 + d.normal("brow raise", 0.0, 0.012) + arch + d.normal("frown", -0.005, 0.007) * u
-    )
+    center = p.eye_y + 0.118 + d.normal("brow raise", 0.0, 0.012) + arch + d.normal("frown", -0.005, 0.007) * u
     thick = (0.017 + 0.008 * p.male) * d.uniform("brow thickness", 0.8, 1.3)
     inside = thick * (1 - 0.45 * smoothstep(u, 0.1, 1.0)) - (f.y - center).abs()
     brows = smoothstep(inside, -0.006, 0.006) * (u.abs() < 1) * (f.z > 0)
@@ -179,9 +186,7 @@ def body(p, b):
     first, second = d.choice("cloth", CLOTH), d.choice("cloth 2", CLOTH)
     stripes = torch.sin(b.y * d.uniform("stripe width", 30, 60)) * d.chance("striped", 0.2)
     checks = torch.sin(b.x * 30) * torch.sin(b.y * 30) * d.chance("checked", 0.12)
-    cloth = mix(
-        first[..., None].expand(-1, 3, b.x.shape[1]), second, smoothstep(stripes + checks, 0.15, 0.35)
-    )
+    cloth = mix(first[..., None].expand(-1, 3, b.x.shape[1]), second, smoothstep(stripes + checks, 0.15, 0.35))
     cloth = mix(cloth, lerp(first, second, d.chance("second collar", 0.5)) * 1.12, b.collar)
     folds = noise(d.lattice("folds"), b.x * 5 + b.y * 2, b.y * 3 - b.x)
     return mix(skin, cloth * (1 + 0.16 * folds)[:, None], b.dressed)

@@ -99,9 +99,7 @@ def body(p):
     line = torch.where(v_neck + shirt > 0, base - 0.16 + 0.85 * x.abs(), base + 0.55 * x * x)
     line = line + 0.01 * torch.sin(x * 9 + d.uniform("hem", 0, 6))
     dressed = smoothstep(y, line + 0.006, line - 0.006)
-    collar = (
-        smoothstep(line - y, 0.10, 0.07) * dressed * torch.maximum(shirt, 0.6 * d.chance("hem seen", 0.5))
-    )
+    collar = smoothstep(line - y, 0.10, 0.07) * dressed * torch.maximum(shirt, 0.6 * d.chance("hem seen", 0.5))
     return Body(depth + dressed * (0.03 + 0.02 * collar), x, y, dressed, collar)
 
 

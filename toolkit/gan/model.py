@@ -1,0 +1,249 @@
+"""A GAN as this method uses it: it draws pictures, finds the latents of given ones, and shows its insides."""
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from toolkit import metrics
+from toolkit.errors import CheckpointError, ToolkitError
+from toolkit.files import replace_when_done
+from toolkit.gan.encoder import load_encoder
+from toolkit.gan.files import zoo
+from toolkit.gan.files.checkpoints import load_networks
+from toolkit.parts import hypercolumns
+from toolkit.pictures import images
+from toolkit.projection import projector, trust
+
+PROJECTION_STEPS = 50
+STEPS_WITHOUT_ENCODER = 200  # from w_avg the way is longer
+CALIBRATION_PICTURES = 64  # of a GAN's own, when its file brings no calibration
+
+
+@dataclass
+class Sample:
+    """N pictures and the latents that (nearly) make them.
+
+    image: (N, 3, R, R) in [-1, 1], what a person labels; ws: (N, num_ws, w_dim);
+    noise: layer name -> (N, 1, h, h); empty for the generator's own, as in pictures it made up;
+    reconstruction: (N, 3, R, R), what ws synthesises: image itself when it was generated.
+    Of projected pictures also trust: (N,), 0 to 1, see `trust`; and frames: N `images.Frame`s, where
+    in the uploads the pictures lie. Else None.
+    """
+
+    image: Tensor
+    ws: Tensor
+    noise: dict = field(default_factory=dict)
+    reconstruction: Tensor | None = None
+    trust: Tensor | None = None
+    frames: list | None = None
+
+    def __post_init__(self):
+        if self.reconstruction is None:
+            self.reconstruction = self.image
+
+    def __len__(self):
+        return len(self.image)
+
+    def __getitem__(self, index):
+        """Some of the pictures: an int (N becomes 1) or a slice."""
+        index = slice(index, index + 1 or None) if isinstance(index, int) else index
+        noise = {name: n[index] for name, n in self.noise.items()}
+        known = [None if values is None else values[index] for values in (self.trust, self.frames)]
+        return Sample(self.image[index], self.ws[index], noise, self.reconstruction[index], *known)
+
+    @property
+    def psnr(self):
+        """(N,) decibels between picture and reconstruction; infinite for generated pictures."""
+        return metrics.psnr(self.image, self.reconstruction)
+
+
+class GAN:
+    """A generator with what this method asks of it. Make one with `load_gan`."""
+
+    def __init__(self, generator, discriminator=None, encoder=None):
+        self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
+        self.resolution, self.metadata, self.hash = generator.resolution, generator.metadata, generator.hash
+        self._calibrations = {} if encoder is None or encoder.calibration is None else {0: encoder.calibration}
+
+    @property
+    def device(self):
+        """Where the generator's parameters are."""
+        return self.generator.mapping.w_avg.device
+
+    @property
+    def class_index(self):
+        """Of a conditional GAN, the class that is meant where none is named; else None."""
+        return self.generator.mapping.class_index if self.generator.c_dim else None
+
+    @property
+    def projection_steps(self):
+        """Optimiser steps where nobody says how many: few from an encoder's guess, more from w_avg."""
+        return STEPS_WITHOUT_ENCODER if self.encoder is None else PROJECTION_STEPS
+
+    @torch.no_grad()
+    def sample(self, seed=0, num=1, truncation_psi=0.7, class_index=None):
+        """Generate pictures.
+
+        Args:
+            seed: of z; the same seed gives the same pictures.
+            num: how many, >= 1.
+            truncation_psi: 1 for all the GAN knows, towards 0 for its average picture.
+            class_index: of a conditional GAN; None for the one it was loaded for.
+        Returns:
+            `Sample` of num pictures; those of a grayscale GAN have three equal channels.
+        Raises:
+            ToolkitError: the GAN has no such class.
+        """
+        mapping = self.generator.mapping
+        index = mapping.class_index if class_index is None else self._class(class_index, "GAN.sample")
+        label = F.one_hot(torch.tensor([index] * num), mapping.c_dim).to(self.device) if mapping.c_dim else None
+        z = torch.randn(num, self.generator.z_dim, generator=torch.Generator().manual_seed(seed))
+        ws = mapping(z.to(self.device), label, truncation_psi)
+        image = torch.cat([self.generator.synthesis(w).clamp(-1, 1) for w in ws.split(16)])
+        return Sample(image.expand(-1, 3, -1, -1), ws)
+
+    def use_class(self, class_index):
+        """Mean this class of a conditional GAN wherever none is named.
+
+        Raises:
+            ToolkitError: the GAN has no such class.
+        """
+        index = self._class(class_index, "GAN.use_class")
+        for network in (self.generator, self.discriminator):
+            if network is not None and network.mapping is not None:
+                network.mapping.class_index = index
+        if self.encoder is None:
+            self._calibrations.clear()  # projection starts from the class's own average
+
+    def _class(self, index, call):
+        if index not in range(self.generator.c_dim):
+            raise ToolkitError(
+                call,
+                f"class_index below {self.generator.c_dim}" if self.generator.c_dim else "no class_index",
+                index,
+                "See how many classes it has with gan-info",
+            )
+        return index
+
+    def project(self, source, *, progress=False, **options):
+        """Find the latents that make given pictures.
+
+        Args:
+            source, options: as `projecting` takes them.
+            progress: show a bar.
+        Returns:
+            `Sample`; its `psnr` says how well the GAN could do, its `trust` whether to believe it.
+        """
+        return projector.last(self.projecting(source, **options), progress)
+
+    def projecting(self, source, *, num_steps=None, align=images.centre_box, every=5, judge=True, **options):
+        """Project step by step: a generator, to show the pictures forming; closing it stops the work.
+
+        Args:
+            source: whatever `images.frame_image` takes, or a list of such, or (N, 3, R, R) in [-1, 1].
+            num_steps: optimiser steps, >= 0; None for as many as usual: few where there is an encoder.
+            align: as `images.frame_image` takes it.
+            every: steps between two results.
+            judge: work out trust in the end, and warn when it is low. A GAN whose file brings no
+                calibration first projects some of its own pictures for that, once.
+            options: of `projector.projecting`.
+        Yields:
+            (done, total, `Sample`): picture-steps so far and in all; the last `Sample` is the result
+            and the only one with trust.
+        """
+        num_steps = self.projection_steps if num_steps is None else num_steps
+        sources = source if isinstance(source, (list, tuple)) else [source]
+        framed = [images.frame_image(s, self.resolution, align) for s in sources]
+        image = torch.cat([picture for picture, _ in framed]).to(self.device)
+        frames = [frame for picture, frame in framed for _ in picture]
+        networks = {"encoder": self.encoder, "discriminator": self.discriminator, **options}
+        steps = projector.projecting(self.generator, image, num_steps=num_steps, every=every, **networks)
+        for done, total, found in steps:
+            sample = Sample(image, found.ws, found.noise, found.image, frames=frames)
+            if done == total and judge:
+                sample.trust = self._trust(found, num_steps, options)
+            yield done, total, sample
+
+    def _trust(self, found, num_steps, options):
+        if {"encoder", "discriminator", "lpips", "space", "noise"} & options.keys():
+            return None  # errors of another kind than those of the calibration
+        errors = found.errors if self.encoder is None else found.first_errors
+        value = trust.trust(errors, self.calibration(num_steps))
+        low = int((value < trust.LOW).sum())
+        if low:
+            which = "this picture is" if len(value) == 1 else f"{low} of {len(value)} pictures are"
+            warnings.warn(
+                f"{which} unlike anything {self.metadata.get('name', 'this GAN')} makes (trust below "
+                f"{trust.LOW}): do not believe the parts. Use an auto-shot network, which needs no "
+                "projection, or another GAN.",
+                stacklevel=4,
+            )
+        return value
+
+    def calibration(self, num_steps):
+        """Errors (M, 2) of in-world pictures, for `trust`: of the encoder's guess, else of as many steps.
+
+        They come with the encoder's file; else the GAN's own samples stand in, once, kept in the cache.
+        """
+        steps = num_steps if self.encoder is None else 0
+        if steps not in self._calibrations:
+            guess = f"w_avg-{self.generator.mapping.class_index}" if self.encoder is None else self.encoder.hash[:8]
+            path = zoo.cache_folder() / f"calibration-{self.hash[:16]}-{guess}-{steps}.safetensors"
+            if not path.is_file():
+                errors = self.measure(self.sample(0, CALIBRATION_PICTURES, 1.0).image, steps, progress=True)
+                with replace_when_done(path) as temporary:
+                    save_file({"errors": errors.cpu().contiguous()}, temporary)
+            self._calibrations[steps] = load_file(path)["errors"].to(self.device)
+        return self._calibrations[steps]
+
+    def measure(self, image, num_steps, progress=False):
+        """Errors (N, 2) of pictures (N, 3, R, R) after so many projection steps: pixel, perceptual."""
+        networks = {"encoder": self.encoder, "discriminator": self.discriminator}
+        return projector.project(self.generator, image, num_steps=num_steps, progress=progress, **networks).errors
+
+    def hypercolumns(self, sample, noise_mode="const", rng=None):
+        """What the generator knows about each pixel of a sample: lazy `Hypercolumns`, detached."""
+        noise = sample.noise if noise_mode == "const" and sample.noise else None
+        return hypercolumns.from_generator(self.generator, sample.ws, noise_mode, noise, rng=rng)[1]
+
+    @cached_property
+    def statistics(self):
+        """Mean and std of every hypercolumn channel, (C,) each, over generated pictures."""
+        return self.hypercolumns(self.sample(seed=0, num=128, truncation_psi=1.0)).mean_std()
+
+
+def load_gan(name=zoo.DEFAULT, device="cpu", class_index=None):
+    """Load a GAN by name, or from a file; its encoder too, where `NAME-encoder.safetensors` lies beside it.
+
+    Args:
+        name: a bundled or published name (see `zoo`), or the path of a weights file: NVIDIA's .pkl,
+            rosinality's .pt, or .safetensors.
+        device: where to put it.
+        class_index: of a conditional GAN, the class meant wherever none is named; None for the first.
+    Returns:
+        `GAN`; its discriminator is None where the file has none.
+    Raises:
+        ToolkitError: unknown name, no network, no such class. CheckpointError: a file that is not a GAN
+        we can read, or an encoder of another GAN.
+    """
+    path = zoo.weights_path(name)
+    generator, discriminator = load_networks(path, device, call="load_gan")
+    generator.metadata.setdefault("name", str(name))
+    beside = path.with_name(f"{path.stem}-encoder.safetensors")
+    encoder = load_encoder(beside, device) if beside.is_file() else None
+    if encoder is not None and encoder.metadata["gan_hash"] != generator.hash:
+        raise CheckpointError(
+            "load_gan",
+            f"an encoder of GAN {generator.hash[:12]}",
+            f"one of GAN {encoder.metadata['gan_hash'][:12]} at {beside}",
+            "Train it again, or move it away",
+        )
+    gan = GAN(generator, discriminator, encoder)
+    if class_index is not None:
+        gan.use_class(class_index)
+    return gan

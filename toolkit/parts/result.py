@@ -1,0 +1,120 @@
+"""One segmented picture, and the forms people take it away in."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from toolkit.errors import ShapeError, ToolkitError
+from toolkit.pictures import labels
+from toolkit.pictures.images import Frame
+
+
+@dataclass
+class Result:
+    """One segmented picture.
+
+    image: (3, h, w) in [-1, 1], what was segmented; label_map: (h, w) int64; classes: names, background
+    first; palette: (K, 3) uint8.
+    Where they apply, else None: reconstruction (3, h, w) in [-1, 1], what the GAN makes of image; psnr:
+    decibels between the two; trust: 0 to 1, how likely the GAN could have made such a picture; frame:
+    where in the upload image lies; full_image: the upload itself, upright, a PIL image in RGB.
+    """
+
+    image: Tensor
+    label_map: Tensor
+    classes: tuple
+    palette: np.ndarray
+    reconstruction: Tensor | None = None
+    psnr: float | None = None
+    trust: float | None = None
+    frame: Frame | None = None
+    full_image: Image.Image | None = None
+
+    @property
+    def full_label_map(self):
+        """(H, W) int64 in the upload's own pixels, 255 outside the frame; None without a frame."""
+        return None if self.frame is None else self.frame.restore(self.label_map)
+
+    def overlay(self, alpha=0.5):
+        """The picture with its parts tinted: the whole upload where it is at hand, else image.
+
+        Args:
+            alpha: strength of the tint, 0 to 1.
+        Returns:
+            PIL image, RGB.
+        """
+        if not 0 <= alpha <= 1:
+            raise ShapeError("overlay", "alpha in [0, 1]", alpha, "Use e.g. 0.5")
+        if self.frame is None or self.full_image is None:
+            return labels.overlay(self.image[None], self.label_map[None], self.palette, alpha)
+        # In PIL's bytes: an upload of 50 million pixels as float tensors would fill the memory.
+        indices = self._widest().numpy()
+        shares = [0 if i in (0, labels.IGNORE_INDEX) else round(255 * alpha) for i in range(256)]
+        tinted = self.full_image.copy()
+        tinted.paste(labels.colorize(indices, self.palette), mask=Image.fromarray(indices).point(shares))
+        return tinted
+
+    def save_png(self, path):
+        """Write the label map, in the upload's own pixels if known, as an indexed PNG with its palette."""
+        labels.save_label_png(path, self._widest(), self.palette)
+
+    def areas(self):
+        """dict, class name -> pixels of the label map that `save_png` writes."""
+        counts = torch.bincount(self._widest().flatten(), minlength=labels.IGNORE_INDEX + 1).tolist()
+        return dict(zip(self.classes, counts, strict=False))
+
+    def as_dict(self):
+        """What JSON can hold of it: size, classes, areas, palette, and psnr, trust and box where they apply."""
+        height, width = self._widest().shape
+        return {
+            "size": [width, height],
+            "classes": list(self.classes),
+            "areas": self.areas(),
+            "palette": [f"#{bytes(color).hex()}" for color in self.palette],
+            "psnr": self.psnr if self.psnr is None or math.isfinite(self.psnr) else None,  # JSON knows no infinity
+            "trust": self.trust,
+            "box": None if self.frame is None else list(self.frame.box),
+        }
+
+    def coco(self):
+        """The parts as COCO annotations with run-length masks, those without a pixel left out.
+
+        Returns:
+            list of dicts: category_id (the label), category (its name), segmentation (RLE), area, bbox
+            (x, y, width, height), iscrowd 0. Background is no part.
+        Raises:
+            ToolkitError: pycocotools is not installed.
+        """
+        try:
+            from pycocotools import mask
+        except ImportError as error:
+            raise ToolkitError(
+                "coco",
+                "the package pycocotools",
+                "none installed",
+                'Install it with: pip install "one-shot-parts[coco]"',
+            ) from error
+        annotations, label_map = [], self._widest().numpy()
+        for i, name in enumerate(self.classes[1:], start=1):
+            rle = mask.encode(np.asfortranarray(label_map == i, dtype=np.uint8))
+            if area := int(mask.area(rle)):
+                segmentation = {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
+                annotations.append(
+                    {
+                        "category_id": i,
+                        "category": name,
+                        "segmentation": segmentation,
+                        "area": area,
+                        "bbox": mask.toBbox(rle).tolist(),
+                        "iscrowd": 0,
+                    }
+                )
+        return annotations
+
+    def _widest(self):
+        """uint8, on the CPU: the label map in the upload's pixels where there is a frame, else in image's."""
+        return (self.label_map if self.frame is None else self.full_label_map).to("cpu", torch.uint8)

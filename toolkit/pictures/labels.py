@@ -1,0 +1,256 @@
+"""Label maps: class sets, palettes, checks at the door, indexed PNG files."""
+
+import colorsys
+
+import numpy as np
+import torch
+from PIL import Image
+
+from toolkit.errors import ImageError, LabelError, ShapeError, describe
+from toolkit.files import replace_when_done
+from toolkit.pictures.images import to_uint8
+from toolkit.pictures.uploads import decode
+
+IGNORE_INDEX = 255  # unlabelled, which is not background
+PORTRAIT_CLASSES = (
+    "background",
+    "face",
+    "hair",
+    "eyes",
+    "eyebrows",
+    "nose",
+    "mouth",
+    "ears",
+    "neck",
+    "clothes",
+)
+THREE_CLASSES = ("background", "eyes", "mouth", "nose")
+
+UNLABELLED_COLOR = (128, 128, 128)
+# Background, then Paul Tol's "muted" scheme, made to be told apart with any colour vision. Its nine
+# colours are ordered so that parts that touch in a face differ most in lightness.
+COLORS = (
+    (34, 34, 40),
+    (136, 204, 238),
+    (51, 34, 136),
+    (221, 204, 119),
+    (136, 34, 85),
+    (68, 170, 153),
+    (204, 102, 119),
+    (153, 153, 51),
+    (170, 68, 153),
+    (17, 119, 51),
+)
+
+
+def merge(label_map, from_classes, to_classes):
+    """Say the same with fewer classes: those that to_classes lacks become background.
+
+    Args:
+        label_map: (N, H, W) int64 over from_classes; 255 stays 255.
+        from_classes, to_classes: names, background first.
+    Returns:
+        label_map (N, H, W) int64 over to_classes.
+    Raises:
+        LabelError: a value that is no class, or a name in to_classes that from_classes lacks.
+    """
+    unknown = [name for name in to_classes if name not in from_classes]
+    if unknown:
+        raise LabelError("merge", f"classes among {tuple(from_classes)}", unknown, "Spell them as there")
+    table = torch.full((IGNORE_INDEX + 1,), -1)
+    table[IGNORE_INDEX] = IGNORE_INDEX
+    for i, name in enumerate(from_classes):
+        table[i] = to_classes.index(name) if name in to_classes else 0
+    _check_values(label_map, len(from_classes), "merge")
+    return table.to(label_map.device)[label_map.long()]
+
+
+def keep(label_map, from_classes, to_classes):
+    """Carry labels over to another set of classes by name; what it does not name becomes unlabelled.
+
+    Args:
+        label_map: (N, H, W) int64 over from_classes; 255 stays 255.
+        from_classes, to_classes: names, background first.
+    Returns:
+        label_map (N, H, W) int64 over to_classes.
+    Raises:
+        LabelError: a value that is no class.
+    """
+    _check_values(label_map, len(from_classes), "keep")
+    table = torch.full((IGNORE_INDEX + 1,), IGNORE_INDEX)
+    for i, name in enumerate(from_classes):
+        table[i] = to_classes.index(name) if name in to_classes else IGNORE_INDEX
+    return table.to(label_map.device)[label_map.long()]
+
+
+def default_palette(num_classes):
+    """A colour for each class: background dark, parts distinct for any colour vision up to ten classes.
+
+    Args:
+        num_classes: parts + background, 1 to 255.
+    Returns:
+        palette (num_classes, 3) uint8, NumPy.
+    Raises:
+        LabelError: num_classes out of range.
+    Source: P. Tol, "Colour Schemes" (technical note SRON/EPS/TN/09-002), muted; beyond ten classes
+        hues a golden angle apart.
+    """
+    if not 1 <= num_classes <= IGNORE_INDEX:
+        raise LabelError("default_palette", f"1 to {IGNORE_INDEX} classes", num_classes, "Use fewer classes")
+    more = range(len(COLORS), num_classes)
+    extra = [colorsys.hls_to_rgb(i * 0.618 % 1, (0.35, 0.55, 0.75)[i % 3], 0.65) for i in more]
+    colors = [*COLORS, *(tuple(round(255 * c) for c in color) for color in extra)]
+    return np.array(colors[:num_classes], np.uint8)
+
+
+def check_label_map(label_map, num_classes, call):
+    """Refuse labels that nothing can be learned from.
+
+    Args:
+        label_map: (N, H, W) integers, tensor or NumPy; 0..num_classes-1, or 255 = unlabelled.
+        num_classes: parts + background.
+        call: the public call to name in errors.
+    Raises:
+        ShapeError: not three-dimensional, or not integers.
+        LabelError: a value out of range, no pixel labelled, or only one class.
+    """
+    _check_integers(label_map, call)
+    if label_map.ndim != 3:
+        raise ShapeError(call, "label_map (N, H, W)", describe(label_map), "Use label_map[None] for one")
+    _check_values(label_map, num_classes, call)
+    present = [v for v in np.unique(_numpy(label_map)).tolist() if v != IGNORE_INDEX]
+    if not present:
+        raise LabelError(call, "at least two classes labelled", "no labelled pixel", "Paint the parts first")
+    if len(present) == 1:
+        raise LabelError(
+            call, "at least two classes labelled", f"only class {present[0]}", "Label some background as well as a part"
+        )
+
+
+def save_label_png(path, label_map, palette):
+    """Write a label map as an indexed PNG, whole or not at all; any program shows it in colour.
+
+    Args:
+        path: the file; its folder is created.
+        label_map: (H, W) or (1, H, W) integers in 0..K-1, or 255 = unlabelled.
+        palette: (K, 3) uint8.
+    Raises:
+        ShapeError, LabelError: not such a label map or palette.
+    """
+    indices = _single(label_map, "save_label_png")
+    _check_palette(palette, "save_label_png")
+    _check_values(indices, len(palette), "save_label_png")
+    picture = Image.fromarray(_numpy(indices).astype(np.uint8))
+    picture.putpalette(_all_colors(palette).tobytes())
+    with replace_when_done(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def load_label_png(path):
+    """Read an indexed or 8-bit grey PNG whose values are classes.
+
+    Args:
+        path: the file.
+    Returns:
+        label_map (1, H, W) int64.
+    Raises:
+        ImageError: no such picture, or one of colours instead of classes.
+    """
+    picture = decode(path, "load_label_png")
+    if picture.mode not in ("P", "L"):
+        raise ImageError(
+            "load_label_png",
+            "an indexed or 8-bit grey PNG",
+            f"mode {picture.mode!r} at {path}",
+            "Save class numbers, e.g. with save_label_png",
+        )
+    return torch.from_numpy(np.array(picture).astype(np.int64))[None]
+
+
+def colorize(label_map, palette):
+    """A label map in its palette's colours, unlabelled pixels grey.
+
+    Args:
+        label_map: (H, W) or (1, H, W) integers in 0..K-1, or 255.
+        palette: (K, 3) uint8.
+    Returns:
+        PIL image, RGB.
+    Raises:
+        ShapeError, LabelError: not such a label map or palette.
+    """
+    indices = _single(label_map, "colorize")
+    _check_palette(palette, "colorize")
+    _check_values(indices, len(palette), "colorize")
+    return Image.fromarray(_all_colors(palette)[_numpy(indices)])
+
+
+def overlay(image, label_map, palette, alpha=0.5):
+    """A picture with its parts tinted; background and unlabelled pixels stay as they are.
+
+    Args:
+        image: (1, 3, H, W) float in [-1, 1].
+        label_map: (H, W) or (1, H, W) integers in 0..K-1, or 255.
+        palette: (K, 3) uint8.
+        alpha: strength of the tint, 0 to 1.
+    Returns:
+        PIL image, RGB.
+    Raises:
+        ShapeError, LabelError: not as above, or of different sizes.
+    """
+    indices = _numpy(_single(label_map, "overlay"))
+    if image.dim() != 4 or image.shape[0] != 1 or tuple(image.shape[2:]) != indices.shape:
+        raise ShapeError(
+            "overlay",
+            f"image (1, 3, {indices.shape[0]}, {indices.shape[1]})",
+            describe(image),
+            "Pass one picture and its own label map",
+        )
+    if not 0 <= alpha <= 1:
+        raise ShapeError("overlay", "alpha in [0, 1]", alpha, "Use e.g. 0.5")
+    tint = np.asarray(colorize(indices, palette), np.float32)
+    strength = alpha * ((indices != 0) & (indices != IGNORE_INDEX))[..., None]
+    blended = to_uint8(image)[0] * (1 - strength) + tint * strength
+    return Image.fromarray(blended.round().astype(np.uint8))
+
+
+def _numpy(label_map):
+    return label_map.cpu().numpy() if isinstance(label_map, torch.Tensor) else label_map
+
+
+def _single(label_map, call):
+    """(H, W) from (H, W) or (1, H, W)."""
+    _check_integers(label_map, call)
+    if label_map.ndim == 3 and len(label_map) == 1:
+        label_map = label_map[0]
+    if label_map.ndim != 2:
+        raise ShapeError(call, "label_map (H, W) or (1, H, W)", describe(label_map), "Pass one at a time")
+    return label_map
+
+
+def _check_integers(label_map, call):
+    if not isinstance(label_map, (torch.Tensor, np.ndarray)) or _numpy(label_map).dtype.kind not in "iu":
+        raise ShapeError(call, "label_map of integers", describe(label_map), "Convert it with label_map.long()")
+
+
+def _check_values(label_map, num_classes, call):
+    values = np.unique(_numpy(label_map))
+    wrong = [v for v in values.tolist() if not 0 <= v < num_classes and v != IGNORE_INDEX]
+    if wrong:
+        raise LabelError(
+            call,
+            f"labels 0..{num_classes - 1}, or {IGNORE_INDEX} for unlabelled",
+            f"value {wrong[0]}",
+            "Name every class you paint, background first",
+        )
+
+
+def _check_palette(palette, call):
+    if getattr(palette, "shape", (0,))[1:] != (3,) or palette.dtype != np.uint8 or len(palette) > IGNORE_INDEX:
+        raise ShapeError(call, "palette (K, 3) uint8", describe(palette), "Use default_palette(num_classes)")
+
+
+def _all_colors(palette):
+    """The palette for all 256 values: unlabelled, and what is never used, grey."""
+    colors = np.full((256, 3), UNLABELLED_COLOR, np.uint8)
+    colors[: len(palette)] = palette
+    return colors

@@ -1,0 +1,56 @@
+"""How different two pictures look: pixels, and the features of a network that knows the object."""
+
+import torch
+import torch.nn.functional as F
+
+from toolkit.errors import ToolkitError
+
+PERCEPTUAL_WEIGHT = 0.5  # of the features against the mean squared pixel error
+
+
+class Distance:
+    """The distance of pictures to given ones: pixel + weighted perceptual, differentiable.
+
+    Args:
+        target: (N, 3, R, R) float in [-1, 1].
+        discriminator: the GAN's own; its features compare what matters for this kind of object,
+            and no download is needed. None compares pixels only.
+        lpips: compare by the package LPIPS instead of the discriminator.
+    Raises:
+        ToolkitError: lpips is asked for and not installed.
+    """
+
+    def __init__(self, target, discriminator=None, lpips=False):
+        self.target = target
+        self.lpips = _lpips(target.device) if lpips else None
+        self.features = None if lpips or discriminator is None else discriminator.features
+        with torch.no_grad():
+            self.target_features = [] if self.features is None else unit(self.features(target))
+
+    def __call__(self, image):
+        """image (N, 3, R, R) -> pixel (N,), the mean squared error, and perceptual (N,)."""
+        pixel = (image - self.target).square().mean((1, 2, 3))
+        if self.lpips is not None:
+            return pixel, self.lpips(image, self.target).flatten()
+        if self.features is None:
+            return pixel, torch.zeros_like(pixel)
+        pairs = zip(unit(self.features(image)), self.target_features, strict=True)
+        return pixel, sum((a - b).square().sum(1).mean((1, 2)) for a, b in pairs)
+
+
+def unit(features):
+    """Each pixel's features at unit length, so that no block of the network outweighs another."""
+    return [F.normalize(f.float(), dim=1) for f in features]
+
+
+def _lpips(device):
+    try:
+        import lpips
+    except ImportError as error:
+        raise ToolkitError(
+            "project",
+            'the package lpips for perceptual="lpips"',
+            "it is not installed",
+            "pip install lpips, or leave perceptual to the discriminator",
+        ) from error
+    return lpips.LPIPS(net="vgg", verbose=False).to(device).requires_grad_(False)

@@ -1,0 +1,125 @@
+"""Figures and tables for people to look at."""
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from toolkit.errors import ShapeError, describe
+from toolkit.pictures.images import PAPER, load_image, to_pil
+from toolkit.pictures.labels import colorize, default_palette
+
+CELL = 192  # pixels a picture is magnified to, about
+GAP = 8
+INK, FRAME = (40, 40, 46), (205, 205, 210)
+
+
+def comparison(columns, palette=None, classes=None):
+    """Pictures and label maps side by side: a row a picture, a titled column a kind, a legend below.
+
+    Args:
+        columns: dict title -> N pictures: a tensor or a list of tensors (3, H, W) in [-1, 1], PIL
+            images or NumPy (H, W, 3) uint8; or label maps: (H, W) integers. N is the same for all.
+        palette: (K, 3) uint8 for label maps and legend; None is the default for `classes`.
+        classes: names for the legend; None draws none.
+    Returns:
+        PIL image, RGB; small pictures are magnified without smoothing, so that each pixel shows.
+    Raises:
+        ShapeError: no pictures, or columns of different lengths.
+    """
+    lengths = {len(pictures) for pictures in columns.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        got = ", ".join(f"{title}: {len(pictures)}" for title, pictures in columns.items()) or "no columns"
+        raise ShapeError("comparison", "the same number of pictures in every column", got, "Pass one a row in each")
+    if palette is None:
+        palette = default_palette(len(classes) if classes else 255)
+    cells = [[_cell(p, palette) for p in pictures] for pictures in columns.values()]
+    width = max(cell.width for column in cells for cell in column) + GAP
+    height = max(cell.height for column in cells for cell in column) + GAP
+    font = ImageFont.load_default(15)
+    title_height, total = 30, len(cells) * width + GAP
+    legend = _legend(classes, palette, total - 2 * GAP) if classes else None
+    bottom = title_height + lengths.pop() * height
+    figure = Image.new("RGB", (total, bottom + (legend.height + GAP if legend else 0)), PAPER)
+    draw = ImageDraw.Draw(figure)
+    for x, (title, column) in enumerate(zip(columns, cells)):
+        left = GAP + x * width
+        draw.text((left + (width - GAP) / 2, title_height / 2), title, INK, font, anchor="mm")
+        for y, cell in enumerate(column):
+            top = title_height + y * height
+            figure.paste(cell, (left, top))
+            draw.rectangle((left - 1, top - 1, left + cell.width, top + cell.height), outline=FRAME)
+    if legend:
+        figure.paste(legend, (GAP, bottom))
+    return figure
+
+
+def table(rows):
+    """Results as aligned text, numbers to the right.
+
+    Args:
+        rows: tuples of equal length, the header first. Floats get two decimals; None and nan a dash.
+    Returns:
+        str, lines without trailing newline.
+    Raises:
+        ShapeError: no header, or rows of different lengths.
+    """
+    if len({len(row) for row in rows}) != 1:
+        raise ShapeError(
+            "table", "a header and rows as long as it", describe([len(row) for row in rows]), "Fill gaps with None"
+        )
+    lines = [[_text(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    numeric = [all(isinstance(v, (int, float, type(None))) for v in column[1:]) for column in zip(*rows)]
+
+    def lay(line):
+        fields = (v.rjust(w) if right else v.ljust(w) for v, w, right in zip(line, widths, numeric))
+        return "  ".join(fields).rstrip()
+
+    return "\n".join([lay(lines[0]), lay(["-" * w for w in widths]), *map(lay, lines[1:])])
+
+
+def _cell(picture, palette):
+    picture = _draw(picture, palette)
+    factor = max(1, CELL // max(picture.size))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def _draw(picture, palette):
+    """Any one entry of a column as a PIL image."""
+    if isinstance(picture, (torch.Tensor, np.ndarray)) and picture.ndim == 2:
+        return colorize(picture, palette)
+    if isinstance(picture, torch.Tensor):
+        if picture.dim() != 3:
+            raise ShapeError(
+                "comparison",
+                "pictures (3, H, W) or label maps (H, W)",
+                describe(picture),
+                "Pass a list with one entry a row",
+            )
+        return to_pil(picture)
+    return to_pil(load_image(picture))
+
+
+def _legend(classes, palette, width):
+    """A colour and a name for each class, in as many lines as the width asks for."""
+    font, swatch, line = ImageFont.load_default(14), 14, 24
+    places, x, y = [], 0, 0
+    for name in classes:
+        step = swatch + 6 + font.getlength(name) + 16
+        if x and x + step - 16 > width:
+            x, y = 0, y + line
+        places.append((x, y))
+        x += step
+    picture = Image.new("RGB", (width, y + line), PAPER)
+    draw = ImageDraw.Draw(picture)
+    for name, color, (left, top) in zip(classes, palette, places):
+        box = (left, top + 5, left + swatch, top + 5 + swatch)
+        draw.rounded_rectangle(box, 3, fill=tuple(color.tolist()))
+        draw.text((left + swatch + 6, top + 5 + swatch / 2), name, INK, font, anchor="lm")
+    return picture
+
+
+def _text(value):
+    if value is None or value != value:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

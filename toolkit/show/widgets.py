@@ -1,0 +1,242 @@
+"""Widgets for notebooks: draw labels on pictures, and explore what a GAN knows.
+
+The page half of `Labeller` is in labeller/ beside this file; nothing is fetched.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from toolkit.errors import LabelError, ShapeError, ToolkitError, describe
+from toolkit.fewshot import Sample, Shot, load_shots, save_shots
+from toolkit.pictures.images import load_image, to_pil
+from toolkit.pictures.labels import IGNORE_INDEX, default_palette
+from toolkit.show import plots
+
+try:
+    import anywidget
+    import ipywidgets
+    import traitlets
+except ImportError as error:
+    raise ToolkitError(
+        "toolkit.show.widgets",
+        "ipywidgets and anywidget",
+        f"no {error.name}",
+        "Run pip install 'one-shot-parts[notebook]'",
+    ) from error
+
+PAGE = Path(__file__).parent / "labeller"
+# What a notebook loads is one module: the files in the order in which one needs the other.
+SCRIPTS = ("shapes", "sketch", "parts", "stage", "pointers", "panel", "keys", "view")
+TOOLS = ("brush", "eraser", "lasso", "bucket", "hand")
+
+
+class Labeller(anywidget.AnyWidget):
+    """Draw the parts of pictures with a brush, a lasso or a polygon, and by filling enclosed areas.
+
+    `label_maps` holds what is drawn and may be set, e.g. to a prediction that is then corrected; what
+    it returns is for reading. `index`, `label`, `tool`, `brush_size` (odd), `opacity` and `overlay` are
+    the state of the page. Any of them can be observed: `labeller.observe(function, "label_maps")` calls
+    after each stroke.
+
+    Args:
+        images: a `Sample`, (N, 3, H, W) in [-1, 1], or whatever `images.load_image` takes, or a list
+            of that; all of one size.
+        classes: names, background first, at most 255; label i means classes[i].
+        label_maps: what to start from, as the attribute; None starts unlabelled.
+        gan: the `GAN` the sample came from, for the shots.
+        save_to: a shot file that is written anew after each stroke, and whose labels are gone on with
+            where it exists.
+    Raises:
+        ShapeError, LabelError, ImageError: pictures, classes or labels that are not as above.
+        ToolkitError: save_to without a `Sample`, or naming a file of other pictures or classes.
+    """
+
+    _esm = "\n".join((PAGE / f"{name}.js").read_text("utf-8") for name in SCRIPTS)
+    _css = (PAGE / "labeller.css").read_text("utf-8")
+
+    label_maps = traitlets.Any(help="(N, H, W) int64; 255 = unlabelled")
+    index = traitlets.Int(0, min=0, help="the picture shown").tag(sync=True)
+    label = traitlets.Int(1, min=0, help="the class being drawn").tag(sync=True)
+    tool = traitlets.Enum(TOOLS, "brush").tag(sync=True)
+    brush_size = traitlets.Int(5, min=1, max=99, help="diameter in pixels, odd").tag(sync=True)
+    opacity = traitlets.Float(0.6, min=0, max=1).tag(sync=True)
+    overlay = traitlets.Bool(True, help="whether labels show").tag(sync=True)
+
+    _pictures = traitlets.List().tag(sync=True)
+    _size = traitlets.Tuple().tag(sync=True)
+    _classes = traitlets.List().tag(sync=True)
+    # Counts the times Python set label_maps. The page gets the labels with it: when it changes, and
+    # whenever a page connects anew. A stroke does not change it, so strokes are not sent back.
+    _labels = traitlets.Int(0).tag(sync=True, to_json=lambda revision, self: self._to_page(revision))
+
+    def __init__(self, images, classes, *, label_maps=None, gan=None, save_to=None):
+        self._sample = images if isinstance(images, Sample) else None
+        self._gan = gan
+        pictures = _load(images)
+        self.classes = tuple(classes)
+        self.palette = default_palette(len(self.classes))
+        self._shape = (len(pictures), *pictures.shape[2:])
+        self._save_to = None if save_to is None else Path(save_to)
+        self._drawing = False
+        start = self._start()
+        super().__init__(
+            label_maps=start if label_maps is None else label_maps,
+            label=min(1, len(self.classes) - 1),
+            brush_size=max(1, pictures.shape[-1] // 32 * 2 - 1),
+            _pictures=[_png(to_pil(picture)) for picture in pictures],
+            _size=self._shape[1:],
+            _classes=[{"name": n, "color": c} for n, c in zip(self.classes, self.palette.tolist())],
+        )
+        self.on_msg(self._draw)
+
+    def shots(self):
+        """The pictures with at least two classes labelled, ready for `fit`.
+
+        Returns:
+            list of `Shot`.
+        Raises:
+            ToolkitError: the pictures came without latents.
+        """
+        self._check_sample("shots")
+        labelled = [i for i in range(len(self.label_maps)) if self._is_labelled(i)]
+        return [Shot(self._sample[i], self.label_maps[i], self.classes, self._gan) for i in labelled]
+
+    def save(self, path):
+        """Write `shots` to one file, whole or not at all; `fewshot.load_shots` reads it.
+
+        Raises:
+            ToolkitError: the pictures came without latents, or none has two classes labelled.
+        """
+        shots = self.shots()
+        if not shots:
+            raise LabelError("Labeller.save", "a picture with at least two classes labelled", "none", "Draw them first")
+        save_shots(path, shots)
+
+    def _is_labelled(self, i):
+        return len(set(self.label_maps[i].unique().tolist()) - {IGNORE_INDEX}) > 1
+
+    def _start(self):
+        """Unlabelled, but for what save_to holds already."""
+        label_maps = torch.full(self._shape, IGNORE_INDEX)
+        if self._save_to is None:
+            return label_maps
+        self._check_sample("save_to")
+        for shot in load_shots(self._save_to) if self._save_to.exists() else []:
+            same = [i for i in range(len(label_maps)) if torch.equal(shot.sample.ws, self._sample[i].ws.cpu())]
+            if shot.classes != self.classes or not same:
+                raise ToolkitError(
+                    "Labeller",
+                    "save_to with shots of these pictures and classes",
+                    f"others in {self._save_to}",
+                    "Name another file",
+                )
+            label_maps[same[0]] = shot.label_map[0]
+        return label_maps
+
+    def _check_sample(self, call):
+        if self._sample is None:
+            raise ToolkitError(
+                f"Labeller.{call}",
+                "pictures with latents",
+                "pictures alone",
+                "Pass the Labeller a Sample, from gan.sample or gan.project",
+            )
+
+    @traitlets.validate("label_maps")
+    def _check(self, proposal):
+        value = proposal["value"]
+        integers = isinstance(value, (torch.Tensor, np.ndarray)) and not torch.as_tensor(value).is_floating_point()
+        if not integers or tuple(value.shape) not in (self._shape, self._shape[self._shape[0] == 1 :]):
+            raise ShapeError(
+                "Labeller.label_maps",
+                f"integers {self._shape}",
+                describe(value),
+                "Set one label map a picture, of the picture's size",
+            )
+        value = torch.as_tensor(value).reshape(self._shape).to("cpu", torch.int64, copy=True)
+        wrong = value[(value != IGNORE_INDEX) & ((value < 0) | (value >= len(self.classes)))]
+        if len(wrong):
+            raise LabelError(
+                "Labeller.label_maps",
+                f"labels 0..{len(self.classes) - 1}, or {IGNORE_INDEX}",
+                f"value {wrong[0]}",
+                "Name every class, background first",
+            )
+        return value
+
+    @traitlets.observe("label_maps")
+    def _changed(self, _):
+        if not self._drawing:
+            self._labels += 1
+        if self._save_to is not None and (shots := self.shots()):
+            save_shots(self._save_to, shots)
+
+    def _to_page(self, revision):
+        return {"revision": revision, "data": self.label_maps.to(torch.uint8).numpy().tobytes()}
+
+    def _draw(self, _, stroke, buffers):
+        """A stroke from the page: new labels for a box of one picture."""
+        if stroke["revision"] != self._labels:
+            return  # drawn on labels that have been replaced since; the page has dropped it too
+        left, top, right, bottom = stroke["box"]
+        label_maps = self.label_maps.clone()
+        box = label_maps[stroke["index"], top:bottom, left:right]
+        box[:] = torch.from_numpy(np.frombuffer(buffers[0], np.uint8).astype(np.int64)).view_as(box)
+        self._drawing = True
+        try:
+            self.label_maps = label_maps
+        finally:
+            self._drawing = False
+
+
+def explore(gan, segmenter=None):
+    """Sliders for seed and truncation, and the picture they make, live.
+
+    Args:
+        gan: a `GAN`.
+        segmenter: a `Segmenter` fitted on it, to see the parts too; None shows the picture alone.
+    Returns:
+        ipywidgets.VBox, to be shown as a cell's result.
+    """
+    seed = ipywidgets.IntSlider(0, 0, 999, description="seed")
+    truncation = ipywidgets.FloatSlider(0.7, min=0, max=1, step=0.05, description="truncation")
+    figure = ipywidgets.Image(format="png", layout={"align_self": "flex-start", "max_width": "100%"})
+
+    def show(_=None):
+        sample = gan.sample(seed.value, truncation_psi=truncation.value)
+        columns = {"picture": sample.image}
+        if segmenter is not None:
+            result = segmenter.segment(sample)
+            columns |= {"parts": [result.label_map], "overlay": [result.overlay()]}
+        classes, palette = (segmenter.classes, segmenter.palette) if segmenter is not None else (None, None)
+        figure.value = _png(plots.comparison(columns, palette, classes))
+
+    for slider in (seed, truncation):
+        slider.observe(show, "value")
+    show()
+    return ipywidgets.VBox([ipywidgets.HBox([seed, truncation]), figure])
+
+
+def _load(images):
+    """(N, 3, H, W) from all that `Labeller` takes."""
+    if isinstance(images, Sample):
+        return images.image
+    pictures = [load_image(s) for s in (images if isinstance(images, (list, tuple)) else [images])]
+    sizes = {tuple(picture.shape[2:]) for picture in pictures}
+    if len(sizes) != 1:
+        raise ShapeError(
+            "Labeller",
+            "pictures of one size",
+            f"{len(pictures)} of sizes {sorted(sizes)}",
+            "Resize them, e.g. with load_image(source, resolution)",
+        )
+    return torch.cat(pictures)
+
+
+def _png(picture):
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,193 @@
+"""Train an encoder for any GAN on what the GAN itself draws: endless pairs, no labels, no downloads."""
+
+import copy
+import csv
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from toolkit.errors import ToolkitError
+from toolkit.files import replace_when_done
+from toolkit.gan.encoder import Encoder, save_encoder
+from toolkit.pictures.images import grid
+from toolkit.projection.perceptual import PERCEPTUAL_WEIGHT, Distance
+
+LEARNING_RATE = 1e-3
+COOL_DOWN = 0.5  # last share of the pictures, over which the learning rate falls to zero
+LATENT_WEIGHT = 0.1  # of the latent error, in variances of w, against the picture's
+STYLE_MIXING = 0.5  # share of drawn pictures whose finer layers get another w
+EMA_HALF_LIFE, EMA_RAMP = 4_000, 0.1  # pictures; and at most this share of those seen so far
+TRUNK_CHANNELS = {r: min(4096 // r, 256) for r in (4, 8, 16, 32, 64, 128, 256)}
+
+
+class EncoderPlan(NamedTuple):
+    """How to train an encoder."""
+
+    num_pictures: int = 100_000  # drawn by the GAN, in all
+    batch_size: int = 16
+    seed: int = 0
+
+
+def train_encoder(
+    generator, discriminator, out_dir, plan=None, *, pictures=None, mixed_precision="no", save_every=300, progress=True
+):
+    """Train an encoder, or go on where the last run in `out_dir` stopped.
+
+    Half of each batch may be real pictures without latents: they count by how well they are drawn
+    again. Writes `encoder.safetensors` (EMA), `checkpoint.pt`, `pairs.png` and `log.csv`.
+
+    Args:
+        generator: a `Generator`; left alone.
+        discriminator: the GAN's own, start of the encoder's weights and perceptual distance; or None.
+        out_dir: folder of this training.
+        plan: `EncoderPlan`; None for its defaults.
+        pictures: (N, 3, R, R) uint8 tensor or array of unlabelled pictures; None for none.
+        mixed_precision: "no" or "bf16" (convolutions only).
+        save_every: seconds between checkpoints.
+        progress: show a bar.
+    Returns:
+        Path of encoder.safetensors.
+    Raises:
+        ToolkitError: pictures that do not fit the generator.
+    Source: Richardson et al. 2021, pSp (arXiv:2008.00951), for image -> W+ by image losses; Zhu et
+        al. 2020 (arXiv:2004.00049) for the discriminator's view of it; differs: trained on samples.
+    """
+    size = generator.resolution
+    if pictures is not None and (tuple(pictures.shape[1:]) != (3, size, size) or "uint8" not in str(pictures.dtype)):
+        raise ToolkitError(
+            "train_encoder",
+            f"pictures (N, 3, {size}, {size}) uint8",
+            f"{tuple(pictures.shape)} {pictures.dtype}",
+            "Resize them first",
+        )
+    plan = plan or EncoderPlan()
+    job = _Job(generator, discriminator, Path(out_dir), plan, pictures, mixed_precision)
+    with tqdm(total=plan.num_pictures, initial=job.seen, unit="picture", disable=not progress) as bar:
+        saved = time.monotonic()
+        while job.seen < plan.num_pictures:
+            job.step()
+            bar.update(plan.batch_size)
+            if time.monotonic() - saved > save_every:
+                job.save()
+                saved = time.monotonic()
+    job.save()
+    return job.out_dir / "encoder.safetensors"
+
+
+class _Job:
+    def __init__(self, generator, discriminator, out_dir, plan, pictures, mixed_precision):
+        self.generator, self.discriminator, self.out_dir, self.plan = generator, discriminator, out_dir, plan
+        self.pictures = pictures
+        self.device = generator.mapping.w_avg.device
+        self.dtype = torch.bfloat16 if mixed_precision == "bf16" else torch.float32
+        self.seen, self.log = 0, {}
+        torch.manual_seed(plan.seed)
+        encoder = Encoder(generator.resolution, TRUNK_CHANNELS, generator.num_ws, generator.w_dim)
+        # Of its own kind only: others lack a branch, or read the picture otherwise.
+        kind = (generator.resolution, "resnet", 3)
+        if discriminator and (encoder.side, discriminator.architecture, discriminator.img_channels) == kind:
+            encoder = Encoder(generator.resolution, discriminator.channels, generator.num_ws, generator.w_dim)
+            encoder.blocks.load_state_dict(torch.nn.ModuleList(discriminator.blocks()).state_dict())
+        for target, value in zip((encoder.w_avg, encoder.w_std), generator.w_statistics()):
+            target.copy_(value)
+        self.encoder = encoder.to(self.device, memory_format=torch.channels_last)
+        self.encoder.requires_grad_(True)
+        self.ema = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.encoder.parameters(), LEARNING_RATE, (0.9, 0.99), fused=True)
+        path = out_dir / "checkpoint.pt"
+        if path.exists():
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self.encoder.load_state_dict(state["encoder"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.seen = state["seen"]
+
+    def step(self):
+        """One batch: drawn pictures with their latents, and real ones without."""
+        # Seeded by the step: a resumed run draws what an unbroken one would.
+        rng = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.seen)
+        for group in self.optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * min(1.0, (1 - self.seen / self.plan.num_pictures) / COOL_DOWN)
+        image, latents = self._drawn(rng)
+        num_drawn = len(image)
+        if self.pictures is not None:
+            image = torch.cat([image, self._real(rng)])
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            ws = self.encoder(image)
+        again = self.generator.synthesis(ws, noise_mode="none", dtype=self.dtype)
+        pixel, perceptual = Distance(image.to(self.dtype), self.discriminator)(again.to(self.dtype))
+        latent = ((ws[:num_drawn] - latents) / self.encoder.w_std).square().sum(2).mean()
+        distance = pixel.float().mean() + PERCEPTUAL_WEIGHT * perceptual.mean()
+        loss = distance + LATENT_WEIGHT * latent
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.seen += self.plan.batch_size
+        self._average()
+        for name, value in (("pixel", pixel), ("perceptual", perceptual), ("latent", latent)):
+            value = float(value.detach().float().mean())
+            self.log[name] = self.log.get(name, value) * 0.98 + value * 0.02
+
+    @torch.no_grad()
+    def _drawn(self, rng):
+        n, g = self.plan.batch_size // (1 if self.pictures is None else 2), self.generator
+        z = torch.randn(2, n, g.z_dim, generator=rng).to(self.device)
+        ws, other = g.mapping(z[0]), g.mapping(z[1])
+        cut = torch.randint(1, g.num_ws, (n, 1), generator=rng)
+        mixed = (torch.rand(n, 1, generator=rng) < STYLE_MIXING) & (torch.arange(g.num_ws) >= cut)
+        ws = torch.where(mixed.to(self.device)[..., None], other, ws)
+        noise_rng = torch.Generator(self.device).manual_seed(int(torch.randint(2**31, (), generator=rng)))
+        image = g.synthesis(ws, noise_mode="random", rng=noise_rng, dtype=self.dtype)
+        return image.clamp(-1, 1).expand(-1, 3, -1, -1), ws  # the encoder reads colours, of a grayscale GAN too
+
+    def _real(self, rng):
+        num = self.plan.batch_size - self.plan.batch_size // 2
+        pick = torch.randint(len(self.pictures), (num,), generator=rng)
+        image = torch.as_tensor(self.pictures[pick.numpy()]).to(self.device).float() / 127.5 - 1
+        mirrored = torch.rand(num, 1, 1, 1, generator=rng).to(self.device) < 0.5
+        return torch.where(mirrored, image.flip(3), image)
+
+    @torch.no_grad()
+    def _average(self):
+        half_life = max(1.0, min(EMA_HALF_LIFE, EMA_RAMP * self.seen))
+        decay = 0.5 ** (self.plan.batch_size / half_life)
+        for slow, fast in zip(self.ema.parameters(), self.encoder.parameters(), strict=True):
+            slow.lerp_(fast, 1 - decay)
+
+    def save(self):
+        """Write the encoder, the state to resume from, some pictures drawn again, and a line of log."""
+        state = {
+            "encoder": self.encoder.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "seen": self.seen,
+        }
+        with replace_when_done(self.out_dir / "checkpoint.pt") as temporary:
+            torch.save(state, temporary)
+        metadata = {
+            "gan": self.generator.metadata.get("name"),
+            "gan_hash": self.generator.hash,
+            "pictures_seen": self.seen,
+            "plan": self.plan._asdict(),
+        }
+        save_encoder(self.out_dir / "encoder.safetensors", self.ema, metadata)
+        rng = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            image = self._drawn(rng)[0] if self.pictures is None else torch.cat([self._drawn(rng)[0], self._real(rng)])
+            again = self.generator.synthesis(self.ema(image), noise_mode="none").expand(-1, 3, -1, -1)
+        with replace_when_done(self.out_dir / "pairs.png") as temporary:
+            grid(torch.stack([image, again], 1).flatten(0, 1), columns=8).save(temporary)
+        self._write_log()
+
+    def _write_log(self):
+        path, row = self.out_dir / "log.csv", {"pictures": self.seen}
+        row |= {name: round(value, 4) for name, value in self.log.items()}
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
