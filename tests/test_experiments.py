@@ -8,6 +8,7 @@ from toolkit import experiments, fewshot
 from toolkit.errors import ToolkitError
 from toolkit.experiments import baselines, evaluation, features, records, scoring, sources, tables
 from toolkit.experiments.evaluation import Cell, Study
+from toolkit.parts import fitting
 from toolkit.pictures.labels import PORTRAIT_CLASSES, THREE_CLASSES
 from toolkit.worlds import portraits
 
@@ -17,7 +18,7 @@ DISTILLATION = {"num_images": 40, "width": 2, "num_epochs": 1}
 @pytest.fixture
 def quick(monkeypatch):
     """Everything that is trained, trained for two steps; a thousand labels are twenty."""
-    monkeypatch.setattr(fewshot, "NUM_STEPS", dict.fromkeys(fewshot.NUM_STEPS, 2))
+    monkeypatch.setattr(fitting, "NUM_STEPS", dict.fromkeys(fitting.NUM_STEPS, 2))
     monkeypatch.setattr(baselines, "NUM_STEPS", (2, 2))
     monkeypatch.setattr(baselines, "BATCH_SIZE", 2)
     for module in (evaluation, tables):

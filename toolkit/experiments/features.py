@@ -3,8 +3,9 @@
 import torch
 import torch.nn.functional as F
 
-from toolkit.gan.model import GAN, Sample
+from toolkit.gan.model import GAN
 from toolkit.parts.hypercolumns import Hypercolumns
+from toolkit.parts.sample import Sample
 from toolkit.projection.projector import no_noise
 
 UPSAMPLINGS = ("bilinear", "nearest", "bicubic", "bilinear, corners aligned")

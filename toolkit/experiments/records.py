@@ -14,15 +14,15 @@ from toolkit.autoshot import augmentation, distillation, synthesis
 from toolkit.experiments import baselines, evaluation, features, projection
 from toolkit.experiments.fingerprint import code_of, hash_of
 from toolkit.files import replace_when_done
-from toolkit.parts import hypercolumns, networks
+from toolkit.parts import fitting, hypercolumns, networks
 from toolkit.pictures import labels
 
 SHOWN = 6  # predictions kept of each cell, for contact sheets
-FEW_SHOT = code_of(fewshot, hypercolumns, networks, features)
+FEW_SHOT = code_of(fewshot, fitting, hypercolumns, networks, features)
 CODE = {
     evaluation.UNET: code_of(baselines, networks, augmentation),
     evaluation.MEAN_MAP: code_of(baselines),
-    evaluation.AUTO_SHOT: code_of(fewshot, hypercolumns, networks, augmentation, distillation, synthesis),
+    evaluation.AUTO_SHOT: code_of(fewshot, fitting, hypercolumns, networks, augmentation, distillation, synthesis),
 }
 
 

@@ -1,65 +1,25 @@
 """A GAN as this method uses it: it draws pictures, finds the latents of given ones, and shows its insides."""
 
 import warnings
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from toolkit import metrics
 from toolkit.errors import CheckpointError, ToolkitError
 from toolkit.files import replace_when_done
 from toolkit.gan.encoder import load_encoder
 from toolkit.gan.files import zoo
 from toolkit.gan.files.checkpoints import load_networks
 from toolkit.parts import hypercolumns
+from toolkit.parts.sample import Sample
 from toolkit.pictures import images
 from toolkit.projection import projector, trust
 
 PROJECTION_STEPS = 50
 STEPS_WITHOUT_ENCODER = 200  # from w_avg the way is longer
 CALIBRATION_PICTURES = 64  # of a GAN's own, when its file brings no calibration
-
-
-@dataclass
-class Sample:
-    """N pictures and the latents that (nearly) make them.
-
-    image: (N, 3, R, R) in [-1, 1], what a person labels; ws: (N, num_ws, w_dim);
-    noise: layer name -> (N, 1, h, h); empty for the generator's own, as in pictures it made up;
-    reconstruction: (N, 3, R, R), what ws synthesises: image itself when it was generated.
-    Of projected pictures also trust: (N,), 0 to 1, see `trust`; and frames: N `images.Frame`s, where
-    in the uploads the pictures lie. Else None.
-    """
-
-    image: Tensor
-    ws: Tensor
-    noise: dict = field(default_factory=dict)
-    reconstruction: Tensor | None = None
-    trust: Tensor | None = None
-    frames: list | None = None
-
-    def __post_init__(self):
-        if self.reconstruction is None:
-            self.reconstruction = self.image
-
-    def __len__(self):
-        return len(self.image)
-
-    def __getitem__(self, index):
-        """Some of the pictures: an int (N becomes 1) or a slice."""
-        index = slice(index, index + 1 or None) if isinstance(index, int) else index
-        noise = {name: n[index] for name, n in self.noise.items()}
-        known = [None if values is None else values[index] for values in (self.trust, self.frames)]
-        return Sample(self.image[index], self.ws[index], noise, self.reconstruction[index], *known)
-
-    @property
-    def psnr(self):
-        """(N,) decibels between picture and reconstruction; infinite for generated pictures."""
-        return metrics.psnr(self.image, self.reconstruction)
 
 
 class GAN:

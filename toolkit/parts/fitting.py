@@ -1,0 +1,125 @@
+"""Fitting: a small network learns the labels of a few pictures."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError, describe
+from toolkit.parts import hypercolumns, networks
+from toolkit.parts.hypercolumns import Hypercolumns
+from toolkit.parts.sample import AnyGAN, Sample
+from toolkit.parts.shots import Shot
+from toolkit.pictures.labels import IGNORE_INDEX
+
+DEFAULT_NETWORK = "mlp"
+LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
+NUM_STEPS = {"cnn-l": 100, "cnn-m": 120, "cnn-s": 150, "mlp": 400, "linear": 400}
+# Share of F's channels that a step of the fit does without, see `networks.Mix.hide`. What misleads CNNs is where
+# things are, not single channels: hiding those only made them slower.
+HIDDEN = {"mlp": 0.7, "linear": 0.7}
+VIEWS = 16  # of each shot; see `views_of`
+MIX_FROM = (0.3, 0.5, 0.7)  # shares of the rows of ws that a view keeps
+MAX_VIEW_ELEMENTS = 1 << 28  # activations of all views together: 1 GB
+
+
+def fit_network(
+    gan: AnyGAN,
+    shots: Sequence[Shot],
+    *,
+    network: str = DEFAULT_NETWORK,
+    num_steps: int | None = None,
+    seed: int = 0,
+    every: int = 10,
+) -> Iterator[tuple[int, int, float, nn.Module]]:
+    """Fit step by step; `fewshot.fitting` says the same of segmenters.
+
+    Args, Raises, Source: as `fewshot.fitting`.
+    Yields:
+        (done, num_steps, loss, network): the same network every time, in evaluation mode in the end.
+    """
+    check_shots(gan, shots, num_steps)
+    label_map = torch.cat([shot.label_map for shot in shots]).to(gan.device)
+    rng = torch.Generator(gan.device).manual_seed(seed)
+    views = views_of(gan, shots, rng)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = networks.build(network, views[0].channels, len(shots[0].classes)).to(gan.device)
+    mix = networks.mix_of(net)
+    mix.standardise(*gan.statistics)
+    optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    num_steps = num_steps or NUM_STEPS[network]
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+    for step in range(num_steps):
+        mix.hide(HIDDEN.get(network, 0), rng)
+        loss = F.cross_entropy(net(views[step % len(views)]), label_map, ignore_index=IGNORE_INDEX)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        mix.hide(0)  # whoever looks at the network now sees it whole
+        if step + 1 == num_steps:
+            net.eval().requires_grad_(False)
+        if step + 1 == num_steps or (step + 1) % every == 0:
+            yield step + 1, num_steps, loss.item(), net
+
+
+def views_of(gan: AnyGAN, shots: Sequence[Shot], rng: torch.Generator) -> list[Hypercolumns]:
+    """Hypercolumns of the shots as they are, and of the same parts in other looks.
+
+    A view keeps the first rows of ws, which place the parts, draws the later ones, which colour them,
+    anew, and changes the noise. The labels still hold, and what they teach is the part and not the
+    colour of one person's hair.
+
+    Args:
+        gan: the `GAN` the shots came from.
+        shots: N `Shot`s.
+        rng: on the GAN's device.
+    Returns:
+        list of `Hypercolumns` of N pictures each, the first of the shots as they are; as many as
+        `MAX_VIEW_ELEMENTS` allows, up to `VIEWS`.
+    Source: style mixing, Karras et al. 2019, sec. 3.1 (arXiv:1812.04948).
+    """
+    size = sum(a.numel() for a in gan.hypercolumns(shots[0].sample).activations.values()) * len(shots)
+    views = [hypercolumns.cat([gan.hypercolumns(shot.sample) for shot in shots])]
+    for i in range(1, max(1, min(VIEWS, MAX_VIEW_ELEMENTS // size))):
+        rows = round(MIX_FROM[i % len(MIX_FROM)] * gan.generator.num_ws)
+        looks = gan.generator.mapping(torch.randn(len(shots), gan.generator.z_dim, generator=rng, device=gan.device))
+        mixed = [torch.cat([s.sample.ws[:, :rows], w[None, rows:]], 1) for s, w in zip(shots, looks, strict=True)]
+        samples = [Sample(s.sample.image, ws) for s, ws in zip(shots, mixed, strict=True)]
+        views.append(hypercolumns.cat([gan.hypercolumns(sample, "random", rng) for sample in samples]))
+    return views
+
+
+def check_shots(gan: AnyGAN, shots: Sequence[Shot], num_steps: int | None = None) -> None:
+    """Refuse what `fit` cannot learn from: no shots, shots of another GAN or size, or of different classes.
+
+    Raises: as `fewshot.fitting`.
+    """
+    if not shots or (num_steps is not None and num_steps < 1):
+        raise ToolkitError(
+            "fit",
+            "at least one shot and num_steps >= 1",
+            f"{len(shots)} shots, num_steps {num_steps}",
+            "Label a picture first",
+        )
+    for shot in shots:
+        if shot.gan_hash not in (None, gan.hash):
+            raise CheckpointError(
+                "fit",
+                f"shots of GAN {gan.hash[:12]}",
+                f"a shot of GAN {shot.gan_hash[:12]}",
+                "Load the GAN the shot was made with, or project its picture again",
+            )
+        if shot.classes != shots[0].classes:
+            raise LabelError(
+                "fit",
+                f"shots with classes {shots[0].classes}",
+                shot.classes,
+                "Label all shots with the same classes in the same order",
+            )
+        if shot.sample.image.shape[2:] != (gan.resolution, gan.resolution):
+            raise ShapeError(
+                "fit", f"shots of {gan.resolution} pixels", describe(shot.sample.image), "Make the shot with this GAN"
+            )

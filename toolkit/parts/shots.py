@@ -1,0 +1,97 @@
+"""Shots: pictures with a person's labels, and the files that keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toolkit.errors import CheckpointError, ShapeError, describe
+from toolkit.files import load_tensors, save_tensors
+from toolkit.parts.sample import AnyGAN, Sample, from_tensors, to_tensors
+from toolkit.pictures import labels
+
+
+class Shot:
+    """One picture, the latent that makes it, and a person's labels: all that `fit` needs.
+
+    Args:
+        sample: a `Sample` of one picture.
+        label_map: (H, W) or (1, H, W) integers, the picture's size; 255 = unlabelled.
+        classes: names, background first; label i means classes[i].
+        gan: the `GAN` it came from, or its hash; None leaves that unchecked.
+    Raises:
+        LabelError, ShapeError: labels that nothing can be learned from.
+    """
+
+    def __init__(
+        self,
+        sample: Sample,
+        label_map: Tensor | np.ndarray,
+        classes: Sequence[str],
+        gan: AnyGAN | str | None = None,
+    ) -> None:
+        label_map = torch.as_tensor(label_map)
+        label_map = label_map[None] if label_map.dim() == 2 else label_map
+        self.classes = tuple(classes)
+        labels.check_label_map(label_map, len(self.classes), "Shot")
+        if len(sample) != 1 or label_map.shape[0] != 1 or label_map.shape[1:] != sample.image.shape[2:]:
+            want = f"one picture and its label_map {tuple(sample.image.shape[2:])}"
+            raise ShapeError(
+                "Shot",
+                want,
+                f"{len(sample)} pictures, label_map {describe(label_map)}",
+                "Label the picture at its own size",
+            )
+        self.sample, self.label_map = sample, label_map.long()
+        self.gan_hash = getattr(gan, "hash", gan)
+
+    def save(self, path: str | PathLike) -> None:
+        """Write everything to one safetensors file, whole or not at all."""
+        save_shots(path, [self])
+
+    @classmethod
+    def load(cls, path: str | PathLike) -> Shot:
+        """Read a file written by `save`.
+
+        Raises:
+            CheckpointError: it is not one.
+        """
+        shots = _load_shots(path, "Shot.load")
+        if len(shots) != 1:
+            raise CheckpointError("Shot.load", "a file of one shot", f"{len(shots)} shots", "Use load_shots")
+        return shots[0]
+
+
+def save_shots(path: str | PathLike, shots: Iterable[Shot]) -> None:
+    """Write several shots to one safetensors file, whole or not at all; of one, what `Shot.save` writes."""
+    tensors, about = {}, []
+    for i, shot in enumerate(shots):
+        own = {**to_tensors(shot.sample), "label_map": shot.label_map.to(torch.uint8)}
+        tensors |= {f"{i}.{name}": t for name, t in own.items()}
+        about.append({"classes": shot.classes, "gan_hash": shot.gan_hash})
+    save_tensors(path, tensors, {"format": "shot", "shots": about})
+
+
+def load_shots(path: str | PathLike) -> list[Shot]:
+    """Read a file written by `save_shots` or `Shot.save`: a list of `Shot`.
+
+    Raises:
+        CheckpointError: it is not one.
+    """
+    return _load_shots(path, "load_shots")
+
+
+def _load_shots(path: str | PathLike, call: str) -> list[Shot]:
+    tensors, meta = load_tensors(path, "shot", call)
+    shots = []
+    try:
+        for i, about in enumerate(meta["shots"]):
+            own = {name.removeprefix(f"{i}."): t for name, t in tensors.items() if name.startswith(f"{i}.")}
+            shots.append(Shot(from_tensors(own), own["label_map"].long(), about["classes"], about["gan_hash"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(call, "a whole shot file", f"{path} without {error}", "Save it again") from error
+    return shots
