@@ -525,7 +525,7 @@ TWO_PROCESSES = """
 import sys
 from toolkit import autoshot, fewshot
 from toolkit.autoshot import synthesis
-from toolkit.autoshot.processes import processes
+from toolkit.training.processes import processes
 
 made, make = [], synthesis.Pairs._make
 synthesis.Pairs._make = lambda pairs, i: made.append(i) or make(pairs, i)

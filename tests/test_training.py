@@ -13,7 +13,8 @@ from toolkit.errors import ToolkitError
 from toolkit.gan.files.checkpoints import load_discriminator, load_generator
 from toolkit.gan.stylegan2 import Discriminator, Generator, upsample
 from toolkit.training import gan as training
-from toolkit.training.gan import GrowingDiscriminator, Plan, grow, r1_penalty, train
+from toolkit.training.gan import Plan, r1_penalty, train
+from toolkit.training.growth import GrowingDiscriminator, grow
 
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 4}
 PLAN = Plan(
@@ -77,18 +78,6 @@ def test_penalty_of_a_linear_discriminator_is_the_square_of_its_slope():
     assert torch.allclose(linear[1].weight.grad, 0.3 * slope.T, atol=1e-5)
 
 
-@pytest.mark.parametrize("seen, half_life", [(40, 4), (8_000, 800), (1_000_000, training.EMA_HALF_LIFE)])
-def test_average_halves_its_distance_every_half_life(pictures, tmp_path, seen, half_life):
-    job = new_job(pictures, tmp_path)
-    job.seen = seen
-    for slow, fast in zip(job.ema.parameters(), job.generator.parameters()):
-        slow.data.zero_()
-        fast.data.fill_(1.0)
-    job._average()
-    expected = 1 - 0.5 ** (PLAN.batch_size / half_life)
-    assert all(torch.allclose(p, torch.full_like(p, expected)) for p in job.ema.parameters())
-
-
 def test_penalty_weight_follows_resolution_and_batch(pictures, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(training, "r1_penalty", lambda d, real, gamma: seen.append(gamma) or d(real).sum() * 0)
@@ -97,13 +86,12 @@ def test_penalty_weight_follows_resolution_and_batch(pictures, tmp_path, monkeyp
     assert seen == [pytest.approx(0.0002 * 8**2 / 4)]
 
 
-def test_learning_rate_cools_down_at_the_end_only(pictures, tmp_path):
+def test_the_learning_rate_cools_down_at_the_end(pictures, tmp_path):
     job = new_job(pictures, tmp_path, num_pictures=1000)
-    for seen, share in ((0, 1.0), (700, 1.0), (850, 0.5), (1000, 0.1)):
-        job.seen = seen
-        job._cool_down()
-        rates = [optimizer.param_groups[0]["lr"] for optimizer in job.optimizers]
-        assert rates == pytest.approx([share * 2.5e-3, share * 2.5e-3 * 16 / 17])
+    job.seen = 850
+    job.step()
+    rates = [learner.adam.param_groups[0]["lr"] for learner in (job.drawing, job.judging)]
+    assert rates == pytest.approx([0.5 * 2.5e-3, 0.5 * 2.5e-3 * 16 / 17])
 
 
 # ---- growth -------------------------------------------------------------------------------

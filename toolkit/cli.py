@@ -167,15 +167,14 @@ def train_gan(
     mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
 ):
     """Train a GAN on pictures alone. No label is ever read."""
-    from accelerate import PartialState
-
     from toolkit import experiments
     from toolkit.pictures.cache import from_folder, from_world
     from toolkit.training.gan import Plan, train
+    from toolkit.training.processes import processes
 
     if (world is None) == (folder is None):
         raise ToolkitError("train-gan", "either --world or --folder", f"{world} and {folder}", "Give one of them")
-    state, cache = PartialState(), out / f"pictures-{resolution}.npy"
+    state, cache = processes(), out / f"pictures-{resolution}.npy"
     with state.main_process_first():
         if folder is not None:
             images = from_folder(folder, resolution, cache)
@@ -274,7 +273,7 @@ def autoshot(
 
     from toolkit import fewshot
     from toolkit.autoshot import distilling, last
-    from toolkit.autoshot.processes import processes
+    from toolkit.training.processes import processes
 
     state = processes()
     few = fewshot.Segmenter.load(segmenter, device=state.device)

@@ -1,7 +1,6 @@
 """Train a U-Net on generated pictures and soft labels; stop and go on at will."""
 
 import copy
-import csv
 import json
 import math
 import time
@@ -11,17 +10,19 @@ import torch
 from accelerate.utils import reduce
 
 from toolkit.autoshot.augmentation import augment
-from toolkit.autoshot.processes import processes
-from toolkit.autoshot.progress import Clock, Progress, last
+from toolkit.autoshot.progress import Pace, Progress, last
 from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.errors import ToolkitError
-from toolkit.files import replace_when_done
 from toolkit.metrics import ConfusionMatrix
 from toolkit.parts.networks import UNet
+from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
+from toolkit.training.loop import Learner, Means
+from toolkit.training.processes import processes, share_mean
 
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
 BUFFERED_SHARDS = 4  # mixed with one another, so that a batch has pictures of several
-SMOOTHING = 0.95  # of the loss that is shown
+LOG_KEEP = 0.95  # of the loss that is shown, from step to step
+STATE = ("key", "epoch", "epochs_since_best", "log", "net", "best", "optimizer")  # a checkpoint
 
 
 def train(pairs, *, progress=False, **options):
@@ -89,13 +90,13 @@ def training(
         "seed": seed,
     }
     job = _Job(pairs, options, mixed_precision, out_dir)
-    clock = Clock(job.epoch * job.num_steps, num_epochs * job.num_steps)
+    pace = Pace(job.epoch * job.num_steps, num_epochs * job.num_steps)
     while job.epoch < num_epochs and job.epochs_since_best < patience:
         for step, loss in job.learn():
             done = job.epoch * job.num_steps + step
-            yield Progress("train", done, clock.total, clock.eta(done), loss)
+            yield Progress("train", done, pace.total, pace.eta(done), loss)
         job.finish_epoch()
-    yield Progress("train", clock.total, clock.total, 0.0, job.log[-1]["loss"], job.result())
+    yield Progress("train", pace.total, pace.total, 0.0, job.log[-1]["loss"], job.result())
 
 
 def soft_cross_entropy(logits, soft, known):
@@ -138,37 +139,35 @@ class _Job:
             torch.manual_seed(options["seed"])
             net = UNet(len(pairs.classes), options["width"])
         self.net = net.to(self.device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        self.learner = Learner(self.net, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         self.epoch = self.epochs_since_best = 0
         self.best, self.log = None, []
         # What must be the same to go on; in JSON, as it is compared after a journey through it.
         self.key = json.dumps([pairs.key, pairs.num_images, int(pairs.kept.sum()), options])
-        if self.out_dir is not None and (self.out_dir / "last.pt").is_file():
-            self._restore()
+        state = None if self.out_dir is None else load_checkpoint(self.out_dir / "last.pt", STATE, "train")
+        if state:
+            self._restore(state)
 
     def learn(self):
         """One epoch: yields (steps taken, running mean of the loss) after every step."""
         self.net.train()
-        self.started, self.loss = time.monotonic(), None
+        self.started, self.means = time.monotonic(), Means(LOG_KEEP)
         for step, (image, soft) in zip(range(self.num_steps), self._batches(), strict=False):
             # Seeded by the step: a training that was stopped draws what an unbroken one would.
             rng = self._rng(1, step)
             image, soft, known = augment(image, soft, rng, self.options["color_jitter"])
-            self._cool_down(self.epoch + step / self.num_steps)
+            share = (self.epoch + step / self.num_steps) / self.options["num_epochs"]
+            self.learner.cool_down(0.5 * (1 + math.cos(math.pi * share)))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 logits = self.net(image)
             loss = soft_cross_entropy(logits.float(), soft, known)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self._share([p.grad for p in self.net.parameters()])
-            self.optimizer.step()
-            value = loss.item()
-            self.loss = value if self.loss is None else SMOOTHING * self.loss + (1 - SMOOTHING) * value
-            yield step + 1, self.loss
+            self.learner.learn(loss)
+            self.means.add(loss=loss.item())
+            yield step + 1, self.means["loss"]
 
     def finish_epoch(self):
         """Validate, keep the best network, and write everything that is needed to go on."""
-        self._share([b for b in self.net.buffers() if b.is_floating_point()])  # what batch norm has counted
+        share_mean([b for b in self.net.buffers() if b.is_floating_point()])  # what batch norm has counted
         val_loss, val_iou = self._validate()
         self.epoch += 1
         self.epochs_since_best += 1
@@ -178,7 +177,7 @@ class _Job:
         self.log.append(
             {
                 "epoch": self.epoch,
-                "loss": round(self.loss, 5),
+                "loss": round(self.means["loss"], 5),
                 "val_loss": round(val_loss, 5),
                 "val_iou": round(100 * val_iou, 2),
                 "seconds": seconds,
@@ -227,19 +226,6 @@ class _Job:
         image, soft = image.to(self.device).float() / 127.5 - 1, soft.to(self.device).float()
         return image, soft / soft.sum(1, keepdim=True)  # rounding to bytes has made it almost 1
 
-    def _cool_down(self, epochs):
-        for group in self.optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * epochs / self.options["num_epochs"]))
-
-    @torch.no_grad()
-    def _share(self, tensors):
-        """Replace tensors by their means over all processes."""
-        if self.state.num_processes == 1:
-            return
-        mean = reduce(torch.cat([t.flatten() for t in tensors]), "mean")
-        for tensor, part in zip(tensors, mean.split([t.numel() for t in tensors]), strict=True):
-            tensor.copy_(part.view_as(tensor))
-
     @torch.inference_mode()
     def _validate(self):
         """Soft cross-entropy and weighted IoU with the labels it learns from, on pictures it never learns from."""
@@ -259,10 +245,7 @@ class _Job:
 
     def _save(self):
         self.result().save(self.out_dir / "best.safetensors")
-        with replace_when_done(self.out_dir / "log.csv") as temporary, open(temporary, "w", newline="") as file:
-            writer = csv.DictWriter(file, self.log[0])
-            writer.writeheader()
-            writer.writerows(self.log)
+        write_log(self.out_dir / "log.csv", self.log[-1])
         state = {
             "key": self.key,
             "epoch": self.epoch,
@@ -270,13 +253,11 @@ class _Job:
             "log": self.log,
             "net": self.net.state_dict(),
             "best": self.best,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.learner.adam.state_dict(),
         }
-        with replace_when_done(self.out_dir / "last.pt") as temporary:
-            torch.save(state, temporary)
+        save_checkpoint(self.out_dir / "last.pt", state)
 
-    def _restore(self):
-        state = torch.load(self.out_dir / "last.pt", map_location=self.device, weights_only=True)
+    def _restore(self, state):
         if state["key"] != self.key:
             raise ToolkitError(
                 "train",
@@ -287,4 +268,4 @@ class _Job:
         self.epoch, self.epochs_since_best = state["epoch"], state["epochs_since_best"]
         self.log, self.best = state["log"], state["best"]
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.learner.adam.load_state_dict(state["optimizer"])

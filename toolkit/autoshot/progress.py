@@ -18,7 +18,7 @@ class Progress(NamedTuple):
     result: Any = None  # of the whole job, in its last step
 
 
-class Clock:
+class Pace:
     """Seconds left of a job of `total` parts, judged by what this run has done, not by what it found done."""
 
     def __init__(self, done, total):

@@ -13,11 +13,11 @@ import torch
 from accelerate.utils import reduce
 from safetensors import safe_open
 
-from toolkit.autoshot.processes import processes
-from toolkit.autoshot.progress import Clock, Progress, last
+from toolkit.autoshot.progress import Pace, Progress, last
 from toolkit.errors import CheckpointError, ToolkitError
 from toolkit.files import read_metadata, save_tensors
 from toolkit.parts import hypercolumns, networks, uncertainty
+from toolkit.training.processes import processes
 
 KIND = "auto-shot pairs"
 BATCH, BATCH_PIXELS = 32, 1 << 21  # pictures, and pixels, generated at once
@@ -76,9 +76,9 @@ def synthesizing(segmenter, num_images=5000, *, truncation_psi=1.0, seed=0, out_
     missing = [i for i, summary in found.items() if summary is None]
     total = sum(pairs.size(i) for i in found)
     done = total - sum(pairs.size(i) for i in missing)
-    clock = Clock(done, total)
+    pace = Pace(done, total)
     for i in missing:
-        yield Progress("synthesise", done, total, clock.eta(done))
+        yield Progress("synthesise", done, total, pace.eta(done))
         found[i] = pairs.make_summary(i)
         done += pairs.size(i)
     seen = torch.zeros(num_images, 1 + len(pairs.classes))

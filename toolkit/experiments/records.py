@@ -16,13 +16,16 @@ from toolkit.experiments.fingerprint import code_of, hash_of
 from toolkit.files import replace_when_done
 from toolkit.parts import fitting, hypercolumns, networks
 from toolkit.pictures import labels
+from toolkit.training import loop
 
 SHOWN = 6  # predictions kept of each cell, for contact sheets
 FEW_SHOT = code_of(fewshot, fitting, hypercolumns, networks, features)
 CODE = {
     evaluation.UNET: code_of(baselines, networks, augmentation),
     evaluation.MEAN_MAP: code_of(baselines),
-    evaluation.AUTO_SHOT: code_of(fewshot, fitting, hypercolumns, networks, augmentation, distillation, synthesis),
+    evaluation.AUTO_SHOT: code_of(
+        fewshot, fitting, hypercolumns, networks, augmentation, distillation, synthesis, loop
+    ),
 }
 
 

@@ -1,25 +1,29 @@
 """Train an encoder for any GAN on what the GAN itself draws: endless pairs, no labels, no downloads."""
 
 import copy
-import csv
-import time
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
 from toolkit.errors import ToolkitError
 from toolkit.files import replace_when_done
 from toolkit.gan.encoder import Encoder, save_encoder
+from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.pictures.images import grid
 from toolkit.projection.perceptual import PERCEPTUAL_WEIGHT, Distance
+from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
+from toolkit.training.loop import Learner, Means, average, cool_down, run
 
 LEARNING_RATE = 1e-3
 COOL_DOWN = 0.5  # last share of the pictures, over which the learning rate falls to zero
 LATENT_WEIGHT = 0.1  # of the latent error, in variances of w, against the picture's
 STYLE_MIXING = 0.5  # share of drawn pictures whose finer layers get another w
-EMA_HALF_LIFE, EMA_RAMP = 4_000, 0.1  # pictures; and at most this share of those seen so far
+EMA_HALF_LIFE = 4_000  # pictures
+LOG_KEEP = 0.98  # of the running means, from step to step
+STATE = ("encoder", "ema", "optimizer", "seen")  # a checkpoint
 TRUNK_CHANNELS = {r: min(4096 // r, 256) for r in (4, 8, 16, 32, 64, 128, 256)}
 
 
@@ -32,8 +36,16 @@ class EncoderPlan(NamedTuple):
 
 
 def train_encoder(
-    generator, discriminator, out_dir, plan=None, *, pictures=None, mixed_precision="no", save_every=300, progress=True
-):
+    generator: Generator,
+    discriminator: Discriminator | None,
+    out_dir: str | Path,
+    plan: EncoderPlan | None = None,
+    *,
+    pictures: Tensor | np.ndarray | None = None,
+    mixed_precision: str = "no",
+    save_every: float = 300,
+    progress: bool = True,
+) -> Path:
     """Train an encoder, or go on where the last run in `out_dir` stopped.
 
     Half of each batch may be real pictures without latents: they count by how well they are drawn
@@ -65,15 +77,7 @@ def train_encoder(
         )
     plan = plan or EncoderPlan()
     job = _Job(generator, discriminator, Path(out_dir), plan, pictures, mixed_precision)
-    with tqdm(total=plan.num_pictures, initial=job.seen, unit="picture", disable=not progress) as bar:
-        saved = time.monotonic()
-        while job.seen < plan.num_pictures:
-            job.step()
-            bar.update(plan.batch_size)
-            if time.monotonic() - saved > save_every:
-                job.save()
-                saved = time.monotonic()
-    job.save()
+    run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "encoder.safetensors"
 
 
@@ -83,7 +87,7 @@ class _Job:
         self.pictures = pictures
         self.device = generator.mapping.w_avg.device
         self.dtype = torch.bfloat16 if mixed_precision == "bf16" else torch.float32
-        self.seen, self.log = 0, {}
+        self.seen, self.means = 0, Means(LOG_KEEP)
         torch.manual_seed(plan.seed)
         encoder = Encoder(generator.resolution, TRUNK_CHANNELS, generator.num_ws, generator.w_dim)
         # Of its own kind only: others lack a branch, or read the picture otherwise.
@@ -96,21 +100,16 @@ class _Job:
         self.encoder = encoder.to(self.device, memory_format=torch.channels_last)
         self.encoder.requires_grad_(True)
         self.ema = copy.deepcopy(self.encoder).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self.encoder.parameters(), LEARNING_RATE, (0.9, 0.99), fused=True)
-        path = out_dir / "checkpoint.pt"
-        if path.exists():
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            self.encoder.load_state_dict(state["encoder"])
-            self.ema.load_state_dict(state["ema"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.seen = state["seen"]
+        self.learner = Learner(self.encoder, LEARNING_RATE, betas=(0.9, 0.99), fused=True)
+        state = load_checkpoint(out_dir / "checkpoint.pt", STATE, "train_encoder")
+        if state:
+            self._restore(state)
 
     def step(self):
         """One batch: drawn pictures with their latents, and real ones without."""
         # Seeded by the step: a resumed run draws what an unbroken one would.
         rng = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.seen)
-        for group in self.optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, (1 - self.seen / self.plan.num_pictures) / COOL_DOWN)
+        self.learner.cool_down(cool_down(self.seen, self.plan.num_pictures, COOL_DOWN))
         image, latents = self._drawn(rng)
         num_drawn = len(image)
         if self.pictures is not None:
@@ -122,14 +121,11 @@ class _Job:
         latent = ((ws[:num_drawn] - latents) / self.encoder.w_std).square().sum(2).mean()
         distance = pixel.float().mean() + PERCEPTUAL_WEIGHT * perceptual.mean()
         loss = distance + LATENT_WEIGHT * latent
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        self.learner.learn(loss)
         self.seen += self.plan.batch_size
-        self._average()
-        for name, value in (("pixel", pixel), ("perceptual", perceptual), ("latent", latent)):
-            value = float(value.detach().float().mean())
-            self.log[name] = self.log.get(name, value) * 0.98 + value * 0.02
+        average(self.ema, self.encoder, self.plan.batch_size, EMA_HALF_LIFE, self.seen)
+        parts = {"pixel": pixel, "perceptual": perceptual, "latent": latent}
+        self.means.add(**{name: float(value.detach().float().mean()) for name, value in parts.items()})
 
     @torch.no_grad()
     def _drawn(self, rng):
@@ -150,23 +146,15 @@ class _Job:
         mirrored = torch.rand(num, 1, 1, 1, generator=rng).to(self.device) < 0.5
         return torch.where(mirrored, image.flip(3), image)
 
-    @torch.no_grad()
-    def _average(self):
-        half_life = max(1.0, min(EMA_HALF_LIFE, EMA_RAMP * self.seen))
-        decay = 0.5 ** (self.plan.batch_size / half_life)
-        for slow, fast in zip(self.ema.parameters(), self.encoder.parameters(), strict=True):
-            slow.lerp_(fast, 1 - decay)
-
     def save(self):
         """Write the encoder, the state to resume from, some pictures drawn again, and a line of log."""
         state = {
             "encoder": self.encoder.state_dict(),
             "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.learner.adam.state_dict(),
             "seen": self.seen,
         }
-        with replace_when_done(self.out_dir / "checkpoint.pt") as temporary:
-            torch.save(state, temporary)
+        save_checkpoint(self.out_dir / "checkpoint.pt", state)
         metadata = {
             "gan": self.generator.metadata.get("name"),
             "gan_hash": self.generator.hash,
@@ -180,14 +168,10 @@ class _Job:
             again = self.generator.synthesis(self.ema(image), noise_mode="none").expand(-1, 3, -1, -1)
         with replace_when_done(self.out_dir / "pairs.png") as temporary:
             grid(torch.stack([image, again], 1).flatten(0, 1), columns=8).save(temporary)
-        self._write_log()
+        write_log(self.out_dir / "log.csv", {"pictures": self.seen} | self.means.rounded())
 
-    def _write_log(self):
-        path, row = self.out_dir / "log.csv", {"pictures": self.seen}
-        row |= {name: round(value, 4) for name, value in self.log.items()}
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+    def _restore(self, state):
+        self.encoder.load_state_dict(state["encoder"])
+        self.ema.load_state_dict(state["ema"])
+        self.learner.adam.load_state_dict(state["optimizer"])
+        self.seen = state["seen"]

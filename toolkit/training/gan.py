@@ -4,27 +4,32 @@ The trainer takes uint8 pictures and nothing else: no label map can reach it.
 """
 
 import copy
-import csv
 import time
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from toolkit.errors import ToolkitError
 from toolkit.files import replace_when_done
 from toolkit.gan.files.checkpoints import load_discriminator, load_generator, save_gan
-from toolkit.gan.stylegan2 import Discriminator, Generator
+from toolkit.gan.stylegan2 import Generator
 from toolkit.pictures.images import grid
+from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
+from toolkit.training.growth import GrowingDiscriminator, finished, grow
+from toolkit.training.loop import Learner, Means, average, cool_down, run
+from toolkit.training.processes import processes
 
 R1_INTERVAL = 16  # discriminator steps between two penalties
-EMA_HALF_LIFE, EMA_RAMP = 8_000, 0.1  # pictures; and at most this share of those seen so far
+EMA_HALF_LIFE = 8_000  # pictures
 STYLE_MIXING = 0.7  # share of pictures whose finer layers get another w
 LEARNING_RATE = 2.5e-3
-COOL_DOWN = 0.3  # last share of the pictures, over which the learning rate falls to a tenth
+COOL_DOWN, COOLED = 0.3, 0.1  # last share of the pictures, over which the learning rate falls to a tenth
+LOG_KEEP = 0.99  # of the running means, from step to step
+STATE = ("resolution", "seen", "steps", "grown_at", "generator", "discriminator", "ema", "optimizers")  # a checkpoint
 
 
 class Plan(NamedTuple):
@@ -43,54 +48,16 @@ class Plan(NamedTuple):
     seed: int = 0
 
 
-class GrowingDiscriminator(Discriminator):
-    """A discriminator whose finest block is still fading in.
-
-    `stem` is the colour layer of the next coarser resolution, as it was before growth; `fade` goes
-    from 0 (only the stem counts) to 1 (a plain `Discriminator`).
-    """
-
-    def __init__(self, resolution, channels):
-        super().__init__(resolution, channels)
-        self.stem, self.fade = None, 1.0
-
-    def features(self, image):
-        """As `Discriminator.features`, with the stem's share blended into the first block's output."""
-        if self.stem is None or self.fade >= 1:
-            return super().features(image)
-        features, x = [], image.contiguous(memory_format=torch.channels_last)
-        for i, block in enumerate(self.blocks()):
-            old = self.stem(F.avg_pool2d(x, 2)) if i == 0 else None
-            x = block(x)
-            x = x if old is None else old.lerp(x, self.fade)
-            features.append(x)
-        return features
-
-
-def grow(generator, discriminator, channels):
-    """Both networks at twice the resolution, computing at fade 0 what they computed before.
-
-    Args:
-        generator, discriminator: a `Generator` and a `GrowingDiscriminator`.
-        channels: dict that has the new resolution as well.
-    Returns:
-        generator, discriminator: new ones; the old ones' parameters are shared by copy.
-    """
-    size, m = 2 * generator.resolution, generator.mapping
-    bigger = Generator(size, generator.z_dim, generator.w_dim, channels, m.num_layers)
-    _load(bigger, generator.state_dict())
-    judge = GrowingDiscriminator(size, channels)
-    judge.stem = copy.deepcopy(discriminator.blocks()[0].fromrgb)
-    _load(judge, {k: v for k, v in discriminator.state_dict().items() if "stem." not in k and ".fromrgb." not in k})
-    return bigger, judge
-
-
-def _load(module, state):
-    own = module.state_dict()
-    module.load_state_dict({k: v for k, v in state.items() if k in own and own[k].shape == v.shape}, strict=False)
-
-
-def train(pictures, out_dir, plan=None, *, init_from=None, mixed_precision="no", save_every=300, progress=True):
+def train(
+    pictures: Tensor | np.ndarray,
+    out_dir: str | Path,
+    plan: Plan | None = None,
+    *,
+    init_from: str | Path | None = None,
+    mixed_precision: str = "no",
+    save_every: float = 300,
+    progress: bool = True,
+) -> Path:
     """Train a GAN, or go on training it where the last run in `out_dir` stopped.
 
     Writes `gan.safetensors` (EMA generator, discriminator), `checkpoint.pt` (to resume from),
@@ -120,32 +87,24 @@ def train(pictures, out_dir, plan=None, *, init_from=None, mixed_precision="no",
             "Resize them first",
         )
     job = _Job(pictures, Path(out_dir), plan, init_from, mixed_precision)
-    with tqdm(total=plan.num_pictures, initial=job.seen, unit="picture", disable=not progress) as bar:
-        saved = time.monotonic()
-        while job.seen < plan.num_pictures:
-            job.step()
-            bar.update(plan.batch_size * job.accelerator.num_processes)
-            if time.monotonic() - saved > save_every:
-                job.save()
-                saved = time.monotonic()
-    job.save()
+    run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "gan.safetensors"
 
 
 class _Job:
     def __init__(self, pictures, out_dir, plan, init_from, mixed_precision):
         self.pictures, self.out_dir, self.plan = pictures, out_dir, plan
-        self.accelerator = Accelerator()
-        self.device = self.accelerator.device
+        self.processes = processes()
+        self.device = self.processes.device
+        self.batch = plan.batch_size * self.processes.num_processes  # pictures a step, of all processes
         self.dtype = torch.bfloat16 if mixed_precision == "bf16" else torch.float32
         self.seen = self.steps = 0
         self.grown_at = 0  # pictures seen when the present resolution began
         self.seen_before = load_generator(init_from).metadata.get("pictures_seen", 0) if init_from else 0
-        self.started, self.log = time.monotonic(), {}
+        self.started, self.means = time.monotonic(), Means(LOG_KEEP)
         self.rng, self.noise_rng = torch.Generator(), torch.Generator(self.device)
         torch.manual_seed(plan.seed)
-        path = out_dir / "checkpoint.pt"
-        state = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+        state = load_checkpoint(out_dir / "checkpoint.pt", STATE, "train")
         self._build(state["resolution"] if state else plan.start_resolution)
         if state:
             self._restore(state)
@@ -163,11 +122,8 @@ class _Job:
         self.generator, self.discriminator = generator.to(**place), discriminator.to(**place)
         self.ema = (copy.deepcopy(generator) if ema is None else ema).to(**place).requires_grad_(False).eval()
         lazy = R1_INTERVAL / (R1_INTERVAL + 1)  # the penalty's own steps count as well
-        self.rates = LEARNING_RATE, LEARNING_RATE * lazy
-        self.optimizers = [
-            torch.optim.Adam(generator.parameters(), LEARNING_RATE, (0.0, 0.99), eps=1e-8, fused=True),
-            torch.optim.Adam(discriminator.parameters(), LEARNING_RATE * lazy, (0.0, 0.99**lazy), eps=1e-8, fused=True),
-        ]
+        self.drawing = Learner(generator, LEARNING_RATE, betas=(0.0, 0.99), fused=True)
+        self.judging = Learner(discriminator, LEARNING_RATE * lazy, betas=(0.0, 0.99**lazy), fused=True)
 
     def _start_from(self, path):
         for network, given in ((self.generator, load_generator(path)), (self.discriminator, load_discriminator(path))):
@@ -201,24 +157,18 @@ class _Job:
         for network in (self.generator, self.ema):
             network.synthesis.fade.fill_(fade)
 
-    def _cool_down(self):
-        left = (1 - self.seen / self.plan.num_pictures) / COOL_DOWN
-        for optimizer, base in zip(self.optimizers, self.rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = base * min(1.0, max(0.1, left))
-
     # ---- one step ------------------------------------------------------------------------
     def step(self):
         """One discriminator step, one generator step, and now and then the penalty."""
         # Seeded by the step: a resumed run draws what an unbroken one would, and processes differ.
-        run = self.accelerator
-        seed = (self.plan.seed * 1_000_003 + self.steps) * run.num_processes + run.process_index
+        seed = (self.plan.seed * 1_000_003 + self.steps) * self.processes.num_processes + self.processes.process_index
         self.rng.manual_seed(seed)
         size = self.generator.resolution
         if size < self.plan.resolution and self.seen - self.grown_at >= self.plan.grow_after:
             self._grow()
         self._fade()
-        self._cool_down()
+        for learner in (self.drawing, self.judging):
+            learner.cool_down(cool_down(self.seen, self.plan.num_pictures, COOL_DOWN, COOLED))
         real = self._real()
         with torch.no_grad():
             fake = self._fake()
@@ -226,11 +176,10 @@ class _Job:
         if self.steps % R1_INTERVAL == 0:
             self._penalise(real)
         loss_g = self._generate()
-        self._average()
+        average(self.ema, self.generator, self.batch, EMA_HALF_LIFE, self.seen - self.grown_at)
         self.steps += 1
-        self.seen += self.plan.batch_size * self.accelerator.num_processes
-        for name, value in (("loss_d", loss_d), ("loss_g", loss_g), ("real_sign", sign)):
-            self.log[name] = self.log.get(name, value) * 0.99 + value * 0.01
+        self.seen += self.batch
+        self.means.add(loss_d=loss_d, loss_g=loss_g, real_sign=sign)
 
     def _real(self):
         """A random batch of pictures at the present resolution, half of them mirrored."""
@@ -262,43 +211,24 @@ class _Job:
         self.discriminator.requires_grad_(True)
         on_real, on_fake = (self.discriminator(x.to(self.dtype)) for x in (real, fake))
         loss = (F.softplus(-on_real) + F.softplus(on_fake)).mean()
-        self._update(1, loss)
+        self.judging.learn(loss)
         return float(loss.detach()), float(on_real.detach().sign().mean())
 
     def _penalise(self, real):
         gamma = 0.0002 * self.generator.resolution**2 / self.plan.batch_size
         real = real.detach().requires_grad_(True)
-        self._update(1, R1_INTERVAL * r1_penalty(self.discriminator, real, gamma))
+        self.judging.learn(R1_INTERVAL * r1_penalty(self.discriminator, real, gamma))
 
     def _generate(self):
         self.discriminator.requires_grad_(False)
         loss = F.softplus(-self.discriminator(self._fake().to(self.dtype))).mean()
-        self._update(0, loss)
+        self.drawing.learn(loss)
         return float(loss.detach())
-
-    def _update(self, which, loss):
-        optimizer = self.optimizers[which]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.accelerator.num_processes > 1:  # every process drew its own pictures
-            for group in optimizer.param_groups:
-                for p in group["params"]:
-                    p.grad = self.accelerator.reduce(torch.zeros_like(p) if p.grad is None else p.grad, "mean")
-        optimizer.step()
-
-    @torch.no_grad()
-    def _average(self):
-        half_life = max(1.0, min(EMA_HALF_LIFE, EMA_RAMP * (self.seen - self.grown_at)))
-        decay = 0.5 ** (self.plan.batch_size * self.accelerator.num_processes / half_life)
-        for slow, fast in zip(self.ema.parameters(), self.generator.parameters(), strict=True):
-            slow.lerp_(fast, 1 - decay)
-        for slow, fast in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
-            slow.copy_(fast)
 
     # ---- files ---------------------------------------------------------------------------
     def save(self):
         """Write weights, the state to resume from, samples and a line of log; the first process does."""
-        if not self.accelerator.is_main_process:
+        if not self.processes.is_main_process:
             return
         state = {
             "resolution": self.generator.resolution,
@@ -308,63 +238,33 @@ class _Job:
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "ema": self.ema.state_dict(),
-            "optimizers": [o.state_dict() for o in self.optimizers],
+            "optimizers": [learner.adam.state_dict() for learner in (self.drawing, self.judging)],
         }
-        with replace_when_done(self.out_dir / "checkpoint.pt") as temporary:
-            torch.save(state, temporary)
+        save_checkpoint(self.out_dir / "checkpoint.pt", state)
         metadata = {"pictures_seen": self.seen_before + self.seen, "plan": self.plan._asdict()}
-        judge = Discriminator(self.discriminator.resolution, self.discriminator.channels)
-        _load(judge, self.discriminator.state_dict())
-        save_gan(self.out_dir / "gan.safetensors", _finished(self.ema), judge, metadata)
+        save_gan(self.out_dir / "gan.safetensors", *finished(self.ema, self.discriminator), metadata)
         z = torch.randn(48, self.plan.z_dim, generator=torch.Generator().manual_seed(1)).to(self.device)
         with torch.no_grad():
             image = self.ema(z)
         with replace_when_done(self.out_dir / f"samples-{self.seen:07d}.png") as temporary:
             grid(image, columns=8).save(temporary)
-        self._write_log()
-
-    def _write_log(self):
-        path = self.out_dir / "log.csv"
         row = {"pictures": self.seen, "resolution": self.generator.resolution}
         row["seconds"] = round(time.monotonic() - self.started)
-        row |= {name: round(value, 4) for name, value in self.log.items()}
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        write_log(self.out_dir / "log.csv", row | self.means.rounded())
 
     def _restore(self, state):
-        if state["grown_at"]:
-            self.discriminator.stem = copy.deepcopy(self.discriminator.blocks()[0].fromrgb)
-            if "stem.weight" in state["discriminator"]:
-                shape = state["discriminator"]["stem.weight"].shape
-                stem = self.discriminator.stem
-                stem.weight, stem.bias = (torch.nn.Parameter(torch.zeros(s)) for s in (shape, shape[:1]))
+        if "stem.weight" in state["discriminator"]:
+            self.discriminator.add_stem()
             self._adopt(self.generator, self.discriminator)
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         self.ema.load_state_dict(state["ema"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        for learner, saved in zip((self.drawing, self.judging), state["optimizers"], strict=True):
+            learner.adam.load_state_dict(saved)
         self.seen, self.steps, self.grown_at = state["seen"], state["steps"], state["grown_at"]
 
 
-@torch.no_grad()
-def _finished(generator, num=10_000):
-    """A copy fit for a file: w_avg is its own mapping's, and the newest colours carry the fade."""
-    generator = copy.deepcopy(generator)
-    z = torch.randn(num, generator.z_dim, generator=torch.Generator().manual_seed(0))
-    generator.mapping.w_avg.copy_(generator.mapping(z.to(generator.mapping.w_avg.device))[:, 0].mean(0))
-    newest = getattr(generator.synthesis, f"b{generator.resolution}").torgb
-    newest.weight.mul_(generator.synthesis.fade)
-    newest.bias.mul_(generator.synthesis.fade)
-    generator.synthesis.fade.fill_(1.0)
-    return generator
-
-
-def r1_penalty(discriminator, real, gamma):
+def r1_penalty(discriminator: nn.Module, real: Tensor, gamma: float) -> Tensor:
     """gamma / 2 times the mean squared gradient of the logits at real pictures (N, 3, R, R).
 
     Args:

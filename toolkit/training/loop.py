@@ -1,0 +1,119 @@
+"""What every training shares: the loop, an optimiser's step, the cool-down, the average, and running means."""
+
+import time
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from toolkit.training.processes import share_mean
+
+EMA_RAMP = 0.1  # an average's half-life is at most this share of the pictures seen so far
+
+
+class Job(Protocol):
+    """What `run` asks of a training."""
+
+    seen: int  # pictures so far, those of earlier runs included
+
+    def step(self) -> None:
+        """Learn from one batch, and count it in `seen`."""
+
+    def save(self) -> None:
+        """Write what was learned, and all that is needed to go on from here."""
+
+
+def run(job: Job, num_pictures: int, *, save_every: float = 300, progress: bool = True) -> None:
+    """Take steps until `num_pictures` were seen; save now and then, and at the end.
+
+    Args:
+        job: the training.
+        num_pictures: in all; a job that has seen as many is only saved.
+        save_every: seconds between two saves.
+        progress: show a bar.
+    """
+    with tqdm(total=num_pictures, initial=job.seen, unit="picture", disable=not progress) as bar:
+        saved = time.monotonic()
+        while job.seen < num_pictures:
+            job.step()
+            bar.update(job.seen - bar.n)
+            if time.monotonic() - saved > save_every:
+                job.save()
+                saved = time.monotonic()
+    job.save()
+
+
+class Learner:
+    """A network and its Adam.
+
+    Args:
+        network: all its parameters are learned.
+        rate: learning rate before any cool-down.
+        adam: further options of `torch.optim.Adam`.
+    """
+
+    def __init__(self, network: nn.Module, rate: float, **adam: Any) -> None:
+        self.network, self.rate = network, rate
+        self.adam = torch.optim.Adam(network.parameters(), rate, **adam)
+
+    def cool_down(self, factor: float) -> None:
+        """Learn at `factor` times the rate from now on."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.rate * factor
+
+    def learn(self, loss: Tensor) -> None:
+        """One step against loss (), along the mean gradient of all processes: each has pictures of its own."""
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        # A parameter the loss does not reach has no gradient, and Adam leaves it alone: so in every process.
+        share_mean([p.grad for p in self.network.parameters() if p.grad is not None])
+        self.adam.step()
+
+
+def cool_down(done: float, total: float, share: float, lowest: float = 0.0) -> float:
+    """What to multiply a learning rate by: 1, then in a straight line down to 0 over the last `share` of a training.
+
+    Args:
+        done, total: pictures, of which `total` are planned.
+        share: of the total, in (0, 1].
+        lowest: the line ends here.
+    Returns:
+        from `lowest` to 1.
+    """
+    return min(1.0, max(lowest, (1 - done / total) / share))
+
+
+@torch.no_grad()
+def average(slow: nn.Module, fast: nn.Module, num: int, half_life: float, seen: int) -> None:
+    """Let an exponential moving average of a network follow it by one step; buffers are copied.
+
+    Args:
+        slow: the average, changed in place.
+        fast: the network.
+        num: pictures since the last call.
+        half_life: pictures after which half of what was is forgotten; early on it is shorter, see `EMA_RAMP`.
+        seen: pictures since the average began.
+    """
+    decay = 0.5 ** (num / max(1.0, min(half_life, EMA_RAMP * seen)))
+    for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
+        old.lerp_(new, 1 - decay)
+    for old, new in zip(slow.buffers(), fast.buffers(), strict=True):
+        old.copy_(new)
+
+
+class Means(dict):
+    """Running means by name, for a log: each begins at its first value and keeps `keep` of itself at every other."""
+
+    def __init__(self, keep: float) -> None:
+        super().__init__()
+        self.keep = keep
+
+    def add(self, **values: float) -> None:
+        """Count one more value of each."""
+        for name, value in values.items():
+            self[name] = self.get(name, value) * self.keep + value * (1 - self.keep)
+
+    def rounded(self, digits: int = 4) -> dict[str, float]:
+        """The means, fit for a log."""
+        return {name: round(value, digits) for name, value in self.items()}
