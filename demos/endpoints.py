@@ -1,14 +1,16 @@
 """The useful steps as documented endpoints: what `gradio_client` can call. One client is one session."""
 
+from pathlib import Path
+
 import gradio as gr
 from look import tinted
 from session import QUEUED
-from step_segment import coco
 from step_teach import taught
 from upload import picture
 
 from toolkit import fewshot
 from toolkit.errors import ToolkitError
+from toolkit.parts.coco import to_coco
 from toolkit.pictures import images, labels
 
 MAX_STEPS = 1000
@@ -69,4 +71,4 @@ def segment(session, source, num_steps):
     for _, _, results in segmenter.segmenting(source, num_steps=int(num_steps), judge=judge):  # noqa: B007
         yield gr.skip(), gr.skip()
     results[0].save_png(session.path("labels.png"))
-    yield session.path("labels.png"), {**results[0].as_dict(), "coco": coco(results)}
+    yield session.path("labels.png"), {**results[0].as_dict(), "coco": to_coco(results, [Path(source).name])}

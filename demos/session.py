@@ -55,6 +55,7 @@ class Session:
     suggest_seed: int = 1000
     suggestion: object = None
     results: list = field(default_factory=list)
+    result_names: list = field(default_factory=list)  # of the files that were uploaded
     autoshot: object = None
     touched: float = field(default_factory=time.monotonic)
     folder: object = field(default_factory=tempfile.TemporaryDirectory)

@@ -1,6 +1,7 @@
 """Step 3: pictures of one's own, through projection or the auto-shot network, and what to take away."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
@@ -13,6 +14,7 @@ from step_teach import taught
 
 from toolkit.errors import ToolkitError
 from toolkit.files import replace_when_done
+from toolkit.parts.coco import save_coco
 from toolkit.pictures import images
 from toolkit.projection.trust import LOW
 from toolkit.worlds import portraits
@@ -138,7 +140,7 @@ def segment(session, pictures, method):
         for done, total, through in segmenter.segmenting(sources, judge=judge):
             view = show(list(zip(through, auto))[0])
             yield progress(done, total), *view, *[gr.skip()] * 6
-    session.results = list(zip(through, auto))
+    session.results, session.result_names = list(zip(through, auto)), [Path(source).name for source in sources]
     numbers = [str(i + 1) for i in range(len(sources))]
     which = gr.Radio(choices=numbers, value="1", visible=len(numbers) > 1)
     yield note("Done."), *show(session.results[0]), which, gr.Row(visible=True), *save(session, 0)
@@ -224,19 +226,8 @@ def save(session, i):
     images.save_png(paths[1], result.overlay())
     write_json(paths[2], result.as_dict())
     paths.append(session.path("coco.json"))
-    write_json(paths[3], coco([a or b for a, b in session.results]))
+    save_coco(paths[3], [a or b for a, b in session.results], session.result_names)
     return [gr.DownloadButton(value=path) for path in paths]
-
-
-def coco(results):
-    """Several results as one COCO file: dict."""
-    annotations = [{**a, "image_id": i} for i, result in enumerate(results, 1) for a in result.coco()]
-    sizes = [result.as_dict()["size"] for result in results]
-    return {
-        "images": [{"id": i, "width": w, "height": h} for i, (w, h) in enumerate(sizes, 1)],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(results[0].classes) if i],
-        "annotations": [{"id": i, **a} for i, a in enumerate(annotations, 1)],
-    }
 
 
 def write_json(path, value):

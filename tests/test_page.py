@@ -1,6 +1,7 @@
 """The page in a real browser, driven by mouse, from a server in its own process."""
 
 import io
+import json
 import re
 import shutil
 import socket
@@ -120,8 +121,11 @@ def test_from_a_drawing_to_parts_of_ones_own_picture(visit, photo, tmp_path):
     assert np.array_equal(np.array(picture.getpalette()).reshape(-1, 3)[:4], labels.default_palette(4))
     found = set(np.unique(np.array(picture)).tolist())
     assert {0, 255} <= found <= {0, 1, 2, 3, 255} and len(found) > 2
-    for selector in ("#download-overlay", "#download-json", "#download-coco"):
+    for selector in ("#download-overlay", "#download-json"):
         assert visitor.download(selector, tmp_path / "file").stat().st_size > 100
+    coco = json.loads(visitor.download("#download-coco", tmp_path / "coco.json").read_text())
+    assert [p["file_name"] for p in coco["images"]] == ["photo.jpg", "another.png", "photo-2.jpg"]
+    assert {a["image_id"] for a in coco["annotations"]} == {p["id"] for p in coco["images"]}
     assert "background" in visitor.page.locator("#areas").inner_text()
     visitor.changes("#redrawn", lambda: visitor.page.locator("#which").get_by_label("2").click())
     masks = len(visitor.pictures("#parts"))
@@ -322,6 +326,7 @@ def test_a_program_can_use_the_steps(address, photo, tmp_path):
     png, report = client.predict(handle_file(photo), 2, api_name="/segment")
     assert Image.open(png).size == (200, 128)
     assert report["classes"] == ["background", "eyes"] and {"areas", "trust", "coco"} <= set(report)
+    assert report["coco"]["images"] == [{"id": 1, "file_name": "photo.jpg", "width": 200, "height": 128}]
     other = Client(address, verbose=False)
     with pytest.raises(Exception, match="expected a taught segmenter"):
         other.predict(handle_file(photo), 2, api_name="/segment")
