@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from toolkit import experiments
+from toolkit.cli.experiments import TABLES
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -38,7 +41,8 @@ def test_evaluate_prints_one_json_object(tiny_gan_file, tmp_path):
     [
         (["evaluate", "--gan", "nowhere"], "weights_path: expected one of"),
         (["experiment", "alchemy"], "experiment: expected one of table1, table2, table3, "),
-        (["benchmark", "alchemy"], "benchmark: expected one of"),
+        (["alchemy"], "toolkit: expected one of quickstart, evaluate, "),
+        (["benchmark", "trust"], "benchmark: expected a clone of the repository as the current folder; got no tests"),
         (["train-gan", "--out", "x"], "train-gan: expected either --world or --folder; got None and None."),
     ],
 )
@@ -46,6 +50,15 @@ def test_an_error_is_one_line_and_status_2(arguments, message, tmp_path):
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and message in done.stderr
+
+
+def test_a_clone_knows_its_benchmarks():
+    done = run("benchmark", "alchemy", cwd=ROOT)
+    assert done.returncode == 2 and "benchmark: expected one of autoshot, checkpoints, " in done.stderr
+
+
+def test_every_experiment_is_a_command():
+    assert set(TABLES) == {*experiments.PLANS, "all"}
 
 
 def test_train_gan_runs_resumes_and_its_gan_loads(tmp_path):

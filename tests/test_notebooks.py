@@ -10,9 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from PIL import Image
+from typer.main import get_command
 
 from notebooks import run
-from toolkit import cli
+from toolkit.cli import app
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -101,6 +102,5 @@ def test_where_a_person_draws_a_labelled_cell_stands_in(path, cells):
 
 def test_the_commands_and_notebooks_it_names_exist(cells):
     text = "\n".join(cell.source for cell in cells)
-    commands = {(c.name or c.callback.__name__).replace("_", "-") for c in cli.app.registered_commands}
-    assert set(re.findall(r"python -m toolkit ([a-z-]+)", text)) <= commands
+    assert set(re.findall(r"python -m toolkit ([a-z-]+)", text)) <= set(get_command(app).commands)
     assert set(re.findall(r"\]\((\w+)\.ipynb\)", text)) <= set(NAMES)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from typer.main import get_command
 
+from toolkit.__main__ import app
 from toolkit.pictures.labels import THREE_CLASSES
 from toolkit.worlds import portraits
 
@@ -26,11 +28,11 @@ def test_the_example_runs(tmp_path, monkeypatch):
 
 
 def test_every_picture_and_command_exists():
-    from toolkit import cli
-
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", README) + re.findall(r'(?:src|href)="(?!http)(.*?)"', README)
     assert len(pictures) > 10
     for picture in pictures:
         assert (ROOT / picture).is_file(), picture
-    known = {(c.name or c.callback.__name__).replace("_", "-") for c in cli.app.registered_commands}
-    assert set(re.findall(r"python -m toolkit ([a-z-]+)", README)) <= known
+    commands = get_command(app).commands
+    assert set(re.findall(r"python -m toolkit ([a-z-]+)", README)) <= set(commands)
+    experiments = set(re.findall(r"python -m toolkit experiment ([a-z0-9-]+)", README))
+    assert experiments and experiments <= set(commands["experiment"].commands)

@@ -1,0 +1,53 @@
+"""What the commands share: how they are looked up, options that several take, and how a report is printed."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from toolkit.errors import ToolkitError
+
+Gan = Annotated[str | None, typer.Option(help="A bundled GAN's name or a weights file; default: bundled.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+
+
+class Commands(TyperGroup):
+    """Commands of which an unknown one is refused in a line that names them all."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As click's.
+
+        Raises:
+            ToolkitError: no such command.
+        """
+        if args and args[0] not in self.commands:
+            call = "toolkit" if ctx.parent is None else ctx.info_name
+            raise ToolkitError(call, f"one of {', '.join(self.commands)}", repr(args[0]), "Choose one of these")
+        return super().resolve_command(ctx, args)
+
+
+def load_gan(name: str | None) -> Any:
+    """The `GAN` that an option --gan names."""
+    from toolkit import fewshot
+    from toolkit.gan.files import zoo
+
+    return fewshot.load_gan(name or zoo.DEFAULT)
+
+
+def show(report: dict, as_json: bool) -> None:
+    """Print one JSON object, or the same as text: tables of rows, then of names and numbers."""
+    from toolkit.show import plots
+
+    if as_json:
+        print(json.dumps(report))
+        return
+    for key, value in report.items():
+        if isinstance(value, list):
+            print(f"{key}\n{plots.table([tuple(value[0]), *(tuple(row.values()) for row in value)])}")
+        elif isinstance(value, dict):
+            header = ("", *next(iter(value.values()))) if isinstance(next(iter(value.values())), dict) else (key, "")
+            rows = [(name, *v.values()) if isinstance(v, dict) else (name, v) for name, v in value.items()]
+            print(f"{key}\n{plots.table([header, *rows])}")
+        else:
+            print(f"{key}: {value}")

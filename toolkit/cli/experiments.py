@@ -1,0 +1,174 @@
+"""What the toolkit claims, by command: the main job, the paper's protocol, its tables."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit.cli.commands import Commands, Gan, Json, load_gan, show
+
+OUT = Path("out/experiments")
+
+
+def quickstart(out: Path = Path("out/quickstart.png"), gan: Gan = None, num_test: int = 8):
+    """One labelled portrait teaches the GAN's features; unseen portraits get segmented."""
+    from toolkit import experiments
+
+    started = time.perf_counter()
+    report = experiments.quickstart(load_gan(gan), out, num_test=num_test)
+    print(f"picture: {out}   total: {time.perf_counter() - started:.1f} s")
+    return report
+
+
+def evaluate(
+    world: str = "portraits",
+    classes: int = 10,
+    shots: int = 1,
+    network: str | None = None,
+    seed: int = 0,
+    num_test: int = 200,
+    gan: Gan = None,
+    save: Annotated[Path | None, typer.Option(help="Write the segmenter to this file.")] = None,
+    as_json: Json = False,
+):
+    """The paper's face protocol: K annotated portraits against N others, all projected."""
+    from toolkit import experiments, fewshot
+
+    report = experiments.evaluate(
+        load_gan(gan),
+        world=world,
+        num_classes=classes,
+        num_shots=shots,
+        network=network or fewshot.DEFAULT_NETWORK,
+        seed=seed,
+        num_test=num_test,
+        save=save,
+        progress=not as_json,
+    )
+    show(report, as_json)
+
+
+experiment = typer.Typer(
+    name="experiment",
+    cls=Commands,
+    no_args_is_help=True,
+    help="Measure a claim; run again, it goes on where it stopped and measures nothing twice.",
+)
+World = Annotated[str, typer.Option(help="The world whose pictures are used.")]
+Data = Annotated[Path | None, typer.Option(help="A data set's folder, instead of a world; then also --gan.")]
+Num = Annotated[int, typer.Option(help="Pictures to judge by.")]
+Seeds = Annotated[int, typer.Option(help="Choices of labelled pictures to take the mean over.")]
+NumImages = Annotated[int, typer.Option(help="Pictures that auto-shot learns from.")]
+Epochs = Annotated[int, typer.Option(help="Of auto-shot.")]
+Out = Annotated[Path, typer.Option(help="Folder for tables, pictures, and what is needed to go on.")]
+
+
+def table(
+    context: typer.Context,
+    world: World = "portraits",
+    data: Data = None,
+    num: Num = 200,
+    seeds: Seeds = 3,
+    out: Out = OUT,
+    gan: Gan = None,
+    as_json: Json = False,
+):
+    """A table of few-shot networks."""
+    _run(context.info_name, world, data, num, seeds, None, out, gan, as_json)
+
+
+def table_with_autoshot(
+    context: typer.Context,
+    world: World = "portraits",
+    data: Data = None,
+    num: Num = 200,
+    seeds: Seeds = 3,
+    num_images: NumImages = 5000,
+    epochs: Epochs = 10,
+    out: Out = OUT,
+    gan: Gan = None,
+    as_json: Json = False,
+):
+    """A table in which auto-shot networks stand, too."""
+    _run(context.info_name, world, data, num, seeds, (num_images, epochs), out, gan, as_json)
+
+
+TABLES = {
+    "table1": (table, "Networks and shots."),
+    "table2": (table_with_autoshot, "Ten shots and projection against auto-shot."),
+    "table3": (table, "Three classes."),
+    "table4": (table_with_autoshot, "Cars of PASCAL-Parts; takes --data and --gan."),
+    "table5": (table_with_autoshot, "Horses of PASCAL-Parts; takes --data and --gan."),
+    "networks": (table, "All networks, by class."),
+    "layers": (table, "What the features owe to each layer."),
+    "upsampling": (table, "What they owe to how layers are enlarged."),
+    "noise": (table, "What they owe to the noise."),
+    "all": (table_with_autoshot, "Tables 1 to 3, networks and layers."),
+}
+for name, (command, text) in TABLES.items():
+    experiment.command(name, help=text)(command)
+
+
+@experiment.command()
+def gan_quality(
+    world: World = "portraits",
+    num: Num = 2000,
+    out: Annotated[Path, typer.Option(help="Where to draw renders beside samples.")] = Path("out/gan-quality.png"),
+    gan: Gan = None,
+    as_json: Json = False,
+):
+    """The GAN's pictures against its world."""
+    from toolkit import experiments
+
+    show(experiments.gan_quality(load_gan(gan), world=world, num=num, out=out, progress=not as_json), as_json)
+
+
+@experiment.command()
+def gap(world: World = "portraits", num: Num = 200, gan: Gan = None, as_json: Json = False):
+    """Where IoU is lost: in the GAN and projection, or in the segmenter."""
+    from toolkit import experiments
+
+    show(experiments.gap(load_gan(gan), world=world, num_test=num, progress=not as_json), as_json)
+
+
+@experiment.command()
+def readme(
+    out: Annotated[Path, typer.Option(help="The folder that tables were written to.")] = OUT, as_json: Json = False
+):
+    """Put the tables that were written into README.md, where it has room for them."""
+    from toolkit import experiments
+
+    show({"README.md": ", ".join(experiments.into_readme("README.md", out))}, as_json)
+
+
+def _run(
+    name: str,
+    world: str,
+    data: Path | None,
+    num: int,
+    seeds: int,
+    autoshot: tuple[int, int] | None,
+    out: Path,
+    gan: str | None,
+    as_json: bool,
+) -> None:
+    """One table or all; autoshot: the pictures it learns from and its epochs, where it has a part."""
+    import torch
+
+    from toolkit import experiments
+
+    source = experiments.source_of(name, world, data, gan)
+    study = experiments.Study(load_gan(gan), source, num, folder=out)
+    if autoshot is not None:
+        options = {"num_images": autoshot[0], "num_epochs": autoshot[1], "mixed_precision": "bf16"}
+        study = study._replace(distillation=options)
+    workers = torch.get_num_threads() if study.gan.device.type == "cpu" else 1
+    reports = experiments.run(study, name, seeds=seeds, workers=workers, progress=not as_json)
+    if as_json:
+        print(json.dumps(reports if name == "all" else reports[name]))
+        return
+    for report in reports.values():
+        print(Path(report["files"]["text"]).read_text("utf-8"))
+        print("\n".join(report["files"].values()), end="\n\n")

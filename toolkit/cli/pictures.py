@@ -1,0 +1,101 @@
+"""Pictures of one's own: projected, segmented, and a network that goes without the GAN."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit.cli.commands import Gan, load_gan
+from toolkit.errors import ToolkitError
+
+Pictures = Annotated[list[Path], typer.Argument(help="Files, or folders of them: JPEG, PNG, WebP or GIF.")]
+
+
+def project(
+    pictures: Pictures,
+    out: Annotated[Path, typer.Option(help="Folder for reconstructions, side-by-side pictures and latent files.")],
+    gan: Gan = None,
+    num_steps: Annotated[int | None, typer.Option(help="Optimiser steps; default: as many as usual.")] = None,
+):
+    """Find the latents that make given pictures. Exit status 1 if one of them could not be read."""
+    from toolkit import batch
+
+    if batch.project(load_gan(gan), pictures, out, num_steps=num_steps):
+        raise typer.Exit(1)
+
+
+def segment(
+    pictures: Pictures,
+    segmenter: Annotated[Path, typer.Option(help="What Segmenter.save or AutoShotSegmenter.save wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for label maps, tinted pictures and JSON files.")],
+):
+    """Segment pictures at their own size. Exit status 1 if one of them could not be read."""
+    from toolkit import batch, fewshot
+
+    if batch.segment(fewshot.load_segmenter(segmenter), pictures, out):
+        raise typer.Exit(1)
+
+
+def autoshot(
+    segmenter: Annotated[Path, typer.Option(help="What Segmenter.save wrote.")],
+    out: Annotated[Path, typer.Option(help="The file to write; beside it a folder OUT-work, to go on from.")],
+    num_images: Annotated[int, typer.Option(help="Pictures to generate and label.")] = 5000,
+    truncation_psi: float = 1.0,
+    drop: Annotated[float, typer.Option(help="Share of the pictures, the least certain ones, to leave out.")] = 0.0,
+    width: Annotated[int, typer.Option(help="Of the U-Net; the paper's is 64.")] = 16,
+    epochs: int = 10,
+    batch_size: int = 32,
+    patience: Annotated[int, typer.Option(help="Epochs without progress after which to stop.")] = 5,
+    color_jitter: bool = False,
+    keep_pairs: Annotated[bool, typer.Option(help="Or make the pictures anew in every epoch.")] = True,
+    half: Annotated[bool, typer.Option(help="Write float16, half the bytes.")] = False,
+    seed: int = 0,
+    mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
+):
+    """Distil a few-shot segmenter into a network that needs no GAN; the same command goes on where it stopped.
+
+    Several processes share the work: `accelerate launch --multi_gpu --num_processes N -m toolkit autoshot ...`,
+    also on processors."""
+    import torch
+
+    from toolkit import fewshot
+    from toolkit.autoshot import distilling, last
+    from toolkit.training.processes import processes
+
+    state = processes()
+    few = fewshot.Segmenter.load(segmenter, device=state.device)
+    work = out.with_name(f"{out.stem}-work")
+    steps = distilling(
+        few,
+        num_images,
+        truncation_psi=truncation_psi,
+        drop=drop,
+        seed=seed,
+        out_dir=work,
+        keep_pairs=keep_pairs,
+        width=width,
+        num_epochs=epochs,
+        batch_size=batch_size,
+        patience=patience,
+        color_jitter=color_jitter,
+        mixed_precision=mixed_precision,
+    )
+    auto = last(steps, progress=state.is_main_process)
+    if state.is_main_process:
+        auto.save(out, torch.float16 if half else torch.float32)
+        print(f"{out}: {', '.join(auto.classes)}; pairs and log in {work}")
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="What AutoShotSegmenter.save wrote.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="One ONNX file for pictures of any size.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Default: the same name, ending in .onnx.")] = None,
+):
+    """Write an auto-shot network for programs that have neither PyTorch nor this toolkit."""
+    from toolkit.autoshot import AutoShotSegmenter
+
+    if not onnx:
+        raise ToolkitError("export", "--onnx", "no format", "Name the format")
+    out = out or file.with_suffix(".onnx")
+    AutoShotSegmenter.load(file).export_onnx(out)
+    print(out)

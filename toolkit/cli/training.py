@@ -1,0 +1,121 @@
+"""Networks of one's own: GANs and encoders, trained and put among the bundled weights."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit.cli.commands import Gan, load_gan
+from toolkit.errors import ToolkitError
+
+
+def train_gan(
+    out: Annotated[Path, typer.Option(help="Folder of this training; the same command goes on where it stopped.")],
+    world: Annotated[str | None, typer.Option(help="Train on this world's pictures.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Train on a folder of pictures.")] = None,
+    resolution: int = 64,
+    start_resolution: int = 32,
+    num_images: Annotated[int, typer.Option(help="Different pictures to render.")] = 32_000,
+    num_pictures: Annotated[int, typer.Option(help="Pictures the discriminator sees, in all.")] = 400_000,
+    grow_after: int = 50_000,
+    fade: int = 12_000,
+    batch_size: int = 32,
+    channel_base: Annotated[int, typer.Option(help="Channels at resolution r: min(base / r, 256).")] = 2048,
+    seed: int = 0,
+    init_from: Annotated[Path | None, typer.Option(help="A GAN to start from, of the start resolution.")] = None,
+    mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
+):
+    """Train a GAN on pictures alone. No label is ever read."""
+    from toolkit import experiments
+    from toolkit.pictures.cache import from_folder, from_world
+    from toolkit.training.gan import Plan, train
+    from toolkit.training.processes import processes
+
+    if (world is None) == (folder is None):
+        raise ToolkitError("train-gan", "either --world or --folder", f"{world} and {folder}", "Give one of them")
+    state, cache = processes(), out / f"pictures-{resolution}.npy"
+    with state.main_process_first():
+        if folder is not None:
+            images = from_folder(folder, resolution, cache)
+        else:
+            render = experiments.world_named(world).render
+            images = from_world(render, num_images, resolution, cache, state.device)
+    channels = tuple((4 << i, min(channel_base // (4 << i), 256)) for i in range(resolution.bit_length() - 2))
+    plan = Plan(
+        resolution=resolution,
+        start_resolution=start_resolution,
+        grow_after=grow_after,
+        fade=fade,
+        num_pictures=num_pictures,
+        batch_size=batch_size,
+        channels=channels,
+        seed=seed,
+    )
+    print(train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision))
+
+
+def train_encoder(
+    out: Annotated[Path, typer.Option(help="Folder of this training; the same command goes on where it stopped.")],
+    gan: Gan = None,
+    world: Annotated[str | None, typer.Option(help="Also learn from this world's pictures, unlabelled.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Also learn from a folder of pictures.")] = None,
+    num_images: Annotated[int, typer.Option(help="Different pictures to render.")] = 20_000,
+    num_pictures: Annotated[int, typer.Option(help="Pictures the encoder sees, in all.")] = 100_000,
+    batch_size: int = 16,
+    seed: int = 0,
+    mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
+):
+    """Train an encoder for any GAN on what it draws itself; projection then starts from its guess."""
+    from toolkit import experiments
+    from toolkit.pictures.cache import from_folder, from_world
+    from toolkit.training.encoder import EncoderPlan
+    from toolkit.training.encoder import train_encoder as train
+
+    if world is not None and folder is not None:
+        raise ToolkitError("train-encoder", "--world or --folder or neither", "both", "Give one of them")
+    model, images = load_gan(gan), None
+    cache = out / f"pictures-{model.resolution}.npy"
+    if folder is not None:
+        images = from_folder(folder, model.resolution, cache)
+    elif world is not None:
+        images = from_world(experiments.world_named(world).render, num_images, model.resolution, cache)
+    plan = EncoderPlan(num_pictures, batch_size, seed)
+    print(train(model.generator, model.discriminator, out, plan, pictures=images, mixed_precision=mixed_precision))
+
+
+def bundle(
+    checkpoint: Annotated[Path, typer.Argument(help="A gan.safetensors made by train-gan.")],
+    name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
+):
+    """Store a trained GAN in weights/, in float16, under a name."""
+    import torch
+
+    from toolkit.gan.files import checkpoints, zoo
+
+    generator = checkpoints.load_generator(checkpoint)
+    path = zoo.folder() / f"{name}.safetensors"
+    metadata = {**generator.metadata, "name": name, "licence": "MIT"}
+    checkpoints.save_gan(path, generator, checkpoints.load_discriminator(checkpoint), metadata, torch.float16)
+    print(path)
+
+
+def bundle_encoder(
+    checkpoint: Annotated[Path, typer.Argument(help="An encoder.safetensors made by train-encoder.")],
+    gan: Gan = None,
+    world: Annotated[str, typer.Option(help="The pictures that trust is calibrated on.")] = "portraits",
+    num: Annotated[int, typer.Option(help="How many of them.")] = 2000,
+):
+    """Store an encoder beside its GAN in weights/, in float16, with the errors that trust is judged by."""
+    import torch
+
+    from toolkit import experiments
+    from toolkit.gan.encoder import load_encoder, save_encoder
+    from toolkit.gan.files import zoo
+
+    model = load_gan(gan)
+    model.encoder = load_encoder(checkpoint)
+    image, _ = experiments.world_named(world).render(num, model.resolution, experiments.CALIBRATION_SEED)
+    calibration = model.measure(image, 0, progress=True)
+    path = zoo.folder() / f"{model.metadata['name']}-encoder.safetensors"
+    save_encoder(path, model.encoder, {**model.encoder.metadata, "licence": "MIT"}, calibration, torch.float16)
+    print(path)

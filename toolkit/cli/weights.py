@@ -1,0 +1,40 @@
+"""Weight files that people have: converted, and described."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit.cli.commands import Json, show
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="NVIDIA's .pkl or rosinality's .pt; no code in it is run.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    licence: Annotated[str | None, typer.Option(help="Noted in the file.")] = None,
+):
+    """Turn any public StyleGAN2 into safetensors."""
+    from toolkit.gan.files import checkpoints
+
+    generator = checkpoints.convert(source, out, {"licence": licence} if licence else None)
+    print(f"{out}: {generator.resolution} pixels, {generator.metadata['source']}, hash {generator.hash[:12]}")
+
+
+def gan_info(
+    file: Annotated[str, typer.Argument(help="A weights file, or a GAN's name.")],
+    out: Annotated[Path, typer.Option(help="Where to draw samples.")] = Path("out/gan-info.png"),
+    num: Annotated[int, typer.Option(help="Samples to draw; of a conditional GAN, of each class.")] = 8,
+    as_json: Json = False,
+):
+    """What is inside a GAN: its sizes layer by layer, and what it draws."""
+    import torch
+
+    from toolkit import fewshot
+    from toolkit.gan.files.info import describe_gan
+    from toolkit.pictures import images
+
+    gan = fewshot.load_gan(file)
+    classes = range(gan.generator.c_dim) if gan.generator.c_dim else [None]
+    samples = [gan.sample(seed=seed, class_index=index).image for index in classes for seed in range(num)]
+    images.save_png(out, images.grid(torch.cat(samples), columns=num if len(classes) > 1 else None))
+    show({**describe_gan(gan.generator, gan.discriminator), "samples": str(out)}, as_json)
