@@ -2,15 +2,20 @@
 
 import importlib
 import sys
+import tempfile
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from toolkit import fewshot
-from toolkit.errors import LabelError, ShapeError, ToolkitError
+from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError
+from toolkit.files import save_tensors
 from toolkit.show.widgets import PAGE, SCRIPTS, Labeller, explore
 
 CLASSES = ("background", "eyes", "mouth")
@@ -102,6 +107,103 @@ def test_it_saves_itself_and_goes_on_where_it_stopped(tiny_gan, tmp_path):
     assert torch.equal(shot.label_map[0], first.label_maps[1])
     with pytest.raises(ToolkitError, match="save_to with shots of these pictures and classes; got others in"):
         Labeller(tiny_gan.sample(5, 2), CLASSES, save_to=path)
+
+
+def reopened(gan, path, classes=CLASSES, **options):
+    return Labeller(gan.sample(0, 2), classes, gan=gan, save_to=path, **options)
+
+
+def test_whatever_is_drawn_is_there_after_a_restart(tiny_gan, tmp_path):
+    path = tmp_path / "shots.safetensors"
+    first = reopened(tiny_gan, path)
+    stroke(first, 0, (2, 2, 8, 8), [1] * 36)  # one class so far
+    assert torch.equal(reopened(tiny_gan, path).label_maps, first.label_maps)
+    with pytest.raises(LabelError, match="load_shots: expected a picture with at least two classes labelled; got none"):
+        fewshot.load_shots(path)
+    stroke(first, 0, (10, 10, 14, 14), [0] * 16)
+    stroke(first, 1, (2, 2, 8, 8), [1] * 36)  # the second picture has one class, the first two
+    assert torch.equal(reopened(tiny_gan, path).label_maps, first.label_maps)
+    assert len(fewshot.load_shots(path)) == 1
+    stroke(first, 0, (0, 0, 16, 16), [255] * 256)
+    stroke(first, 1, (0, 0, 16, 16), [255] * 256)  # all erased
+    assert (reopened(tiny_gan, path).label_maps == 255).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 15), st.sampled_from([0, 1, 2, 255])), max_size=6),
+    st.permutations(range(3)),
+)
+def test_any_drawing_comes_back_in_any_order_of_the_pictures(tiny_gan, strokes, order):
+    sample = tiny_gan.sample(0, 3, truncation_psi=1.0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shots.safetensors"
+        drawn = Labeller(sample, CLASSES, gan=tiny_gan, save_to=path)
+        for index, row, label in strokes:
+            stroke(drawn, index, (0, row, 16, row + 1), [label] * 16)
+        again = Labeller(sample[torch.tensor(order)], CLASSES, gan=tiny_gan, save_to=path)
+        assert torch.equal(again.label_maps, drawn.label_maps[list(order)])
+
+
+def test_what_was_drawn_by_hand_comes_before_what_is_passed(tiny_gan, tmp_path):
+    path, guess = tmp_path / "shots.safetensors", torch.ones(2, 16, 16, dtype=torch.int64)
+    guess[:, :8] = 0
+    first = reopened(tiny_gan, path, label_maps=guess)
+    stroke(first, 0, (0, 0, 16, 16), [255] * 256)
+    again = reopened(tiny_gan, path, label_maps=1 - guess)
+    assert (again.label_maps[0] == 255).all() and torch.equal(again.label_maps[1], 1 - guess[1])
+    assert torch.equal(reopened(tiny_gan, path).label_maps[1], 1 - guess[1])
+
+
+def test_a_class_more_keeps_the_drawing_and_one_less_is_refused(tiny_gan, tmp_path):
+    path = tmp_path / "shots.safetensors"
+    stroke(reopened(tiny_gan, path), 0, (0, 0, 2, 1), [0, 2])
+    more = reopened(tiny_gan, path, ("background", "nose", "mouth", "ears", "eyes"))
+    assert more.label_maps[0, 0, :2].tolist() == [0, 2]
+    other = reopened(tiny_gan, path, ("background", "mouth"))
+    assert other.label_maps[0, 0, :2].tolist() == [0, 1]
+    before = path.read_bytes()
+    with pytest.raises(
+        LabelError, match=r"Labeller: expected save_to with .*; got others in .*: 'mouth'. Name another"
+    ):
+        reopened(tiny_gan, path, ("background", "eyes"))
+    assert path.read_bytes() == before
+
+
+def test_the_same_photograph_projected_elsewhere_keeps_its_drawing(tiny_gan, tmp_path):
+    path = tmp_path / "shots.safetensors"
+    sample = tiny_gan.sample(3)
+    there = fewshot.Sample((sample.image + 1e-3).clamp(-1, 1), sample.ws + 1e-3)
+    stroke(Labeller(sample, CLASSES, gan=tiny_gan, save_to=path), 0, (2, 2, 8, 8), [1] * 36)
+    assert int((Labeller(there, CLASSES, gan=tiny_gan, save_to=path).label_maps == 1).sum()) == 36
+
+
+def test_alike_pictures_keep_their_places(tiny_gan, tmp_path):
+    path = tmp_path / "shots.safetensors"
+    alike = tiny_gan.sample(0, 3, truncation_psi=0.0)
+    first = Labeller(alike, CLASSES, gan=tiny_gan, save_to=path)
+    for i in (2, 1):
+        stroke(first, i, (i, 0, i + 1, 1), [i])
+    assert torch.equal(Labeller(alike, CLASSES, gan=tiny_gan, save_to=path).label_maps, first.label_maps)
+
+
+def test_shots_saved_elsewhere_are_gone_on_with(tiny_gan, tmp_path):
+    path, label_map = tmp_path / "shots.safetensors", torch.zeros(16, 16, dtype=torch.int64)
+    label_map[4:] = 2
+    fewshot.save_shots(path, [fewshot.Shot(tiny_gan.sample(0, 2)[1], label_map, CLASSES, tiny_gan)])
+    labeller = reopened(tiny_gan, path)
+    assert (labeller.label_maps[0] == 255).all() and torch.equal(labeller.label_maps[1], label_map)
+
+
+def test_a_damaged_file_is_named_and_left_alone(tiny_gan, tmp_path):
+    path = tmp_path / "shots.safetensors"
+    path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="Labeller: expected a shot file; got .*shots.safetensors"):
+        reopened(tiny_gan, path)
+    sample = tiny_gan.sample(0, 2)
+    save_tensors(path, {"drawings.image": sample.image}, {"format": "shot", "shots": [], "drawings": {}})
+    with pytest.raises(CheckpointError, match="Labeller: expected a whole shot file; got .*shots.safetensors"):
+        reopened(tiny_gan, path)
 
 
 def test_pictures_come_in_any_form():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolkit.errors import CheckpointError, ShapeError, describe
+from toolkit.errors import CheckpointError, LabelError, ShapeError, describe
 from toolkit.files import load_tensors, save_tensors
 from toolkit.parts.sample import AnyGAN, Sample, from_tensors, to_tensors
 from toolkit.pictures import labels
@@ -68,28 +68,52 @@ class Shot:
 
 def save_shots(path: str | PathLike, shots: Iterable[Shot]) -> None:
     """Write several shots to one safetensors file, whole or not at all; of one, what `Shot.save` writes."""
-    tensors, about = {}, []
-    for i, shot in enumerate(shots):
-        own = {**to_tensors(shot.sample), "label_map": shot.label_map.to(torch.uint8)}
-        tensors |= {f"{i}.{name}": t for name, t in own.items()}
-        about.append({"classes": shot.classes, "gan_hash": shot.gan_hash})
-    save_tensors(path, tensors, {"format": "shot", "shots": about})
+    save_tensors(path, *pack_shots(shots))
 
 
 def load_shots(path: str | PathLike) -> list[Shot]:
-    """Read a file written by `save_shots` or `Shot.save`: a list of `Shot`.
+    """Read a file written by `save_shots` or `Shot.save`, or kept by a `Labeller`: a list of `Shot`.
 
     Raises:
-        CheckpointError: it is not one.
+        CheckpointError: it is not one. LabelError: all that a `Labeller` has kept is drawings of one class.
     """
     return _load_shots(path, "load_shots")
 
 
 def _load_shots(path: str | PathLike, call: str) -> list[Shot]:
     tensors, meta = load_tensors(path, "shot", call)
+    shots = unpack_shots(tensors, meta, path, call)
+    if not shots and "drawings" in meta:
+        raise LabelError(
+            call,
+            "a picture with at least two classes labelled",
+            f"none in {path}",
+            "Label some background as well as a part",
+        )
+    return shots
+
+
+def pack_shots(shots: Iterable[Shot]) -> tuple[dict[str, Tensor], dict]:
+    """What a file keeps of shots: dict, name -> tensor; the metadata."""
+    tensors, about = {}, []
+    for i, shot in enumerate(shots):
+        own = {**to_tensors(shot.sample), "label_map": shot.label_map.to(torch.uint8)}
+        tensors |= {f"{i}.{name}": t for name, t in own.items()}
+        about.append({"classes": shot.classes, "gan_hash": shot.gan_hash})
+    return tensors, {"format": "shot", "shots": about}
+
+
+def unpack_shots(tensors: dict[str, Tensor], metadata: dict, path: str | PathLike, call: str) -> list[Shot]:
+    """The shots of which `pack_shots` made these; other tensors among them do no harm.
+
+    Args:
+        path: the file they come from, and call: the public call, to name in errors.
+    Raises:
+        CheckpointError: a part is missing.
+    """
     shots = []
     try:
-        for i, about in enumerate(meta["shots"]):
+        for i, about in enumerate(metadata["shots"]):
             own = {name.removeprefix(f"{i}."): t for name, t in tensors.items() if name.startswith(f"{i}.")}
             shots.append(Shot(from_tensors(own), own["label_map"].long(), about["classes"], about["gan_hash"]))
     except (KeyError, TypeError, AttributeError) as error:

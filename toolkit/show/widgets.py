@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from toolkit.errors import LabelError, ShapeError, ToolkitError, describe
-from toolkit.fewshot import Sample, Shot, load_shots, save_shots
+from toolkit.fewshot import Sample, save_shots
+from toolkit.parts.drawings import load_drawings, save_drawings, shots_of
 from toolkit.pictures.images import load_image, to_pil
 from toolkit.pictures.labels import IGNORE_INDEX, default_palette
 from toolkit.show import plots
@@ -47,8 +48,8 @@ class Labeller(anywidget.AnyWidget):
         classes: names, background first, at most 255; label i means classes[i].
         label_maps: what to start from, as the attribute; None starts unlabelled.
         gan: the `GAN` the sample came from, for the shots.
-        save_to: a shot file that is written anew after each stroke, and whose labels are gone on with
-            where it exists.
+        save_to: a shot file that is written anew after each stroke, whatever is drawn so far. Where it
+            exists, it is gone on with: what was drawn by hand comes before label_maps.
     Raises:
         ShapeError, LabelError, ImageError: pictures, classes or labels that are not as above.
         ToolkitError: save_to without a `Sample`, or naming a file of other pictures or classes.
@@ -81,9 +82,8 @@ class Labeller(anywidget.AnyWidget):
         self._shape = (len(pictures), *pictures.shape[2:])
         self._save_to = None if save_to is None else Path(save_to)
         self._drawing = False
-        start = self._start()
         super().__init__(
-            label_maps=start if label_maps is None else label_maps,
+            label_maps=self._start(label_maps),
             label=min(1, len(self.classes) - 1),
             brush_size=max(1, pictures.shape[-1] // 32 * 2 - 1),
             _pictures=[_png(to_pil(picture)) for picture in pictures],
@@ -101,8 +101,7 @@ class Labeller(anywidget.AnyWidget):
             ToolkitError: the pictures came without latents.
         """
         self._check_sample("shots")
-        labelled = [i for i in range(len(self.label_maps)) if self._is_labelled(i)]
-        return [Shot(self._sample[i], self.label_maps[i], self.classes, self._gan) for i in labelled]
+        return shots_of(self._sample, self.label_maps, self.classes, self._gan)
 
     def save(self, path):
         """Write `shots` to one file, whole or not at all; `fewshot.load_shots` reads it.
@@ -115,26 +114,16 @@ class Labeller(anywidget.AnyWidget):
             raise LabelError("Labeller.save", "a picture with at least two classes labelled", "none", "Draw them first")
         save_shots(path, shots)
 
-    def _is_labelled(self, i):
-        return len(set(self.label_maps[i].unique().tolist()) - {IGNORE_INDEX}) > 1
-
-    def _start(self):
-        """Unlabelled, but for what save_to holds already."""
-        label_maps = torch.full(self._shape, IGNORE_INDEX)
-        if self._save_to is None:
-            return label_maps
-        self._check_sample("save_to")
-        for shot in load_shots(self._save_to) if self._save_to.exists() else []:
-            same = [i for i in range(len(label_maps)) if torch.equal(shot.sample.ws, self._sample[i].ws.cpu())]
-            if shot.classes != self.classes or not same:
-                raise ToolkitError(
-                    "Labeller",
-                    "save_to with shots of these pictures and classes",
-                    f"others in {self._save_to}",
-                    "Name another file",
-                )
-            label_maps[same[0]] = shot.label_map[0]
-        return label_maps
+    def _start(self, label_maps):
+        """What to begin with: what was drawn by hand, else what was passed, else what save_to holds, else nothing."""
+        start, self._by_hand = torch.full(self._shape, IGNORE_INDEX), torch.zeros(self._shape[0], dtype=torch.bool)
+        if self._save_to is not None:
+            self._check_sample("save_to")
+            if self._save_to.exists():
+                start, self._by_hand = load_drawings(self._save_to, self._sample, self.classes, "Labeller")
+        if label_maps is None:
+            return start
+        return torch.where(self._by_hand[:, None, None], start, self._checked(label_maps))
 
     def _check_sample(self, call):
         if self._sample is None:
@@ -147,7 +136,10 @@ class Labeller(anywidget.AnyWidget):
 
     @traitlets.validate("label_maps")
     def _check(self, proposal):
-        value = proposal["value"]
+        return self._checked(proposal["value"])
+
+    def _checked(self, value):
+        """The caller's labels as our own tensor (N, H, W) int64."""
         integers = isinstance(value, (torch.Tensor, np.ndarray)) and not torch.as_tensor(value).is_floating_point()
         if not integers or tuple(value.shape) not in (self._shape, self._shape[self._shape[0] == 1 :]):
             raise ShapeError(
@@ -168,11 +160,14 @@ class Labeller(anywidget.AnyWidget):
         return value
 
     @traitlets.observe("label_maps")
-    def _changed(self, _):
+    def _changed(self, change):
         if not self._drawing:
             self._labels += 1
-        if self._save_to is not None and (shots := self.shots()):
-            save_shots(self._save_to, shots)
+        if change["old"] is not None:
+            self._by_hand |= (change["old"] != self.label_maps).any(2).any(1)
+        # Erasing all is work too; only where nothing was ever drawn is no file made.
+        if self._save_to is not None and (self._by_hand.any() or (self.label_maps != IGNORE_INDEX).any()):
+            save_drawings(self._save_to, self._sample, self.label_maps, self._by_hand, self.classes, self._gan)
 
     def _to_page(self, revision):
         return {"revision": revision, "data": self.label_maps.to(torch.uint8).numpy().tobytes()}
