@@ -1,7 +1,7 @@
 """The house rules that a machine can check."""
 
 import ast
-import configparser
+import graphlib
 import re
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "toolkit").rglob("*.py"))
-FLOORS = "importlinter:contract:floors"
+PAGE = sorted((ROOT / "demos").glob("*.py"))
 
 
 def asserts(tree):
@@ -81,10 +81,44 @@ def test_imports_point_down_only(monkeypatch, capsys):
     assert status == 0, capsys.readouterr().out
 
 
-def test_every_module_has_its_floor():
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg", "utf-8")
-    floors = set(re.findall(r"toolkit[\w.]*", config[FLOORS]["layers"]))
-    names = {".".join(p.relative_to(ROOT).with_suffix("").parts) for p in MODULES if p.stem != "__init__"}
-    homeless = {name for name in names if not any(f == name or name.startswith(f + ".") for f in floors)}
-    assert homeless == set(), f"list them in setup.cfg, [{FLOORS}]"
+def name_of(path):
+    """A file as others import it; the page's are scripts, which lie side by side."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    return name.removeprefix("demos.")
+
+
+def imports_of(tree):
+    """What a file imports anywhere in it, in functions too: a.b for `import a.b`, and for `from a import b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported(tree, known):
+    """Those of the known modules that a file imports; `from a import b` is of a, where b is no module."""
+    return {name if name in known else name.rpartition(".")[0] for name in imports_of(tree)} & known
+
+
+def circle(imports):
+    """Modules that import one another in a circle, the first repeated as the last; none is an empty list."""
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_a_circle_is_found_also_within_functions():
+    files = {"a": "from b import c", "b": "def f():\n    import d.e", "d.e": "from d import x\nimport a", "d": ""}
+    imports = {name: imported(ast.parse(code), set(files)) for name, code in files.items()}
+    assert imports == {"a": {"b"}, "b": {"d.e"}, "d.e": {"d", "a"}, "d": set()}
+    assert set(circle(imports)) == {"a", "b", "d.e"}
+
+
+def test_the_package_imports_neither_tests_nor_the_page():
+    others = {"tests", "demos", "notebooks", *map(name_of, PAGE)}
+    roots = {path.relative_to(ROOT): ast.parse(path.read_text("utf-8")) for path in MODULES}
+    found = {str(path): {name.split(".")[0] for name in imports_of(tree)} & others for path, tree in roots.items()}
+    assert {path: names for path, names in found.items() if names} == {}
