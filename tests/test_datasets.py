@@ -1,18 +1,24 @@
 """Small trees in each data set's own format, written here and read back."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
 from toolkit import datasets
+from toolkit.datasets.class_names import read_class_names
 from toolkit.datasets.reading import cut, split_by_name
 from toolkit.errors import ImageError, LabelError, ToolkitError
 from toolkit.experiments import evaluate
 from toolkit.experiments.sources import Collection
 from toolkit.pictures import labels
 from toolkit.pictures.labels import PORTRAIT_CLASSES
+from toolkit.worlds import portraits
 
 
 def save_mask(path, size, box):
@@ -71,8 +77,30 @@ def test_celebamask_says_what_is_missing(tmp_path, celebamask):
         file.unlink()
     with pytest.raises(ToolkitError, match=r"CelebAMask.read: expected masks 02001_\*.png in .*; got none"):
         data.read([2001], 16)
+    with pytest.raises(ToolkitError, match="CelebAMask.read: expected at least one picture; got none"):
+        data.read([], 16)
     with pytest.raises(ToolkitError, match=r"open_dataset: expected a folder with CelebA-HQ-img/ .* or images/"):
         datasets.open_dataset(tmp_path / "nowhere")
+
+
+def test_celebamask_whatever_the_files_are_called(celebamask):
+    plain = datasets.CelebAMask(celebamask).read([0], 32)
+    pictures, masks = celebamask / "CelebA-HQ-img", celebamask / "CelebAMask-HQ-mask-anno" / "0"
+    (pictures / "0.jpg").rename(pictures / "00000.JPG")
+    for file in masks.iterdir():
+        file.rename(file.with_suffix(".PNG"))
+    (pictures / "Thumbs.db").write_bytes(b"")
+    data = datasets.CelebAMask(celebamask)
+    assert data.split("train") == [0, 2001] and torch.equal(data.read([0], 32)[1], plain[1])
+    Image.new("L", (32, 32), 1).save(masks / "00000_skin.PNG")
+    with pytest.raises(ImageError, match="black 0 and white 255 in 00000_skin.PNG; got values up to 1. Multiply"):
+        data.read([0], 32)
+    Image.new("L", (16, 32), 255).save(masks / "00000_skin.PNG")
+    with pytest.raises(ImageError, match="masks of one size for picture 0; got 16x32 and 32x32"):
+        data.read([0], 32)
+    Image.new("RGB", (64, 64)).save(pictures / "0.png")
+    with pytest.raises(ToolkitError, match="one photograph 0; got 0.png, 00000.JPG"):
+        datasets.CelebAMask(celebamask)
 
 
 def write_annotation(folder, name, size, objects):
@@ -167,6 +195,10 @@ def test_pascal_reads_the_list_of_pascal_voc_and_says_what_is_missing(pascal):
     (pascal / "Annotations_Part" / "2008_000000.mat").write_bytes(b"not an annotation")
     with pytest.raises(ImageError, match=r"PascalParts: expected a PASCAL-Parts annotation; got .*2008_000000.mat"):
         datasets.PascalParts(pascal, "car")
+    photograph = pascal / "JPEGImages" / "2008_000002.jpg"
+    Image.open(photograph).resize((100, 60)).save(photograph)
+    with pytest.raises(ImageError, match="2008_000002.jpg of 200x120 pixels, as it was annotated; got 100x60"):
+        data.read(["2008_000002-0"], 16)
     with pytest.raises(ToolkitError, match="PascalParts: expected kind car or horse; got 'cow'"):
         datasets.PascalParts(pascal, "cow")
     (pascal / "JPEGImages").rename(pascal / "pictures")
@@ -206,7 +238,11 @@ def test_own_folder(own):
     ("break_it", "error", "message"),
     [
         (lambda f: (f / "classes.txt").unlink(), ToolkitError, r"got no classes.txt \(a class a line\). Your own"),
-        (lambda f: (f / "classes.txt").write_text("background\n"), ToolkitError, "expected at least two names in"),
+        (
+            lambda f: (f / "classes.txt").write_text("background\n"),
+            ToolkitError,
+            "expected 2 to 255 names in .*; got 1",
+        ),
         (lambda f: (f / "images" / "03.png").unlink(), ToolkitError, "a picture .* for each mask; got none for 03"),
         (lambda f: Image.new("L", (9, 9)).save(f / "masks" / "03.png"), LabelError, "mask 03.png of 40x30 .*; got 9x9"),
         (
@@ -214,12 +250,145 @@ def test_own_folder(own):
             LabelError,
             r"values 0..1 or 255 in mask 03.png; got 7. Name it in classes.txt",
         ),
+        (
+            lambda f: Image.new("L", (30, 40)).save(f / "masks" / "03.png"),
+            LabelError,
+            "got 30x40. Turn it upright, as the picture is shown",
+        ),
+        (
+            lambda f: Image.new("L", (40, 31)).save(f / "masks" / "03.png"),
+            LabelError,
+            "03.png of 40x30 pixels, or of that shape; got 40x31",
+        ),
+        (
+            lambda f: Image.linear_gradient("L").resize((40, 30)).save(f / "masks" / "03.png"),
+            LabelError,
+            "values 0..1 or 255 in mask 03.png; got .* and [0-9]+ others. Save class numbers, without soft edges",
+        ),
+        (
+            lambda f: Image.new("RGB", (4, 4)).save(f / "images" / "03.JPG"),
+            ToolkitError,
+            "one picture for mask 03.png; got 03.JPG, 03.png. Keep one",
+        ),
+        (
+            lambda f: Image.new("L", (4, 4)).save(f / "masks" / "03.PNG"),
+            ToolkitError,
+            "one mask 03; got 03.PNG, 03.png. Keep one",
+        ),
+        (
+            lambda f: (f / "masks" / "03.png").rename(f / "masks" / "03.jpg"),
+            ToolkitError,
+            "OwnFolder: expected PNG masks; got .*03.jpg. Save it as PNG; a JPEG smears labels",
+        ),
+        (
+            lambda f: (f / "images" / "03.png").rename(f / "images" / "03.HEIC").write_bytes(b"ftypheic"),
+            ImageError,
+            r"OwnFolder.read: expected a readable picture \(JPEG, PNG, WebP or GIF\); got .*03.HEIC",
+        ),
     ],
 )
 def test_own_folder_says_what_is_wrong(own, break_it, error, message):
     break_it(own)
     with pytest.raises(error, match=message):
         datasets.OwnFolder(own).read(["03"], 16)
+
+
+def test_own_folder_reads_all_that_is_there_whatever_lies_beside(own):
+    plain = datasets.OwnFolder(own).read(["03", "11"], 30)
+    for stray in ("Thumbs.db", "03.json", "notes.txt", ".DS_Store", "._03.png", ".ipynb_checkpoints/03.png"):
+        for part in ("images", "masks"):
+            (own / part / stray).parent.mkdir(exist_ok=True)
+            (own / part / stray).write_bytes(b"stray")
+    Image.new("RGB", (40, 30)).save(own / "masks" / "03.jpg")  # a preview of the mask
+    (own / "images" / "11.png").rename(own / "images" / "11.PNG")
+    (own / "masks" / "11.png").rename(own / "masks" / "11.PNG")
+    for part in ("images", "masks"):  # in a folder of its own, with a name as macOS writes it in one of the two
+        (own / part / "more").mkdir()
+        name = unicodedata.normalize("NFD" if part == "masks" else "NFC", "é.png")
+        (own / part / "03.png").rename(own / part / "more" / name)
+    (own / "masks" / "03.jpg").unlink()
+    data = datasets.OwnFolder(own)
+    assert len(data.split("train") + data.split("test")) == 20
+    for one, other in zip(plain, data.read(["more/é", "11"], 30), strict=True):
+        assert torch.equal(one, other)
+    (own / "masks" / "11.PNG").unlink()
+    with pytest.warns(UserWarning, match="1 of 20 pictures of leaves have no mask and are left out: 11"):
+        assert len(datasets.OwnFolder(own).split("train") + datasets.OwnFolder(own).split("test")) == 19
+    with pytest.raises(ToolkitError, match="OwnFolder.read: expected at least one picture; got none"):
+        data.read([], 16)
+
+
+def test_own_folder_reads_pictures_of_several_sizes_and_masks_of_others(own):
+    Image.new("RGB", (80, 60), (200, 60, 70)).save(own / "images" / "03.png")  # twice the mask's
+    Image.new("RGB", (13, 10), (200, 60, 70)).save(own / "images" / "04.png")  # a third, rounded to whole pixels
+    data = datasets.OwnFolder(own)
+    image, label_map = data.read(["03", "11"], 30)
+    assert image.shape == (2, 3, 30, 30) and torch.equal(label_map[0], label_map[1])
+    assert data.read(["04"], 10)[1][0, :, 5:].eq(1).all()
+
+
+def test_own_folder_tells_classes_by_their_colours(own):
+    (own / "classes.txt").write_text("background #0a0A0a\nold leaf #00AA00\n")
+    pixels = np.zeros((30, 40, 3), np.uint8) + np.uint8(10)
+    pixels[:, 20:], pixels[:, 19] = (0, 170, 0), labels.UNLABELLED_COLOR
+    expect = torch.tensor([0] * 14 + [255] + [1] * 15).expand(30, 30)
+    for mode in ("RGB", "RGBA", "P"):
+        picture = Image.fromarray(pixels).quantize(3) if mode == "P" else Image.fromarray(pixels).convert(mode)
+        picture.save(own / "masks" / "03.png")
+        data = datasets.OwnFolder(own)
+        assert data.classes == ("background", "old leaf")
+        assert torch.equal(data.read(["03"], 30)[1][0], expect)
+    pixels[0, 0] = (5, 90, 5)  # a soft edge
+    Image.fromarray(pixels).save(own / "masks" / "03.png")
+    with pytest.raises(
+        LabelError, match="no colours but those of the 2 classes; got 1 others, such as #055A05, in .*03"
+    ):
+        data.read(["03"], 30)
+    (own / "classes.txt").write_text("background\nleaf\n")
+    with pytest.raises(
+        ImageError, match=r"got colours \(mode 'RGB'\) in .*03.png. Save class numbers, .* which colour"
+    ):
+        datasets.OwnFolder(own).read(["03"], 30)
+
+
+NAMES = ("arrière-plan", "œil", "l’aile"), ("background", "翼", "eye 👁")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_class_names_in_any_common_encoding(tmp_path, names, encoding, newline):
+    file = tmp_path / "classes.txt"
+    file.write_bytes((newline.join(names) + 2 * newline).encode(encoding))
+    assert read_class_names(file, "OwnFolder") == (names, None)
+
+
+def test_class_names_in_cp1252_but_no_other_code_page(tmp_path):
+    file = tmp_path / "classes.txt"
+    file.write_bytes("\r\n".join(NAMES[0]).encode("cp1252"))
+    assert read_class_names(file, "OwnFolder")[0] == NAMES[0]
+    for encoding in ("gbk", "shift-jis"):
+        file.write_bytes("背景\n翼\n目".encode(encoding))
+        with pytest.raises(
+            LabelError, match="OwnFolder: expected .*classes.txt in UTF-8; got another encoding. Save it"
+        ):
+            read_class_names(file, "OwnFolder")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("background\n\nleaf\n", "a name for each value in .*; got an empty one, line 2, before 'leaf'"),
+        ("background\nleaf\nleaf\n", "different names in .*; got 'leaf' twice"),
+        ("background #000000\nleaf\n", "a colour for each class in .*, or for none; got none for 'leaf'"),
+        ("background #00aa00\nleaf #00AA00\n", "different colours in .*; got '00aa00' twice"),
+        ("\n".join(map(str, range(256))), "2 to 255 names in .*; got 256"),
+    ],
+)
+def test_class_names_that_do_not_fit_are_refused(tmp_path, text, message):
+    (tmp_path / "classes.txt").write_text(text)
+    with pytest.raises(LabelError, match=f"OwnFolder: expected {message}"):
+        read_class_names(tmp_path / "classes.txt", "OwnFolder")
 
 
 def test_the_split_of_a_picture_does_not_depend_on_the_others():
@@ -237,6 +406,70 @@ def test_cut_keeps_small_parts_in_proportion_and_marks_the_outside():
     assert image.shape == (1, 3, 15, 15)
     assert (found[0, :, :5] == 255).all() and (found[0, 10:] == 255).all()
     assert (found[0, :10, 10] == 1).all() and (found[0, :10, 11:] == 0).all() and (found[0, :10, 5:10] == 0).all()
+
+
+def overlaps(label_map, box, resolution):
+    """How much of each pixel each label covers, counted in whole numbers: (256, R, R)."""
+    (height, width), (left, top, right, bottom), r = label_map.shape, box, resolution
+    shares = np.zeros((256, r, r), int)
+    for i, j in np.ndindex(r, r):  # an edge of the new pixels is at top + i * (bottom - top) / r: r-ths of the old ones
+        for y, x in np.ndindex(bottom - top, right - left):
+            down = min((i + 1) * (bottom - top), (y + 1) * r) - max(i * (bottom - top), y * r)
+            across = min((j + 1) * (right - left), (x + 1) * r) - max(j * (right - left), x * r)
+            if down > 0 and across > 0:
+                inside = 0 <= top + y < height and 0 <= left + x < width
+                shares[label_map[top + y, left + x] if inside else 255, i, j] += down * across
+    return shares
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_cut_takes_the_label_that_covers_most_of_each_pixel(data):
+    height, width, resolution = (data.draw(st.integers(1, 9)) for _ in range(3))
+    left, top = (data.draw(st.integers(-2, size - 1)) for size in (width, height))
+    right, bottom = (start + data.draw(st.integers(max(1, 1 - start), 9)) for start in (left, top))
+    values = st.lists(st.sampled_from([0, 0, 1, 2, 255]), min_size=height * width, max_size=height * width)
+    label_map = np.array(data.draw(values), np.uint8).reshape(height, width)
+    box = (left, top, right, bottom)
+    try:
+        found = cut(Image.new("RGB", (width, height)), label_map, box, 3, resolution)[1][0].numpy()
+    except ImageError:  # the box shows less than a pixel of the picture
+        assume(False)
+    shares, counts = overlaps(label_map, box, resolution), np.bincount(label_map.ravel(), minlength=256)
+    for i, j in np.ndindex(resolution, resolution):
+        best = np.flatnonzero(shares[:, i, j] == shares[:, i, j].max()).tolist()
+        parts = sorted((counts[part], part) for part in best if part not in (0, 255))
+        assert found[i, j] == (parts[0][1] if parts else best[0])
+
+
+def test_a_column_of_part_stays_and_ties_are_its_own():
+    picture, label_map = Image.new("RGB", (4, 4)), np.zeros((4, 4), np.uint8)
+    label_map[:, 0] = 1
+    assert cut(picture, label_map, (0, 0, 4, 4), 2, 3)[1][0].tolist() == [[1, 0, 0]] * 3
+    assert cut(picture, label_map, (0, 0, 4, 4), 2, 2)[1][0].tolist() == [[1, 0]] * 2
+    label_map[:, 1] = 2  # half of each pixel, as much as part 1, which has as many pixels in all
+    label_map[0, 3] = 1
+    assert cut(picture, label_map, (0, 0, 4, 4), 3, 2)[1][0].tolist() == [[2, 0], [2, 0]]
+
+
+def test_a_perfect_answer_is_perfect_at_another_size():
+    label_map = portraits.render(2, 100, 900_000)[1].numpy().astype(np.uint8)
+    steps = [(i * 100, (i + 1) * 100) for i in range(64)]
+    cover = np.array(
+        [[max(0, min(end, 64 * (y + 1)) - max(start, 64 * y)) for y in range(100)] for start, end in steps]
+    )
+    for one in label_map:
+        shares = np.stack([cover @ (one == part) @ cover.T for part in range(10)])
+        found = cut(Image.new("RGB", (100, 100)), one, (0, 0, 100, 100), 10, 64)[1][0].numpy()
+        assert (np.take_along_axis(shares, found[None], 0)[0] == shares.max(0)).all()
+
+
+def test_labels_in_other_pixels_than_the_picture():
+    label_map = np.array([[0, 1], [255, 0]], np.uint8)
+    found = cut(Image.new("RGB", (40, 20)), label_map, (20, 0, 40, 20), 2, 2)[1][0]
+    assert found.tolist() == [[1, 1], [0, 0]]
+    with pytest.raises(LabelError, match="cut: expected labels 0..1, or 255 for unlabelled; got value 2"):
+        cut(Image.new("RGB", (4, 4)), np.full((4, 4), 2, np.uint8), (0, 0, 4, 4), 2, 2)
 
 
 def test_experiments_take_a_data_set(own, tiny_gan):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from toolkit import experiments, fewshot
-from toolkit.errors import ToolkitError
+from toolkit.errors import LabelError, ToolkitError
 from toolkit.experiments import baselines, evaluation, features, records, scoring, sources, tables
 from toolkit.experiments.evaluation import Cell, Study
 from toolkit.parts import fitting
@@ -96,6 +96,8 @@ def test_score_by_hand():
     assert report["weighted_iou"] == 62.5 and report["mean_iou"] == 58.33
     absent = experiments.score(prediction, truth, THREE_CLASSES)
     assert absent["per_class"]["nose"] is None and absent["weighted_iou"] == 50.0
+    with pytest.raises(LabelError, match="score: expected pixels of background, wing to score on; got none. Label"):
+        scoring.score(truth, torch.full_like(truth, 255), ("background", "wing"))
 
 
 def test_gan_quality_finds_a_random_gan_far_from_its_world(tiny_gan):

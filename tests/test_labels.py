@@ -136,10 +136,65 @@ def test_colorize_looks_colors_up():
     np.testing.assert_array_equal(picture[0], [palette[2], palette[0], UNLABELLED_COLOR])
 
 
-def test_label_png_refuses_colors_and_wrong_labels(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "photo.png")
-    with pytest.raises(ImageError, match="load_label_png: expected an indexed or 8-bit grey PNG; got mode 'RGB'"):
-        load_label_png(tmp_path / "photo.png")
+def save(path, picture, **options):
+    """A mask file, as some program writes it."""
+    picture.save(path, format=options.pop("format", "PNG"), **options)
+    return path
+
+
+def test_label_png_of_other_programs(tmp_path):
+    values = np.array([[0, 1], [1, 255]], np.uint8)
+    grey, file = Image.fromarray(values), tmp_path / "mask.png"
+    for picture in (grey, grey.convert("RGB"), grey.convert("RGBA"), grey.convert("LA")):
+        assert load_label_png(save(file, picture))[0].tolist() == values.tolist()
+    assert load_label_png(save(file, Image.fromarray(values.astype(np.uint16))))[0].tolist() == values.tolist()
+    assert load_label_png(save(file, Image.fromarray(values == 1)))[0].tolist() == [[0, 1], [1, 0]]  # of one bit
+
+
+def test_label_png_refuses_what_it_would_misread(tmp_path):
+    file, values = tmp_path / "mask.png", np.array([[0, 1], [1, 255]], np.uint8)
+    white = Image.fromarray((values > 1).astype(np.uint8) * 255)
+    for picture in (white, white.convert("RGB"), white.convert("P")):
+        with pytest.raises(
+            LabelError,
+            match="class numbers 0, 1, 2, .* and 255 for unlabelled; got black 0 and white 255 alone in .*mask.png. "
+            "If white is a part, save it as 1; if it is unlabelled, save the mask with save_label_png",
+        ):
+            load_label_png(save(file, picture))
+    with pytest.raises(ImageError, match=r"indexed or grey PNG; got colours \(mode 'RGB'\) in .*mask.png"):
+        load_label_png(save(file, Image.new("RGB", (4, 4), (10, 20, 30))))
+    with pytest.raises(ImageError, match="expected a PNG; got a JPEG, .*mask.png, which smears labels"):
+        load_label_png(save(file, Image.fromarray(values), format="JPEG"))
+    with pytest.raises(ImageError, match="a label for each pixel; got transparent ones in"):
+        load_label_png(save(file, Image.new("RGBA", (4, 4))))
+    with pytest.raises(LabelError, match="values 0 to 255; got 300 in"):
+        load_label_png(save(file, Image.fromarray(np.full((2, 2), 300, np.uint16))))
+    with pytest.raises(LabelError, match="no colours but those of the 2 classes; got 40 others, such as #080808"):
+        load_label_png(
+            save(file, Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)[1:])), default_palette(2)[:2]
+        )
+
+
+def test_background_with_unlabelled_pixels_is_no_black_and_white_mask(tmp_path):
+    label_map, file = torch.tensor([[0, 255], [255, 0]]), tmp_path / "mask.png"
+    save_label_png(file, label_map, default_palette(2))
+    assert torch.equal(load_label_png(file)[0], label_map)
+    with pytest.raises(LabelError, match="got only class 0, and 255, which is unlabelled. If white is a part, write 1"):
+        check_label_map(label_map[None], 2, "Shot")
+
+
+@settings(max_examples=20, deadline=None)
+@given(num_classes=st.integers(2, 255), seed=st.integers(0, 9))
+def test_label_png_by_colour(tmp_path_factory, num_classes, seed):
+    path = tmp_path_factory.mktemp("png") / "labels.png"
+    label_map = torch.randint(num_classes, (1, 5, 4), generator=torch.Generator().manual_seed(seed))
+    label_map[0, 0, 0] = IGNORE_INDEX
+    palette = default_palette(num_classes)
+    colorize(label_map, palette).save(path)
+    assert torch.equal(load_label_png(path, palette), label_map)
+
+
+def test_save_label_png_refuses_wrong_labels(tmp_path):
     with pytest.raises(LabelError, match="save_label_png: expected labels 0..1"):
         save_label_png(tmp_path / "a.png", torch.full((2, 2), 2), default_palette(2))
     with pytest.raises(ShapeError, match=r"save_label_png: expected palette \(K, 3\) uint8"):

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from toolkit.datasets.reading import check_layout, cut
-from toolkit.errors import ToolkitError
+from toolkit.datasets.reading import SUFFIXES, check_layout, cut, only, stack
+from toolkit.errors import ImageError, ToolkitError
 from toolkit.pictures.labels import PORTRAIT_CLASSES
-from toolkit.pictures.uploads import decode
+from toolkit.pictures.uploads import decode, open_rgb
 
 # In the publisher's order: a later part covers an earlier one. What the ten classes lack (glasses, hats,
 # earrings, necklaces) leaves what it covers as it is.
@@ -29,6 +28,7 @@ PARTS = {
     "cloth": "clothes",
 }
 FIRST_TEST = 28_000  # pictures from this number on are for scoring
+MIDDLE = 127  # between black, not of the part, and white
 PER_FOLDER = 2000  # pictures whose masks share a folder
 
 
@@ -40,7 +40,7 @@ class CelebAMask:
     Args:
         folder: where it was unpacked.
     Raises:
-        ToolkitError: a part of it is missing: which, and where to get it.
+        ToolkitError: a part of it is missing: which, and where to get it; or two photographs of a number.
     Source: Lee et al. 2020, MaskGAN (arXiv:1907.11922).
     """
 
@@ -51,9 +51,10 @@ class CelebAMask:
     def __init__(self, folder):
         self.folder = Path(folder)
         check_layout("CelebAMask", self.folder, {self.PICTURES: "photographs", self.MASKS: "part masks"}, self.SOURCE)
-        numbers = sorted(int(p.stem) for p in (self.folder / self.PICTURES).glob("*.jpg") if p.stem.isdigit())
-        if not numbers:
+        self._pictures = self._by_number()
+        if not self._pictures:
             raise ToolkitError("CelebAMask", f"photographs N.jpg in {self.folder / self.PICTURES}", "none", self.SOURCE)
+        numbers = sorted(self._pictures)
         self._parts = {"train": [n for n in numbers if n < FIRST_TEST], "test": [n for n in numbers if n >= FIRST_TEST]}
 
     def split(self, part):
@@ -69,23 +70,42 @@ class CelebAMask:
         Returns:
             image (N, 3, R, R) in [-1, 1]; label_map (N, R, R) int64 over `classes`. A part without a file is absent.
         Raises:
-            ToolkitError: a picture without any mask. ImageError: a file that cannot be read.
+            ToolkitError: a picture without any mask. ImageError: a file that cannot be read, masks of several
+                sizes, or one that is not black and white.
         """
-        pairs = [self._read(number, resolution) for number in ids]
-        return tuple(torch.cat(part) for part in zip(*pairs, strict=True))
+        return stack([self._read(number, resolution) for number in ids], "CelebAMask.read")
 
     def _read(self, number, resolution):
         masks = self.folder / self.MASKS / str(number // PER_FOLDER)
-        label_map = None
-        for part, name in PARTS.items():
-            file = masks / f"{number:05d}_{part}.png"
-            if file.is_file():
-                mask = np.asarray(decode(file, "CelebAMask.read").convert("L")) > 127
-                label_map = np.zeros(mask.shape, np.uint8) if label_map is None else label_map
-                label_map[mask] = PORTRAIT_CLASSES.index(name)
-        if label_map is None:
+        files = [file for file in masks.glob(f"{number:05d}_*") if file.suffix.lower() in SUFFIXES]
+        if not files:
             raise ToolkitError("CelebAMask.read", f"masks {number:05d}_*.png in {masks}", "none", self.SOURCE)
-        height, width = label_map.shape
+        of_part = {file.stem.partition("_")[2]: _mask(file) for file in files}
+        shapes = {mask.shape for mask in of_part.values()}
+        if len(shapes) > 1:
+            got = " and ".join(f"{width}x{height}" for height, width in sorted(shapes))
+            raise ImageError("CelebAMask.read", f"masks of one size for picture {number}", got, self.SOURCE)
+        label_map = np.zeros(shapes.pop(), np.uint8)
+        for part, name in PARTS.items():
+            if part in of_part:
+                label_map[of_part[part]] = PORTRAIT_CLASSES.index(name)
         # Masks are half as large as the photographs, and both show the same.
-        picture = decode(self.folder / self.PICTURES / f"{number}.jpg", "CelebAMask.read").convert("RGB")
-        return cut(picture.resize((width, height)), label_map, (0, 0, width, height), len(PORTRAIT_CLASSES), resolution)
+        picture = open_rgb(self._pictures[number], "CelebAMask.read")
+        return cut(picture, label_map, (0, 0, *picture.size), len(PORTRAIT_CLASSES), resolution)
+
+    def _by_number(self):
+        """Photographs: dict, number -> file."""
+        found = {}
+        for file in sorted((self.folder / self.PICTURES).iterdir()):
+            if file.suffix.lower() in SUFFIXES and file.stem.isdecimal():
+                found.setdefault(int(file.stem), []).append(file)
+        return {number: only("CelebAMask", f"one photograph {number}", files) for number, files in found.items()}
+
+
+def _mask(file):
+    """Where a part is: (H, W) bool."""
+    grey = np.asarray(decode(file, "CelebAMask.read").convert("L"))
+    if 0 < grey.max() <= MIDDLE:  # nothing would be in the part
+        want = f"black 0 and white 255 in {file.name}"
+        raise ImageError("CelebAMask.read", want, f"values up to {grey.max()}", "Multiply them by 255")
+    return grey > MIDDLE

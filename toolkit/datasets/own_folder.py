@@ -1,10 +1,11 @@
-"""A folder of your own: pictures, and for each an indexed PNG whose values are classes."""
+"""A folder of your own: pictures, and for each a PNG that says the class of each pixel."""
 
+import unicodedata
+import warnings
 from pathlib import Path
 
-import torch
-
-from toolkit.datasets.reading import check_layout, cut, split_by_name
+from toolkit.datasets.class_names import read_class_names
+from toolkit.datasets.reading import MOST_NAMED, SUFFIXES, check_layout, cut, only, some, split_by_name, stack
 from toolkit.errors import LabelError, ToolkitError
 from toolkit.pictures.images import centre_box
 from toolkit.pictures.labels import IGNORE_INDEX, load_label_png
@@ -12,43 +13,47 @@ from toolkit.pictures.uploads import open_rgb
 
 
 class OwnFolder:
-    """`images/NAME.jpg` (or PNG, WebP), `masks/NAME.png`, and `classes.txt`, a name a line, background first.
+    """`images/NAME.jpg` (or PNG, WebP, GIF), `masks/NAME.png`, and `classes.txt`, a name a line, background first.
 
+    Folders below `images` and `masks` are read too, and NAME may be "some/folder/NAME". Hidden files and whatever
+    is no picture may lie beside. A mask's values are classes, 255 = unlabelled; where `classes.txt` says colours
+    (`leaf #00AA00`), its colours are. A mask may have more or fewer pixels than its picture, but must show the same.
     One picture in five, chosen by its name, is for scoring. Pictures are cut to their centred square.
 
     Args:
         folder: that holds these.
     Raises:
-        ToolkitError: a part of it is missing, or a mask has no picture.
+        ToolkitError: a part of it is missing, a mask has no picture or two, or is no PNG.
+        LabelError: no such `classes.txt`, see `read_class_names`.
+    Warns:
+        UserWarning: pictures without a mask, which are left out.
     """
 
     PICTURES, MASKS, CLASSES = "images", "masks", "classes.txt"
     SOURCE = (
-        "Your own pictures go into images/, indexed PNG masks of the same names into masks/, and the names of "
-        "their values into classes.txt, one a line, background first"
+        "Your own pictures go into images/, PNG masks of the same names into masks/, and the names of their values "
+        "into classes.txt, one a line, background first"
     )
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        layout = {self.PICTURES: "pictures", self.MASKS: "indexed PNGs", self.CLASSES: "a class a line"}
+        layout = {self.PICTURES: "pictures", self.MASKS: "PNG masks", self.CLASSES: "a class a line"}
         check_layout("OwnFolder", self.folder, layout, self.SOURCE)
         self.name = self.folder.resolve().name
-        lines = (self.folder / self.CLASSES).read_text("utf-8").splitlines()
-        self.classes = tuple(line.strip() for line in lines if line.strip())
-        if len(self.classes) < 2:
-            raise ToolkitError(
-                "OwnFolder", f"at least two names in {self.folder / self.CLASSES}", len(self.classes), self.SOURCE
-            )
-        self._pictures = {file.stem: file for file in sorted((self.folder / self.PICTURES).iterdir()) if file.is_file()}
-        masks = {file.stem for file in (self.folder / self.MASKS).glob("*.png")}
-        alone = sorted(masks - self._pictures.keys())
+        self.classes, self._palette = read_class_names(self.folder / self.CLASSES, "OwnFolder")
+        pictures = _by_name(self.folder / self.PICTURES)
+        masks = _masks(self.folder / self.MASKS)
+        alone = sorted(masks.keys() - pictures.keys())
         if alone or not masks:
-            raise ToolkitError(
-                "OwnFolder",
-                f"a picture in {self.PICTURES}/ for each mask",
-                f"none for {', '.join(alone[:3])}" if alone else "no masks",
-                self.SOURCE,
-            )
+            want, got = f"a picture in {self.PICTURES}/ for each mask", f"none for {some(alone)}"
+            raise ToolkitError("OwnFolder", want, got if alone else "no masks", self.SOURCE)
+        for name, mask in masks.items():
+            only("OwnFolder", f"one picture for mask {mask.name}", pictures[name])
+        bare = sorted(pictures.keys() - masks.keys())
+        if bare:
+            few = f"{len(bare)} of {len(pictures)} pictures of {self.name} have no mask and are left out: {some(bare)}"
+            warnings.warn(few, stacklevel=2)
+        self._files = {name: (pictures[name][0], mask) for name, mask in masks.items()}
         self._parts = split_by_name(masks)
 
     def split(self, part):
@@ -59,34 +64,64 @@ class OwnFolder:
         """Pictures and their label maps.
 
         Args:
-            ids: names, some of `split`'s.
+            ids: names, some of `split`'s, at least one.
             resolution: R.
         Returns:
             image (N, 3, R, R) in [-1, 1]; label_map (N, R, R) int64 over `classes`, 255 = unlabelled.
         Raises:
-            LabelError: a mask of another size than its picture, or with a value that is no class.
+            LabelError: a mask of another shape than its picture, or with a value or colour that is no class.
             ImageError: a file that cannot be read.
         """
-        pairs = [self._read(name, resolution) for name in ids]
-        return tuple(torch.cat(part) for part in zip(*pairs, strict=True))
+        return stack([self._read(name, resolution) for name in ids], "OwnFolder.read")
 
     def _read(self, name, resolution):
-        picture = open_rgb(self._pictures[name], "OwnFolder.read")
-        label_map = load_label_png(self.folder / self.MASKS / f"{name}.png")[0].numpy()
-        if label_map.shape != picture.size[::-1]:
-            want = f"mask {name}.png of {picture.width}x{picture.height} pixels"
-            raise LabelError(
-                "OwnFolder.read",
-                want,
-                f"{label_map.shape[1]}x{label_map.shape[0]}",
-                "Draw it at the picture's own size",
-            )
+        file, mask = self._files[name]
+        picture = open_rgb(file, "OwnFolder.read")
+        label_map = load_label_png(mask, self._palette)[0].numpy()
+        _check_shape(picture, label_map, mask.name)
         wrong = set(label_map[label_map >= len(self.classes)].tolist()) - {IGNORE_INDEX}
         if wrong:
-            raise LabelError(
-                "OwnFolder.read",
-                f"values 0..{len(self.classes) - 1} or 255 in mask {name}.png",
-                min(wrong),
-                f"Name it in {self.CLASSES}",
-            )
-        return cut(picture, label_map, tuple(int(edge) for edge in centre_box(picture)), len(self.classes), resolution)
+            want = f"values 0..{len(self.classes) - 1} or {IGNORE_INDEX} in mask {mask.name}"
+            got, fix = ", ".join(map(str, sorted(wrong)[:MOST_NAMED])), f"Name it in {self.CLASSES}, background first"
+            if len(wrong) > MOST_NAMED:
+                got, fix = f"{got} and {len(wrong) - MOST_NAMED} others", "Save class numbers, without soft edges"
+            raise LabelError("OwnFolder.read", want, got, fix)
+        return cut(picture, label_map, centre_box(picture), len(self.classes), resolution)
+
+
+def _by_name(folder):
+    """Pictures below a folder, hidden ones left out: dict, path without its suffix -> list of files."""
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        path = file.relative_to(folder)
+        hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+        if file.suffix.lower() in SUFFIXES and not hidden and file.is_file():
+            # As one code point a letter: macOS writes file names in two, and what it zips keeps them.
+            name = unicodedata.normalize("NFC", path.with_suffix("").as_posix())
+            found.setdefault(name, []).append(file)
+    return found
+
+
+def _masks(folder):
+    """PNGs below a folder: dict, name -> file. What lies beside a PNG of its name, such as a preview, is no mask."""
+    masks = {}
+    for name, files in _by_name(folder).items():
+        pngs = [file for file in files if file.suffix.lower() == ".png"]
+        if not pngs:
+            raise ToolkitError("OwnFolder", "PNG masks", some(files), "Save it as PNG; a JPEG smears labels")
+        masks[name] = only("OwnFolder", f"one mask {name}", pngs)
+    return masks
+
+
+def _check_shape(picture, label_map, name):
+    (height, width), (wide, high) = label_map.shape, picture.size
+    # One side equal and the other not is no resize; else allow for its rounding to whole pixels.
+    other = (width == wide) != (height == high) or abs(width * high - height * wide) > max(wide, high)
+    if other:
+        turned = (height, width) == (wide, high)
+        raise LabelError(
+            "OwnFolder.read",
+            f"mask {name} of {wide}x{high} pixels, or of that shape",
+            f"{width}x{height}",
+            "Turn it upright, as the picture is shown" if turned else "Draw it on the whole picture, at its own size",
+        )

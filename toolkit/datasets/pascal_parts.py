@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from toolkit.datasets.reading import check_layout, cut, split_by_name
+from toolkit.datasets.reading import check_layout, cut, split_by_name, stack
 from toolkit.errors import ImageError, ToolkitError
 from toolkit.pictures.labels import IGNORE_INDEX
 from toolkit.pictures.uploads import open_rgb
@@ -91,10 +90,9 @@ class PascalParts:
             image (N, 3, R, R) in [-1, 1]; label_map (N, R, R) int64 over `classes`, 255 where nothing is known:
             beyond the photograph, and what is of the object and of no part (of cars: body).
         Raises:
-            ImageError: a file that cannot be read.
+            ImageError: a file that cannot be read, or a photograph of another size than its annotation.
         """
-        pairs = [self._read(name, resolution) for name in ids]
-        return tuple(torch.cat(part) for part in zip(*pairs, strict=True))
+        return stack([self._read(name, resolution) for name in ids], "PascalParts.read")
 
     def _read(self, name, resolution):
         photograph, _, number = name.rpartition("-")
@@ -107,6 +105,13 @@ class PascalParts:
                 if pattern and re.fullmatch(f"({pattern})(_\\d+)?", str(part.part_name)):
                     label_map[np.asarray(part.mask) > 0] = i
         picture = open_rgb(self._home / self.PICTURES / f"{photograph}.jpg", "PascalParts.read")
+        if label_map.shape != picture.size[::-1]:  # boxes are in the annotation's pixels
+            raise ImageError(
+                "PascalParts.read",
+                f"{photograph}.jpg of {label_map.shape[1]}x{label_map.shape[0]} pixels, as it was annotated",
+                f"{picture.width}x{picture.height}",
+                self.SOURCE,
+            )
         return cut(picture, label_map, self._boxes[name], len(names), resolution)
 
     def _names(self):

@@ -1,16 +1,23 @@
 """What all data sets share: the check of a folder, a cut through picture and labels, a split by name."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from PIL import Image
 
 from toolkit.errors import ToolkitError
-from toolkit.pictures import images
-from toolkit.pictures.labels import IGNORE_INDEX
+from toolkit.pictures import images, resampling
+from toolkit.pictures.labels import check_values
 
 TEST_SHARE = 5  # one picture in five is for scoring
+# What makes a file a picture, in small letters; whether it can be read, reading it tells.
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"),
+    *(".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"),
+}
+MOST_NAMED = 3  # things in one line of error
 
 
 def check_layout(call, folder, parts, fix):
@@ -29,6 +36,19 @@ def check_layout(call, folder, parts, fix):
         raise ToolkitError(call, f"{', '.join(parts)} in {folder}", f"no {', no '.join(missing)}", fix)
 
 
+def only(call: str, want: str, files: list[Path]) -> Path:
+    """The one file of a list; a ToolkitError, with what was wanted and what there is, where there are more."""
+    if len(files) > 1:
+        got = some([file.name for file in files])
+        raise ToolkitError(call, want, got, "Keep one of them, or rename the others")
+    return files[0]
+
+
+def some(things: list) -> str:
+    """The first few of many, for one line of error."""
+    return ", ".join(map(str, things[:MOST_NAMED])) + (", ..." if len(things) > MOST_NAMED else "")
+
+
 def split_by_name(ids):
     """Ids as dict of lists, "train" and "test": by a hash of the name, so that more pictures move none."""
     parts = {"train": [], "test": []}
@@ -38,27 +58,42 @@ def split_by_name(ids):
     return parts
 
 
-def cut(picture, label_map, box, num_classes, resolution):
+def stack(pairs: list, call: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures and label maps as one batch each.
+
+    Args:
+        pairs: of (1, 3, R, R) and (1, R, R).
+        call: the public call to name in errors.
+    Raises:
+        ToolkitError: none.
+    """
+    if not pairs:
+        raise ToolkitError(call, "at least one picture", "none", "Add pictures: about one in five is for scoring")
+    image, label_map = zip(*pairs, strict=True)
+    return torch.cat(image), torch.cat(label_map)
+
+
+def cut(
+    picture: Image.Image, label_map: np.ndarray, box: tuple, num_classes: int, resolution: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """What a box holds of a picture and of its labels.
 
     Args:
-        picture: what `images.load_image` takes.
-        label_map: (H, W) integers, NumPy; 255 = unlabelled.
-        box: (left, top, right, bottom) in the picture's pixels, whole numbers; may reach beyond it.
+        picture: PIL image.
+        label_map: (H, W) integers, 255 = unlabelled: of all that the picture shows, in as many pixels or in others.
+        box: (left, top, right, bottom) in the picture's pixels; may reach beyond it.
         num_classes: parts + background.
         resolution: R.
     Returns:
         image (1, 3, R, R) in [-1, 1], edges repeated; label_map (1, R, R) int64: the label that covers most
-        of each pixel, 255 beyond the picture.
+        of each pixel, see `resampling.majority`, 255 beyond the picture.
+    Raises:
+        LabelError: a label that is no class.
     """
+    check_values(label_map, num_classes, "cut")
     image, _ = images.frame_image(picture, resolution, images.given_box(box))
-    left, top, right, bottom = (int(edge) for edge in box)
-    height, width = label_map.shape
-    inside = np.full((bottom - top, right - left), IGNORE_INDEX, np.uint8)
-    y0, y1, x0, x1 = max(top, 0), min(bottom, height), max(left, 0), min(right, width)
-    inside[y0 - top : y1 - top, x0 - left : x1 - left] = label_map[y0:y1, x0:x1]
-    known = torch.from_numpy(inside.astype(np.int64))
-    one_hot = F.one_hot(known.where(known != IGNORE_INDEX, num_classes), num_classes + 1)
-    shares = F.adaptive_avg_pool2d(one_hot.permute(2, 0, 1)[None].float(), resolution)
-    found = shares.argmax(1)
-    return image, found.where(found != num_classes, IGNORE_INDEX)
+    (height, width), (left, top, right, bottom) = label_map.shape, box
+    rows = resampling.edges(top, bottom, resolution, height / picture.height)
+    columns = resampling.edges(left, right, resolution, width / picture.width)
+    found = resampling.majority(label_map, rows, columns)
+    return image, torch.from_numpy(found.astype(np.int64))[None]

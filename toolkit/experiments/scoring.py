@@ -3,6 +3,7 @@
 import time
 
 from toolkit import metrics
+from toolkit.errors import LabelError
 from toolkit.pictures import labels
 
 
@@ -14,10 +15,15 @@ def score(prediction, truth, classes):
         classes: names, background first; with `THREE_CLASSES` background is left out of the means.
     Returns:
         dict with weighted_iou, mean_iou and per_class; a class nobody has is None.
+    Raises:
+        LabelError: truth without a pixel that counts, whose mean would be no number.
     """
     matrix = metrics.ConfusionMatrix(len(classes))
     matrix.update(prediction, truth)
     background = tuple(classes) != tuple(labels.THREE_CLASSES)
+    if not matrix.counts[0 if background else 1 :].any():
+        want = f"pixels of {', '.join(classes if background else classes[1:])} to score on"
+        raise LabelError("score", want, "none", f"Label the test pictures; {labels.IGNORE_INDEX} is unlabelled")
     per_class = [None if v != v else round(100 * v, 2) for v in matrix.iou().tolist()]
     return {
         "weighted_iou": round(100 * float(matrix.weighted_iou(include_background=background)), 2),

@@ -1,13 +1,15 @@
 """Label maps: class sets, palettes, checks at the door, indexed PNG files."""
 
 import colorsys
+import os
 
 import numpy as np
 import torch
 from PIL import Image
 
-from toolkit.errors import ImageError, LabelError, ShapeError, describe
+from toolkit.errors import LabelError, ShapeError, describe
 from toolkit.files import replace_when_done
+from toolkit.pictures import masks
 from toolkit.pictures.images import to_uint8
 from toolkit.pictures.uploads import decode
 
@@ -61,7 +63,7 @@ def merge(label_map, from_classes, to_classes):
     table[IGNORE_INDEX] = IGNORE_INDEX
     for i, name in enumerate(from_classes):
         table[i] = to_classes.index(name) if name in to_classes else 0
-    _check_values(label_map, len(from_classes), "merge")
+    check_values(label_map, len(from_classes), "merge")
     return table.to(label_map.device)[label_map.long()]
 
 
@@ -76,7 +78,7 @@ def keep(label_map, from_classes, to_classes):
     Raises:
         LabelError: a value that is no class.
     """
-    _check_values(label_map, len(from_classes), "keep")
+    check_values(label_map, len(from_classes), "keep")
     table = torch.full((IGNORE_INDEX + 1,), IGNORE_INDEX)
     for i, name in enumerate(from_classes):
         table[i] = to_classes.index(name) if name in to_classes else IGNORE_INDEX
@@ -117,14 +119,15 @@ def check_label_map(label_map, num_classes, call):
     _check_integers(label_map, call)
     if label_map.ndim != 3:
         raise ShapeError(call, "label_map (N, H, W)", describe(label_map), "Use label_map[None] for one")
-    _check_values(label_map, num_classes, call)
+    check_values(label_map, num_classes, call)
     present = [v for v in np.unique(_numpy(label_map)).tolist() if v != IGNORE_INDEX]
     if not present:
         raise LabelError(call, "at least two classes labelled", "no labelled pixel", "Paint the parts first")
     if len(present) == 1:
-        raise LabelError(
-            call, "at least two classes labelled", f"only class {present[0]}", "Label some background as well as a part"
-        )
+        got, fix = f"only class {present[0]}", "Label some background as well as a part"
+        if present == [0] and (label_map == IGNORE_INDEX).any():
+            got, fix = f"only class 0, and {IGNORE_INDEX}, which is unlabelled", "If white is a part, write 1 for it"
+        raise LabelError(call, "at least two classes labelled", got, fix)
 
 
 def save_label_png(path, label_map, palette):
@@ -139,32 +142,33 @@ def save_label_png(path, label_map, palette):
     """
     indices = _single(label_map, "save_label_png")
     _check_palette(palette, "save_label_png")
-    _check_values(indices, len(palette), "save_label_png")
+    check_values(indices, len(palette), "save_label_png")
     picture = Image.fromarray(_numpy(indices).astype(np.uint8))
     picture.putpalette(_all_colors(palette).tobytes())
     with replace_when_done(path) as temporary:
         picture.save(temporary, format="PNG")
 
 
-def load_label_png(path):
-    """Read an indexed or 8-bit grey PNG whose values are classes.
+def load_label_png(path: str | os.PathLike, palette: np.ndarray | None = None) -> torch.Tensor:
+    """Read a PNG whose values, or whose colours, are classes.
 
     Args:
-        path: the file.
+        path: the file: indexed, grey of 1, 8 or 16 bits, or in colours.
+        palette: (K, 3) uint8, the colour of each class, by which labels are told; `UNLABELLED_COLOR` is
+            unlabelled where it is none of them. None: the file's values are class numbers.
     Returns:
-        label_map (1, H, W) int64.
+        label_map (1, H, W) int64, 255 = unlabelled.
     Raises:
-        ImageError: no such picture, or one of colours instead of classes.
+        ImageError: no such picture, a JPEG, transparent pixels, or colours without a palette.
+        LabelError: black 0 and white 255 alone, or a colour that is not of the palette.
     """
     picture = decode(path, "load_label_png")
-    if picture.mode not in ("P", "L"):
-        raise ImageError(
-            "load_label_png",
-            "an indexed or 8-bit grey PNG",
-            f"mode {picture.mode!r} at {path}",
-            "Save class numbers, e.g. with save_label_png",
-        )
-    return torch.from_numpy(np.array(picture).astype(np.int64))[None]
+    if palette is None:
+        values = masks.numbers(picture, str(path))
+    else:
+        _check_palette(palette, "load_label_png")
+        values = masks.classes_of_colors(picture, palette, UNLABELLED_COLOR, str(path))
+    return torch.from_numpy(values.astype(np.int64))[None]
 
 
 def colorize(label_map, palette):
@@ -180,7 +184,7 @@ def colorize(label_map, palette):
     """
     indices = _single(label_map, "colorize")
     _check_palette(palette, "colorize")
-    _check_values(indices, len(palette), "colorize")
+    check_values(indices, len(palette), "colorize")
     return Image.fromarray(_all_colors(palette)[_numpy(indices)])
 
 
@@ -232,7 +236,8 @@ def _check_integers(label_map, call):
         raise ShapeError(call, "label_map of integers", describe(label_map), "Convert it with label_map.long()")
 
 
-def _check_values(label_map, num_classes, call):
+def check_values(label_map: torch.Tensor | np.ndarray, num_classes: int, call: str) -> None:
+    """Refuse, with a LabelError, labels other than 0..num_classes-1 and 255."""
     values = np.unique(_numpy(label_map))
     wrong = [v for v in values.tolist() if not 0 <= v < num_classes and v != IGNORE_INDEX]
     if wrong:
