@@ -4,10 +4,10 @@ import html
 import time
 
 import gradio as gr
-import numpy as np
 from PIL import Image
 
 from toolkit.pictures import images, labels
+from toolkit.show import inside
 
 # Fonts of the reader's own system: nothing is fetched from anywhere.
 FONT = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -73,18 +73,13 @@ def tinted(image, label_map, palette, size=256, alpha=0.55):
     """A picture enlarged, with its parts over it in crisp pixels. image (3, R, R), label_map (R, R)."""
     picture = enlarge(images.to_pil(image), size)
     factor = picture.width // image.shape[-1]
-    indices = label_map.cpu().numpy().repeat(factor, 0).repeat(factor, 1)
-    strength = ((indices != 0) & (indices != labels.IGNORE_INDEX)).astype(np.uint8) * np.uint8(255 * alpha)
-    picture.paste(labels.colorize(indices, palette), mask=Image.fromarray(strength))
-    return picture
+    crisp = label_map.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+    return labels.overlay(picture, crisp, palette, alpha)
 
 
 def heat(values, size=256):
     """Numbers (R, R) in [0, 1] as warm colours on dark, PIL."""
-    from matplotlib import colormaps
-
-    colors = colormaps["inferno"](values.cpu().numpy())[..., :3]
-    return enlarge(Image.fromarray((255 * colors).round().astype(np.uint8)), size)
+    return enlarge(images.to_pil(inside.heat(values[None])), size)
 
 
 def bar(what, done, total, left=0.0, note=""):

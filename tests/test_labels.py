@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from toolkit.errors import ImageError, LabelError, ShapeError
-from toolkit.pictures.images import load_image, to_uint8
+from toolkit.pictures.images import load_image, to_pil, to_uint8
 from toolkit.pictures.labels import (
     IGNORE_INDEX,
     PORTRAIT_CLASSES,
@@ -208,16 +208,20 @@ def test_overlay_tints_parts_only():
     image = torch.full((1, 3, 1, 3), 0.5)
     label_map = torch.tensor([[[0, 1, IGNORE_INDEX]]])
     palette = default_palette(2)
-    plain = to_uint8(image)[0]
-    for alpha in (0, 0.5, 1):
-        tinted = np.asarray(overlay(image, label_map, palette, alpha))
-        np.testing.assert_array_equal(tinted[:, [0, 2]], plain[:, [0, 2]])
-        np.testing.assert_allclose(tinted[0, 1], plain[0, 1] * (1 - alpha) + palette[1] * alpha, atol=0.5)
+    plain, upload = to_uint8(image)[0], to_pil(image)
+    for alpha in (0, 0.3, 0.5, 1):
+        for picture in (image, upload):
+            tinted = np.asarray(overlay(picture, label_map, palette, alpha))
+            np.testing.assert_array_equal(tinted[:, [0, 2]], plain[:, [0, 2]])
+            np.testing.assert_allclose(tinted[0, 1], plain[0, 1] * (1 - alpha) + palette[1] * alpha, atol=1)
+    np.testing.assert_array_equal(upload, plain)  # left alone
 
 
 def test_overlay_checks_sizes_and_alpha():
     image, palette = load_image(np.zeros((4, 4, 3), np.uint8)), default_palette(2)
-    with pytest.raises(ShapeError, match=r"overlay: expected image \(1, 3, 2, 2\)"):
+    with pytest.raises(ShapeError, match=r"overlay: expected image \(1, 3, 2, 2\), or a picture of 2x2; got Tensor"):
         overlay(image, torch.zeros(2, 2).long(), palette)
+    with pytest.raises(ShapeError, match=r"overlay: expected .* a picture of 4x2; got a picture of 4x4"):
+        overlay(to_pil(image), torch.zeros(2, 4).long(), palette)
     with pytest.raises(ShapeError, match=r"overlay: expected alpha in \[0, 1\]; got 2"):
         overlay(image, torch.zeros(4, 4).long(), palette, alpha=2)

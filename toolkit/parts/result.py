@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from toolkit.errors import ShapeError, ToolkitError
+from toolkit.errors import ToolkitError
 from toolkit.pictures import labels
 from toolkit.pictures.images import Frame
 
@@ -47,16 +47,9 @@ class Result:
         Returns:
             PIL image, RGB.
         """
-        if not 0 <= alpha <= 1:
-            raise ShapeError("overlay", "alpha in [0, 1]", alpha, "Use e.g. 0.5")
-        if self.frame is None or self.full_image is None:
-            return labels.overlay(self.image[None], self.label_map[None], self.palette, alpha)
-        # In PIL's bytes: an upload of 50 million pixels as float tensors would fill the memory.
-        indices = self._widest().numpy()
-        shares = [0 if i in (0, labels.IGNORE_INDEX) else round(255 * alpha) for i in range(256)]
-        tinted = self.full_image.copy()
-        tinted.paste(labels.colorize(indices, self.palette), mask=Image.fromarray(indices).point(shares))
-        return tinted
+        whole = self.frame is not None and self.full_image is not None
+        image = self.full_image if whole else self.image[None]
+        return labels.overlay(image, self._widest() if whole else self.label_map, self.palette, alpha)
 
     def save_png(self, path):
         """Write the label map, in the upload's own pixels if known, as an indexed PNG with its palette."""

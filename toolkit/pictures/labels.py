@@ -10,7 +10,7 @@ from PIL import Image
 from toolkit.errors import LabelError, ShapeError, describe
 from toolkit.files import replace_when_done
 from toolkit.pictures import masks
-from toolkit.pictures.images import to_uint8
+from toolkit.pictures.images import to_pil
 from toolkit.pictures.uploads import decode
 
 IGNORE_INDEX = 255  # unlabelled, which is not background
@@ -188,11 +188,16 @@ def colorize(label_map, palette):
     return Image.fromarray(_all_colors(palette)[_numpy(indices)])
 
 
-def overlay(image, label_map, palette, alpha=0.5):
+def overlay(
+    image: torch.Tensor | Image.Image,
+    label_map: torch.Tensor | np.ndarray,
+    palette: np.ndarray,
+    alpha: float = 0.5,
+) -> Image.Image:
     """A picture with its parts tinted; background and unlabelled pixels stay as they are.
 
     Args:
-        image: (1, 3, H, W) float in [-1, 1].
+        image: (1, 3, H, W) float in [-1, 1], or a PIL image, which is left alone.
         label_map: (H, W) or (1, H, W) integers in 0..K-1, or 255.
         palette: (K, 3) uint8.
         alpha: strength of the tint, 0 to 1.
@@ -202,19 +207,20 @@ def overlay(image, label_map, palette, alpha=0.5):
         ShapeError, LabelError: not as above, or of different sizes.
     """
     indices = _numpy(_single(label_map, "overlay"))
-    if image.dim() != 4 or image.shape[0] != 1 or tuple(image.shape[2:]) != indices.shape:
-        raise ShapeError(
-            "overlay",
-            f"image (1, 3, {indices.shape[0]}, {indices.shape[1]})",
-            describe(image),
-            "Pass one picture and its own label map",
-        )
+    height, width = indices.shape
+    is_picture = isinstance(image, Image.Image)
+    if (image.size != (width, height)) if is_picture else (tuple(image.shape) != (1, 3, height, width)):
+        got = f"a picture of {image.width}x{image.height}" if is_picture else describe(image)
+        fix = "Pass one picture and its own label map"
+        raise ShapeError("overlay", f"image (1, 3, {height}, {width}), or a picture of {width}x{height}", got, fix)
     if not 0 <= alpha <= 1:
         raise ShapeError("overlay", "alpha in [0, 1]", alpha, "Use e.g. 0.5")
-    tint = np.asarray(colorize(indices, palette), np.float32)
-    strength = alpha * ((indices != 0) & (indices != IGNORE_INDEX))[..., None]
-    blended = to_uint8(image)[0] * (1 - strength) + tint * strength
-    return Image.fromarray(blended.round().astype(np.uint8))
+    # In PIL's bytes: an upload of 50 million pixels as floats would fill the memory.
+    tinted = image.convert("RGB") if is_picture else to_pil(image)
+    strength = [0 if i in (0, IGNORE_INDEX) else round(255 * alpha) for i in range(256)]
+    mask = Image.fromarray(indices.astype(np.uint8)).point(strength)
+    tinted.paste(colorize(indices, palette), mask=mask)
+    return tinted
 
 
 def _numpy(label_map):
