@@ -82,5 +82,5 @@ def test_a_tensor_too_many_or_too_few_is_named(tmp_path, part, change, message):
 
 def test_another_file_of_torch_is_refused_in_one_line(tmp_path):
     torch.save({"state_dict": {"layer1.weight": torch.zeros(3)}}, tmp_path / "resnet.pt")
-    with pytest.raises(CheckpointError, match="expected a StyleGAN2 file, with G_ema, g_ema or .*; got other data"):
+    with pytest.raises(CheckpointError, match="a StyleGAN2 generator, .*; got another network, with 'layer1.weight'"):
         load_networks(tmp_path / "resnet.pt")

@@ -3,6 +3,7 @@
 Source: the layouts of torch.save (zip, and the older stream of pickles), pickled NumPy arrays, safetensors.
 """
 
+import io
 import json
 import math
 import re
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 
-from toolkit.gan.files.pickles import Record, Refused, Span, load
+from toolkit.gan.files.pickles import Record, Refused, Source, Span, load
 
 MAGIC = 0x1950A86A20F9469CFC6C  # opens a torch.save file from before the zip container
 LEGACY_START = b"\x80\x02\x8a\x0a" + MAGIC.to_bytes(10, "little") + b"."
@@ -46,7 +47,18 @@ NUMPY_DTYPES = {
     "b1": torch.bool,
 }
 
-SAFETENSORS_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+SAFETENSORS_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 
 
 class Lazy(NamedTuple):
@@ -303,8 +315,16 @@ def scalar(dtype, data):
     return torch.frombuffer(bytearray(data.read()), dtype=dtype.check()).item()
 
 
+def encoded(text: object, encoding: object) -> Span | Record:
+    """`_codecs.encode`, as older pickles write bytes: held in memory; long ones, which lie beside weights, are not."""
+    if type(text) is not str or encoding != "latin1":
+        return Record("bytes")
+    data = text.encode("latin1", "replace")
+    return Span(Source(io.BytesIO(data)), 0, len(data))
+
+
 NUMPY = {
     (f"numpy.{core}.multiarray", name): value
     for core in ("core", "_core")
     for name, value in {"scalar": scalar, "_reconstruct": Array}.items()
-} | {("numpy", "dtype"): _Dtype, ("numpy", "ndarray"): None}
+} | {("numpy", "dtype"): _Dtype, ("numpy", "ndarray"): None, ("_codecs", "encode"): encoded}

@@ -1,13 +1,14 @@
 """GANs on disk: any public StyleGAN2 read without running its code, and ours written.
 
-Read are NVIDIA's .pkl (PyTorch and TensorFlow era), rosinality's .pt (zip and older), and .safetensors
-written here. Each format's module hands over named tensors still in the file; here the networks' sizes
-are read off their shapes, and every tensor must have its place and every place its tensor.
+Read are NVIDIA's .pkl (PyTorch and TensorFlow era), rosinality's .pt (zip and older), .safetensors, and what
+people make of them (see `wrappings`). Each format's module hands over named tensors still in the file; here the
+networks' sizes are read off their shapes, and every tensor must have its place and every place its tensor.
 """
 
 import hashlib
 import json
 import math
+import warnings
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 
 from toolkit.errors import CheckpointError
 from toolkit.files import replace_when_done
-from toolkit.gan.files import arrays, nvidia, pickles, rosinality, tensorflow
+from toolkit.gan.files import arrays, pickles, wrappings
 from toolkit.gan.files.network import Network
 from toolkit.gan.files.pickles import Refused, check_kind
 from toolkit.gan.layers import MAPPING_LR
@@ -117,7 +118,10 @@ def _opened(path, call):
         with open(path, "rb") as file:
             span = pickles.Source(file).span()
             head = span.part(0, min(span.size, 64)).read()
-            yield _ours(span) if head[8:9] == b"{" else _foreign(span, head)
+            networks, metadata, remark = _safetensors(span) if head[8:9] == b"{" else _foreign(span, head)
+            if remark:
+                warnings.warn(f"{path}: {remark}", stacklevel=4)
+            yield networks, metadata
     except Refused as error:
         raise CheckpointError(call, one_line(error.expected), f"{one_line(error.got)} in {path}", error.fix) from error
     except OSError as error:
@@ -133,40 +137,39 @@ def _opened(path, call):
 
 
 def _foreign(span, head):
-    """The networks in a pickle or an archive of torch.save, and metadata that says which it was."""
+    """The networks in a pickle or an archive of torch.save, metadata that says which it was, and what to tell."""
     if head[:4] == b"PK\x03\x04":
-        data, kind = arrays.read_zip(span, rosinality.ALLOWED), "rosinality"
+        data = arrays.read_zip(span, wrappings.ALLOWED)
     elif head.startswith(arrays.LEGACY_START):
-        data, kind = arrays.read_legacy(span, rosinality.ALLOWED), "rosinality"
+        data = arrays.read_legacy(span, wrappings.ALLOWED)
     elif head[:1] == b"\x80":
-        data, kind = pickles.load(span, nvidia.ALLOWED | tensorflow.ALLOWED)[0], "nvidia"
+        data = pickles.load(span, wrappings.ALLOWED)[0]
     else:
         raise Refused(
             "a StyleGAN2 file (.pkl of NVIDIA, .pt of rosinality, .safetensors of this toolkit)",
             "another kind of file",
             "Check the path",
         )
-    if kind == "rosinality" and type(data) is dict and "g_ema" in data:
-        return rosinality.networks(data), {"format": "gan", "source": "rosinality .pt"}
-    if kind == "nvidia" and type(data) is dict and "G_ema" in data:
-        return nvidia.networks(data), {"format": "gan", "source": "NVIDIA .pkl"}
-    if kind == "nvidia" and type(data) is tuple and len(data) == 3:
-        return tensorflow.networks(data), {"format": "gan", "source": "NVIDIA .pkl (TensorFlow)"}
-    raise Refused(
-        "a StyleGAN2 file, with G_ema, g_ema or (G, D, Gs)", "other data", "Only StyleGAN2 generators can be read"
-    )
+    return _unwrapped(data)
 
 
-def _ours(span):
+def _unwrapped(data):
+    networks, facts = wrappings.networks(data)
+    return networks, {"format": "gan", **facts}, facts.get("remark")
+
+
+def _safetensors(span):
     tensors, metadata = arrays.read_safetensors(span)
     metadata, networks = json.loads(metadata.get("toolkit", "{}")), {}
+    if metadata.get("format", "gan") != "gan":
+        raise Refused("a GAN's weights file", f"a file of kind {metadata['format']!r}", "Check the path")
+    if not any(key.startswith(("generator.synthesis.", "generator.mapping.")) for key in tensors):
+        return _unwrapped(tensors)
     for key, lazy in tensors.items():
         part, _, name = key.partition(".")
         network = Network({}, metadata.get("options", {}).get(part, {}), tuple(metadata.get("derived", ())))
         networks.setdefault(part, network).tensors[name] = lazy
-    if "generator" not in networks:
-        raise Refused("a GAN saved by this toolkit, a file with a generator", "none", "Use a GAN's weights file")
-    return networks, metadata
+    return networks, metadata, None
 
 
 # ---- sizes from shapes

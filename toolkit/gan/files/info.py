@@ -28,7 +28,7 @@ def describe_gan(generator, discriminator=None):
         "name": meta.get("name", "none"),
         "source": meta.get("source", "trained by this toolkit"),
         "licence": meta.get("licence", "not known: see where the file came from"),
-        **{key: meta[key] for key in ("draws", "credit") if key in meta},
+        **{key: meta[key] for key in ("draws", "credit", "remark") if key in meta},
         "hash": generator.hash,
         "resolution": generator.resolution,
         "z_dim": generator.z_dim,

@@ -40,23 +40,29 @@ ALLOWED = {
 }
 
 
-def networks(data):
-    """The networks of a file.
+def of_tensors(tensors: dict[str, Lazy]) -> Network:
+    """A network whose state dict was saved without its modules: what those would tell is the usual.
 
     Args:
-        data: what the file's pickle holds: dict of modules.
-    Returns:
-        dict, "generator" (its moving average) and, where there is one, "discriminator" -> `Network`.
+        tensors: name -> `Lazy`, of a generator or a discriminator.
+    Raises:
+        Refused: a filter of its own.
+    """
+    for name, lazy in tensors.items():
+        if name.endswith("resample_filter") and not is_fir(lazy, 1):
+            raise Refused("the filter [1, 3, 3, 1]", f"another in {name[:MAX_NAME]}")
+    return Network({name: lazy for name, lazy in tensors.items() if not name.endswith("resample_filter")}, {})
+
+
+def network(module: Record, name: str) -> Network:
+    """A network as its pickled modules describe it.
+
+    Args:
+        module: what the file's pickle holds.
+        name: to call it by in errors.
     Raises:
         Refused: not StyleGAN2, or a StyleGAN2 with gains or filters of its own.
     """
-    found = {"generator": _network(data["G_ema"], "G_ema")}
-    if isinstance(data.get("D"), Record):
-        found["discriminator"] = _network(data["D"], "D")
-    return found
-
-
-def _network(module, name):
     modules = dict(_modules(module))
     if any(path.rpartition(".")[2][:2] in ("L0", "L1") for path in modules) or "synthesis.input" in modules:
         raise Refused("a StyleGAN2 file", "a StyleGAN3 one", "Its networks have other layers")

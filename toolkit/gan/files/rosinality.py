@@ -1,16 +1,15 @@
-"""rosinality's .pt files (stylegan2-pytorch), from torch.save.
+"""Networks under rosinality's names (stylegan2-pytorch), or BasicSR's for the same layers.
 
 Source: the table of names measured on its files. They say nothing of clamps, and have none.
 """
 
 import re
 
-from toolkit.gan.files.arrays import TENSORS, Lazy
+from toolkit.gan.files.arrays import Lazy
 from toolkit.gan.files.network import Network
-from toolkit.gan.files.pickles import Record, Refused
+from toolkit.gan.files.pickles import Refused
 from toolkit.gan.layers import is_fir
 
-ALLOWED = {**TENSORS, ("argparse", "Namespace"): lambda: Record("Namespace")}
 NOISE_SEED = 0
 
 LAYER = {
@@ -37,25 +36,40 @@ BLOCK = {
     "conv2.2.bias": "conv1.bias",
     "skip.1.weight": "skip.weight",
 }
+# BasicSR's names in the order of replacement.
+BASICSR = {
+    r"^style_mlp\.": "style.",
+    r"^constant_input\.weight$": "input.input",
+    r"^style_conv(1|s\.\d\d?)\.weight$": r"conv\1.noise.weight",
+    r"^style_conv(1|s\.\d\d?)\.": r"conv\1.",
+    r"\.modulated_conv\.": ".conv.",
+    r"^noises\.noise(\d)": r"noises.noise_\1",
+}
 
 
-def networks(data):
-    """The networks of a file.
+def of_basicsr(state: dict[str, Lazy]) -> dict[str, Lazy]:
+    """A generator of BasicSR (GFPGAN, for one) under rosinality's names.
 
     Args:
-        data: dict, what the file holds.
-    Returns:
-        dict, "generator" (its moving average) and, where there is one, "discriminator" -> `Network`.
+        state: its state dict, name -> `Lazy`.
+    """
+    renamed = {}
+    for name, lazy in state.items():
+        for pattern, theirs in BASICSR.items():
+            name = re.sub(pattern, theirs, name)
+        renamed[name] = lazy
+    return renamed
+
+
+def generator(state: dict[str, Lazy], latent_avg: Lazy | None) -> Network:
+    """A generator's network.
+
+    Args:
+        state: its state dict, name -> `Lazy`.
+        latent_avg: (w_dim,), the average w; None where the file has none.
     Raises:
         Refused: a tensor of another network.
     """
-    found = {"generator": _generator(data["g_ema"], data.get("latent_avg"))}
-    if data.get("d"):
-        found["discriminator"] = _discriminator(data["d"])
-    return found
-
-
-def _generator(state, latent_avg):
     tensors = {}
     for key, lazy in _tensors(state, 4):
         if found := re.fullmatch(r"style\.(\d{1,3})\.(weight|bias)", key):
@@ -81,10 +95,10 @@ def _generator(state, latent_avg):
     derived = []
     if not any(name.endswith("noise_const") for name in tensors):
         derived += _noises(tensors)
-    if isinstance(latent_avg, Lazy):
-        tensors["mapping.w_avg"] = latent_avg
-    else:
+    if latent_avg is None:
         derived.append("mapping.w_avg")
+    else:
+        tensors["mapping.w_avg"] = latent_avg
     return Network(tensors, {}, tuple(derived))
 
 
@@ -98,7 +112,14 @@ def _noises(tensors):
     return names
 
 
-def _discriminator(state):
+def discriminator(state: dict[str, Lazy]) -> Network:
+    """A discriminator's network.
+
+    Args:
+        state: its state dict, name -> `Lazy`.
+    Raises:
+        Refused: a tensor of another network.
+    """
     state = dict(_tensors(state, 1))
     depth = 1 + max((int(found[1]) for key in state if (found := re.match(r"convs\.(\d\d?)\.", key))), default=0)
     tensors = {}
@@ -124,11 +145,9 @@ def _layer(index):
 
 def _tensors(state, gain):
     """(key, Lazy) of a state dict but for its low-pass filters, which are checked."""
-    if type(state) is not dict or not all(isinstance(value, Lazy) for value in state.values()):
-        raise Refused("a state dict of tensors", "something else")
     for key, lazy in state.items():
-        if str(key).endswith(".kernel"):
+        if key.endswith(".kernel"):
             if not is_fir(lazy, gain):
                 raise Refused("the filter [1, 3, 3, 1]", f"another in {key!r}")
         else:
-            yield str(key), lazy
+            yield key, lazy
