@@ -39,7 +39,7 @@ def test_evaluate_prints_one_json_object(tiny_gan_file, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "--gan", "nowhere"], "weights_path: expected one of"),
+        (["evaluate", "--gan", "nowhere"], "load_gan: expected one of"),
         (["experiment", "alchemy"], "experiment: expected one of table1, table2, table3, "),
         (["alchemy"], "toolkit: expected one of quickstart, evaluate, "),
         (["benchmark", "trust"], "benchmark: expected a clone of the repository as the current folder; got no tests"),

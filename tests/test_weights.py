@@ -15,7 +15,7 @@ FILES = sorted(zoo.folder().glob("*.safetensors"))
 
 def test_every_bundled_name_has_its_file():
     kinds = "", "-encoder", "-autoshot"
-    assert {f"{name}{kind}" for name in zoo.BUNDLED for kind in kinds} == {f.stem for f in FILES}
+    assert {f"{name}{kind}" for name in zoo.bundled() for kind in kinds} == {f.stem for f in FILES}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
