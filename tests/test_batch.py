@@ -131,7 +131,7 @@ def test_a_warning_names_its_picture(folder, tmp_path, capsys):
             warnings.warn("unlike anything", stacklevel=1)
             raise ToolkitError("segment", "this", "that", "Mend it")
 
-    assert batch.segment(Doubtful(), [folder / "a.jpg", folder / "b.JPEG"], tmp_path, progress=False) == 2
+    assert batch.segment_files(Doubtful(), [folder / "a.jpg", folder / "b.JPEG"], tmp_path, progress=False) == 2
     printed = capsys.readouterr().err
     assert printed.count("unlike anything") == printed.count("expected this; got that") == 2
     assert f"{folder / 'a.jpg'}: unlike anything" in printed

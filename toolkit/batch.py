@@ -44,7 +44,7 @@ def find(paths):
     return list(zip(files, names, strict=True))
 
 
-def project(gan, paths, out, *, progress=True, **options):
+def project_files(gan, paths, out, *, progress=True, **options):
     """Project pictures; of each write its reconstruction, the two side by side, and the latents.
 
     Args:
@@ -68,7 +68,7 @@ def project(gan, paths, out, *, progress=True, **options):
     return _each("project", one, paths, out, progress)
 
 
-def segment(segmenter, paths, out, *, progress=True):
+def segment_files(segmenter, paths, out, *, progress=True):
     """Segment pictures; of each write the parts, the picture tinted with them, and what they measure.
 
     Args:

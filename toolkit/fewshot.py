@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from toolkit import autoshot
 from toolkit.autoshot import AutoShotSegmenter
@@ -29,6 +28,7 @@ from toolkit.parts.sample import Sample, load_sample, save_sample
 from toolkit.parts.shots import Shot, load_shots, save_shots
 from toolkit.pictures import labels
 from toolkit.pictures.uploads import open_rgb
+from toolkit.stepwise import finish
 
 __all__ = [
     "DEFAULT_NETWORK",
@@ -71,10 +71,7 @@ def fit(
         ToolkitError, LabelError, CheckpointError: as `fitting`.
     """
     steps = fitting(gan, shots, network=network, num_steps=num_steps, seed=seed)
-    with tqdm(desc="fit", unit="step", disable=not progress) as bar:
-        for done, bar.total, _, segmenter in steps:  # noqa: B007 the last one is returned
-            bar.update(done - bar.n)
-    return segmenter
+    return finish(steps, "fit", progress)
 
 
 def fitting(

@@ -20,7 +20,7 @@ def project(
     """Find the latents that make given pictures. Exit status 1 if one of them could not be read."""
     from toolkit import batch
 
-    if batch.project(load_gan(gan), pictures, out, num_steps=num_steps):
+    if batch.project_files(load_gan(gan), pictures, out, num_steps=num_steps):
         raise typer.Exit(1)
 
 
@@ -32,7 +32,7 @@ def segment(
     """Segment pictures at their own size. Exit status 1 if one of them could not be read."""
     from toolkit import batch, fewshot
 
-    if batch.segment(fewshot.load_segmenter(segmenter), pictures, out):
+    if batch.segment_files(fewshot.load_segmenter(segmenter), pictures, out):
         raise typer.Exit(1)
 
 

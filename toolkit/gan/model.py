@@ -16,6 +16,7 @@ from toolkit.parts import hypercolumns
 from toolkit.parts.sample import Sample
 from toolkit.pictures import images
 from toolkit.projection import projector, trust
+from toolkit.stepwise import finish
 
 PROJECTION_STEPS = 50
 STEPS_WITHOUT_ENCODER = 200  # from w_avg the way is longer
@@ -99,7 +100,7 @@ class GAN:
         Returns:
             `Sample`; its `psnr` says how well the GAN could do, its `trust` whether to believe it.
         """
-        return projector.last(self.projecting(source, **options), progress)
+        return finish(self.projecting(source, **options), "project", progress)
 
     def projecting(self, source, *, num_steps=None, align=images.centre_box, every=5, judge=True, **options):
         """Project step by step: a generator, to show the pictures forming; closing it stops the work.

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from toolkit.errors import ShapeError, ToolkitError, describe
 from toolkit.projection.perceptual import PERCEPTUAL_WEIGHT, Distance
+from toolkit.stepwise import finish
 
 LEARNING_RATE, LEARNING_RATE_FROM_GUESS = 0.1, 0.05  # an encoder's guess is near, and too long a step leaves it
 RAMP_UP, RAMP_DOWN = 0.05, 0.30  # shares of the steps over which the learning rate rises and falls
@@ -44,16 +44,7 @@ def project(generator, image, *, progress=False, **options):
     Raises:
         ShapeError, ToolkitError: as `projecting`.
     """
-    return last(projecting(generator, image, **options), progress)
-
-
-def last(steps, progress=False):
-    """Run a projection given as (done, total, result) to its end; its last result. With a bar, if asked."""
-    with tqdm(desc="project", unit="step", disable=not progress) as bar:
-        for done, total, found in steps:  # noqa: B007 the last one is returned
-            bar.total = total
-            bar.update(done - bar.n)
-    return found
+    return finish(projecting(generator, image, **options), "project", progress)
 
 
 def projecting(
