@@ -148,8 +148,25 @@ def test_restored_pixels_take_the_label_they_lie_in(size, corner, sides, resolut
             column = (x + 0.5 - box[0]) / (box[2] - box[0]) * resolution
             row = (y + 0.5 - box[1]) / (box[3] - box[1]) * resolution
             inside = 0 <= column < resolution and 0 <= row < resolution
-            if min(abs(v - round(v)) for v in (row, column)) > 1e-6:  # rounding decides at a border
-                assert full[y, x] == (label_map[int(row), int(column)] if inside else 255)
+            if min(abs(v - round(v)) for v in (row, column)) < 1e-6:
+                continue  # rounding decides at a border
+            if not inside:
+                assert full[y, x] == 255
+            elif min(sides) >= resolution:
+                assert full[y, x] == label_map[int(row), int(column)]
+            else:  # a pixel may hold several labels: the one that it holds most of
+                step = [side / resolution for side in sides]
+                across, down = (
+                    [max(0, min(n + 1, (at + 0.5 + 0.5 / s)) - max(n, at + 0.5 - 0.5 / s)) for n in range(resolution)]
+                    for at, s in ((column - 0.5, step[0]), (row - 0.5, step[1]))
+                )
+                shares = np.outer(down, across)
+                assert shares.flat[int(full[y, x])] > shares.max() - 1e-6
+
+
+def test_a_pixel_that_holds_several_labels_takes_the_one_it_holds_most_of():
+    label_map = torch.tensor([0, 1, 0, 0, 1, 0]).repeat(6, 1)  # the nearest label of either pixel is a stray one
+    assert Frame((0, 0, 2, 2), (2, 2)).restore(label_map).tolist() == [[0, 0], [0, 0]]
 
 
 @settings(max_examples=100, deadline=None)

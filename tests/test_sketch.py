@@ -32,6 +32,16 @@ def test_a_cell_takes_what_most_of_it_is_painted_in():
     assert sketch.decode(drawing, PALETTE, 1).item() == 1
 
 
+def test_of_equal_votes_the_part_wins_and_of_parts_the_smaller():
+    drawing = np.zeros((8, 16, 4), np.uint8)[:, :8]
+    drawing[:, :, 3] = 127
+    drawing[:, :4, :3], drawing[:, 4:, :3] = PALETTE[0], PALETTE[3]
+    assert sketch.decode(drawing, PALETTE, 1).item() == 3
+    drawing[:4, :4, :3], drawing[:, 4:6, :3], drawing[:4, 6:, :3] = PALETTE[1], PALETTE[4], PALETTE[1]
+    drawing[4:, 6:, :3] = PALETTE[4]
+    assert sketch.decode(drawing, PALETTE, 2)[0].tolist() == [[1, 1], [0, 4]]
+
+
 def test_a_thin_line_stays_and_a_speck_does_not():
     drawing = np.zeros((8, 8, 4), np.uint8)
     drawing[:2] = (*PALETTE[4], 127)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from toolkit.errors import ImageError, ShapeError, describe
 from toolkit.files import replace_when_done
+from toolkit.pictures import resampling
 from toolkit.pictures.uploads import PAPER, open_rgb
 
 MAX_WHOLE = 25_000_000  # pixels of a picture taken as it is, 12 bytes each as a tensor
@@ -23,7 +24,8 @@ class Frame(NamedTuple):
     size: tuple  # (width, height) of the upload, upright
 
     def restore(self, label_map, outside=255):
-        """Carry labels back to the upload's own pixels: each takes the nearest label.
+        """Carry labels back to the upload's own pixels: each takes the nearest label, or, of an upload with fewer
+        pixels than the labels, the one that covers most of it.
 
         Args:
             label_map: (R, R) integers in 0..255.
@@ -35,7 +37,13 @@ class Frame(NamedTuple):
         full = label_map.new_full(self.size[::-1], outside, dtype=torch.int64)
         rows, ys = _pixels_inside(top, bottom, self.size[1], label_map.shape[0], label_map.device)
         columns, xs = _pixels_inside(left, right, self.size[0], label_map.shape[1], label_map.device)
-        full[rows, columns] = label_map.to(torch.uint8)[ys][:, xs]  # an upload's worth of int64 is plenty
+        small = label_map.to(torch.uint8)  # an upload's worth of int64 is plenty
+        if bottom - top < len(small) or right - left < small.shape[1]:  # the nearest would be one of several
+            down = _edges_inside(rows, top, bottom, len(small))
+            across = _edges_inside(columns, left, right, small.shape[1])
+            full[rows, columns] = torch.from_numpy(resampling.majority(small.cpu().numpy(), down, across)).to(full)
+        else:
+            full[rows, columns] = small[ys][:, xs]
         return full
 
 
@@ -254,6 +262,12 @@ def _pixels_inside(start, end, length, resolution, device):
     centres = torch.arange(first, max(first, last), device=device, dtype=torch.float64) + 0.5
     indices = ((centres - start) * (resolution / (end - start))).long().clamp(0, resolution - 1)
     return slice(first, max(first, last)), indices
+
+
+def _edges_inside(pixels, start, end, resolution):
+    """Where the upload's pixels, a slice, begin and end in the label map that a box from start to end became."""
+    edges = (np.arange(pixels.start, pixels.stop + 1) - start) * (resolution / (end - start))
+    return edges.clip(0, resolution)  # a pixel that the box holds more than half of is the box's
 
 
 def _to_tensor(picture):

@@ -38,7 +38,10 @@ def decode(drawing, palette, resolution):
     cell = size // resolution
     votes = np.stack([(painted & (nearest == i)) for i in range(len(palette))])
     votes = votes.reshape(len(palette), resolution, cell, resolution, cell).sum((2, 4))
-    label_map = np.where(votes.sum(0) >= MIN_SHARE * cell * cell, votes.argmax(0), IGNORE_INDEX)
+    # Of equal votes a part wins over background and a small part over a large one, as in `resampling.majority`.
+    order = np.append(1 + np.argsort(votes[1:].sum((1, 2)), kind="stable"), 0)
+    winners = order[votes[order].argmax(0)]
+    label_map = np.where(votes.sum(0) >= MIN_SHARE * cell * cell, winners, IGNORE_INDEX)
     return torch.from_numpy(label_map.astype(np.int64))[None]
 
 
