@@ -114,15 +114,20 @@ for name, (command, text) in TABLES.items():
 @experiment.command()
 def gan_quality(
     world: World = "portraits",
+    folder: Annotated[Path | None, typer.Option(help="Photographs it never saw, instead of a world.")] = None,
     num: Num = 2000,
-    out: Annotated[Path, typer.Option(help="Where to draw renders beside samples.")] = Path("out/gan-quality.png"),
+    out: Annotated[Path, typer.Option(help="Where to draw both kinds side by side.")] = Path("out/gan-quality.png"),
     gan: Gan = None,
     as_json: Json = False,
 ):
-    """The GAN's pictures against its world."""
+    """The GAN's pictures against its world, or against a folder of photographs."""
     from toolkit import experiments
 
-    show(experiments.gan_quality(load_gan(gan), world=world, num=num, out=out, progress=not as_json), as_json)
+    options = {"num": num, "out": out, "progress": not as_json}
+    if folder is None:
+        show(experiments.gan_quality(load_gan(gan), world=world, **options), as_json)
+    else:
+        show(experiments.frechet_to_folder(load_gan(gan), folder, **options), as_json)
 
 
 @experiment.command()

@@ -2,6 +2,7 @@
 
 from toolkit.experiments.catalogue import PLANS, run, source_of
 from toolkit.experiments.evaluation import Study, evaluate
+from toolkit.experiments.frechet import frechet_to_folder
 from toolkit.experiments.gan_quality import gan_quality
 from toolkit.experiments.gap import gap
 from toolkit.experiments.projection import projected
@@ -18,6 +19,7 @@ __all__ = [
     "Study",
     "WORLDS",
     "evaluate",
+    "frechet_to_folder",
     "gan_quality",
     "gap",
     "into_readme",

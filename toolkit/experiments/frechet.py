@@ -1,0 +1,73 @@
+"""How much a GAN's pictures look like photographs it never saw."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toolkit import metrics
+from toolkit.errors import ImageError
+from toolkit.fewshot import GAN
+from toolkit.pictures import images
+from toolkit.pictures.cache import from_folder
+from toolkit.projection.imagenet import imagenet_features
+
+
+def frechet_to_folder(
+    gan: GAN,
+    folder: str | Path,
+    *,
+    num: int = 2000,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: bool = False,
+) -> dict:
+    """Fréchet distance between a GAN's samples and photographs, beside photographs against other photographs.
+
+    Args:
+        gan: its untruncated samples are judged.
+        folder: photographs the training never saw, framed as the GAN's; two disjoint lots of `num` are drawn.
+        num: pictures in each lot and of samples; with fewer than twice as many in the folder, half of what there is.
+        seed: of the lots and the samples.
+        out: PNG to write: photographs on the left, 64 uncurated samples at truncation 0.7 on the right; None: none.
+        progress: show a bar while reading.
+    Returns:
+        dict: frechet (photographs to samples), frechet_photographs (photographs to others: the floor),
+        pictures_seen (by the discriminator, if the file says so), num. Distances grow as num falls: compare
+        like with like.
+    Raises:
+        ImageError: fewer than two photographs a lot. ToolkitError: the ImageNet weights are not installed.
+    Source: Heusel et al. 2017 (arXiv:1706.08500); differs: EfficientNet-Lite0 features instead of Inception's.
+    """
+    network = imagenet_features().to(gan.device)
+    with tempfile.TemporaryDirectory() as temporary:
+        pictures = from_folder(folder, gan.resolution, Path(temporary) / "pictures.npy", progress=progress)
+        num = min(num, len(pictures) // 2)
+        if num < 2:
+            raise ImageError("gan-quality", "at least 4 photographs", f"{len(pictures)} in {folder}", "Add some")
+        order = np.random.default_rng(seed).permutation(len(pictures))
+        photographs, others = (_image(pictures[np.sort(order[i : i + num])]) for i in (0, num))
+    samples = gan.sample(seed, num, truncation_psi=1.0).image
+    moments = [_moments(network.embed(image.to(gan.device))) for image in (photographs, others, samples)]
+    if out is not None:
+        sheets = [photographs[:64], gan.sample(seed, 64, truncation_psi=0.7).image]
+        images.save_png(out, images.grid([images.grid(sheet, columns=8) for sheet in sheets], columns=2, gap=24))
+    return {
+        "gan": gan.metadata.get("name"),
+        "pictures_seen": gan.metadata.get("pictures_seen"),
+        "num": num,
+        "seed": seed,
+        "frechet": round(metrics.frechet_distance(*moments[0], *moments[2]), 3),
+        "frechet_photographs": round(metrics.frechet_distance(*moments[0], *moments[1]), 3),
+    }
+
+
+def _image(pictures: np.ndarray) -> Tensor:
+    return torch.as_tensor(np.array(pictures)).float() / 127.5 - 1
+
+
+def _moments(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    vectors = vectors.double()
+    return vectors.mean(0), vectors.T.cov()
