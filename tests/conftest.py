@@ -37,3 +37,12 @@ def tiny_gan(tiny_gan_file):
 @pytest.fixture(scope="session")
 def bundled_gan():
     return fewshot.load_gan()
+
+
+@pytest.fixture(scope="session")
+def shot(tiny_gan):
+    """A drawn picture of the tiny GAN with two parts beside each other."""
+    sample = tiny_gan.sample(seed=1)
+    label_map = torch.zeros(16, 16, dtype=torch.int64)
+    label_map[4:12, 2:8], label_map[4:12, 8:14] = 1, 2
+    return fewshot.Shot(sample, label_map, ["background", "left", "right"], tiny_gan)

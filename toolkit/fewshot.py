@@ -203,9 +203,11 @@ class Segmenter:
         Args:
             gan: the `GAN` it was fitted on; None loads the one the file names.
         Raises:
-            CheckpointError: not such a file, or a segmenter of another GAN.
+            CheckpointError: not such a file, a damaged one, or a segmenter of another GAN.
         """
         tensors, meta = load_tensors(path, "segmenter", "Segmenter.load")
+        if missing := {"network", "classes", "gan", "gan_hash"} - meta.keys():
+            raise _damaged(path, f"no {min(missing)}")
         gan = gan or load_gan(meta["gan"], device, meta.get("class_index"))
         if gan.hash != meta["gan_hash"]:
             raise CheckpointError(
@@ -216,7 +218,10 @@ class Segmenter:
             )
         channels = gan.hypercolumns(gan.sample()).channels
         net = networks.build(meta["network"], channels, len(meta["classes"]))
-        net.load_state_dict(tensors)
+        try:
+            net.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise _damaged(path, " ".join(str(error).split())[:120]) from error
         return cls(gan, net.to(gan.device).eval().requires_grad_(False), meta["network"], meta["classes"])
 
 
@@ -228,6 +233,10 @@ def load_segmenter(path: str | PathLike, device: str | torch.device = "cpu") -> 
     """
     kind = read_metadata(path, ("segmenter", "autoshot"), "load_segmenter")["format"]
     return (Segmenter if kind == "segmenter" else AutoShotSegmenter).load(path, device=device)
+
+
+def _damaged(path: str | PathLike, what: str) -> CheckpointError:
+    return CheckpointError("Segmenter.load", "a whole segmenter file", f"{path} ({what})", "Fit it again")
 
 
 def _opened(source: Any) -> tuple[list, list]:

@@ -5,7 +5,7 @@ import statistics
 from toolkit import fewshot
 from toolkit.experiments import paper
 from toolkit.experiments.evaluation import AUTO_SHOT, MANY, UNET, Cell
-from toolkit.experiments.tables import Plan, summary
+from toolkit.experiments.tables import TablePlan, summary
 
 NUM_SHOTS = 10
 
@@ -43,4 +43,4 @@ def _table(study, seeds, name, title, theirs):
         return {"by part": rows}
 
     cells = [cell for method in methods.values() for cell in cells_of(*method)]
-    return Plan(name, title, cells, tables, {method: cells_of(*cell)[0] for method, cell in methods.items()})
+    return TablePlan(name, title, cells, tables, {method: cells_of(*cell)[0] for method, cell in methods.items()})

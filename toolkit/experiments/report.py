@@ -25,7 +25,7 @@ def write(study, plan, found, tables, seeds):
 
     Args:
         study: a `Study`.
-        plan: a `Plan`.
+        plan: a `TablePlan`.
         found: dict, cell -> what was found, as `records.results` gives it.
         tables: dict, title -> list of rows (dicts), or -> dict of single numbers.
         seeds: how many.

@@ -12,7 +12,7 @@ SHOTS = (1, 5, 10)
 NAMES = {UNET: "U-Net", MEAN_MAP: "mean label map"}
 
 
-class Plan(NamedTuple):
+class TablePlan(NamedTuple):
     """An experiment: its cells, and what to make of them.
 
     name; title; cells: list of `Cell`; tables: function, dict cell -> found -> dict title -> list of rows
@@ -46,7 +46,7 @@ def table1(study, seeds):
         return {"weighted IoU": rows}
 
     cells = [Cell(m, num, k, s) for num in sets for m, k in methods for s in range(seeds)]
-    return Plan("table1", "Networks and shots: weighted IoU in percent", cells, tables, _sheet(sets[-1]))
+    return TablePlan("table1", "Networks and shots: weighted IoU in percent", cells, tables, _sheet(sets[-1]))
 
 
 def table2(study, seeds, num_shots=10):
@@ -80,7 +80,9 @@ def table2(study, seeds, num_shots=10):
 
     cells = [cell for m in (*methods.values(), *others.values()) for cell in cells_of(*m)]
     sheet = {name: cells_of(*m)[0] for name, m in (methods | others).items()}
-    return Plan("table2", f"{num_shots} shots and projection against auto-shot: IoU in percent", cells, tables, sheet)
+    return TablePlan(
+        "table2", f"{num_shots} shots and projection against auto-shot: IoU in percent", cells, tables, sheet
+    )
 
 
 def table3(study, seeds):
@@ -100,7 +102,7 @@ def table3(study, seeds):
         return {"by class": rows}
 
     cells = [Cell(name, num, k, s) for name, k in methods for s in range(seeds)]
-    return Plan("table3", f"{num} classes by shots: IoU in percent", cells, tables, _sheet(num))
+    return TablePlan("table3", f"{num} classes by shots: IoU in percent", cells, tables, _sheet(num))
 
 
 def networks(study, seeds, names=tuple(fewshot.NUM_STEPS), shots=(1, 10)):
@@ -120,7 +122,7 @@ def networks(study, seeds, names=tuple(fewshot.NUM_STEPS), shots=(1, 10)):
 
     cells = [Cell(m, num, k, s) for num in sets for m, k in methods for s in range(seeds)]
     names = tuple(name for name in ("cnn-l", "mlp") if name in names) or names
-    return Plan("networks", "Networks: IoU in percent", cells, tables, _sheet(max(sets), names, shots))
+    return TablePlan("networks", "Networks: IoU in percent", cells, tables, _sheet(max(sets), names, shots))
 
 
 def layers(study, seeds):
@@ -144,7 +146,7 @@ def layers(study, seeds):
 
     cells = [cell for group in choices.values() for chosen in group.values() for cell in cells_of(chosen)]
     sheet = {name: cells_of(chosen)[0] for name, chosen in (choices["all"] | choices["each alone"]).items()}
-    return Plan("layers", "Layers of the generator, one shot: IoU in percent", cells, tables, sheet)
+    return TablePlan("layers", "Layers of the generator, one shot: IoU in percent", cells, tables, sheet)
 
 
 def upsampling(study, seeds):
@@ -183,7 +185,7 @@ def _variants(study, seeds, name, title, variants):
         return {name: [{name: variant} | summary(found, cells_of(o)) for variant, o in variants.items()]}
 
     cells = [cell for options in variants.values() for cell in cells_of(options)]
-    return Plan(name, title, cells, tables, {variant: cells_of(o)[0] for variant, o in variants.items()})
+    return TablePlan(name, title, cells, tables, {variant: cells_of(o)[0] for variant, o in variants.items()})
 
 
 def _sheet(num, names=("cnn-l", "mlp"), shots=(1, 10)):

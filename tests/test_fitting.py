@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from toolkit import fewshot
+from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError
+from toolkit.fewshot import Sample, Shot, fit
+from toolkit.parts import fitting
+
+CLASSES = ["background", "left", "right"]
+
+
+def test_a_network_learns_its_shot(tiny_gan, shot):
+    segmenter = fit(tiny_gan, [shot], network="mlp", num_steps=400)
+    assert (segmenter.predict(shot.sample).argmax(1) == shot.label_map).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("network", ["cnn-l", "cnn-m", "cnn-s", "mlp", "linear"])
+def test_same_seed_same_segmenter(tiny_gan, shot, network):
+    a, b, other = (fit(tiny_gan, [shot], network=network, num_steps=3, seed=s) for s in (5, 5, 6))
+    assert torch.equal(a.predict(shot.sample), b.predict(shot.sample))
+    assert not torch.equal(a.predict(shot.sample), other.predict(shot.sample))
+
+
+def test_fit_leaves_the_callers_random_numbers_alone(tiny_gan, shot):
+    torch.manual_seed(9)
+    expected = torch.rand(3)
+    torch.manual_seed(9)
+    fit(tiny_gan, [shot], num_steps=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_unlabelled_pixels_teach_nothing(tiny_gan, shot):
+    """What lies under 255 must not matter, nor may it become background."""
+    scribble = shot.label_map.clone()
+    scribble[:, :, 8:] = 255
+    scribble[:, 0, :8] = 0
+    segmenter = fit(tiny_gan, [Shot(shot.sample, scribble, CLASSES[:2], tiny_gan)], network="mlp", num_steps=400)
+    inside = shot.label_map == 1
+    assert (segmenter.predict(shot.sample).argmax(1)[inside] == 1).float().mean() > 0.9
+
+
+def test_fitting_step_by_step_ends_where_fit_does(tiny_gan, shot):
+    steps = list(fewshot.fitting(tiny_gan, [shot], network="linear", num_steps=25, every=10))
+    assert [done for done, *_ in steps] == [10, 20, 25] and {total for _, total, *_ in steps} == {25}
+    whole = fit(tiny_gan, [shot], network="linear", num_steps=25)
+    assert torch.equal(steps[-1][3].predict(shot.sample), whole.predict(shot.sample))
+
+
+def test_shot_of_another_gan(tiny_gan, shot):
+    foreign = Shot(shot.sample, shot.label_map, CLASSES, "0123456789abcdef")
+    with pytest.raises(
+        CheckpointError, match=r"fit: expected shots of GAN \w{12}; got a shot of GAN 0123456789ab\. Load the GAN"
+    ):
+        fit(tiny_gan, [foreign])
+
+
+def test_shot_of_another_size(tiny_gan, shot):
+    sample = Sample(torch.zeros(1, 3, 32, 32), shot.sample.ws)
+    label_map = torch.arange(32 * 32).view(32, 32) % 2
+    with pytest.raises(ShapeError, match="fit: expected shots of 16 pixels; got Tensor"):
+        fit(tiny_gan, [Shot(sample, label_map, CLASSES)])
+
+
+def test_shots_that_disagree(tiny_gan, shot):
+    other = Shot(shot.sample, shot.label_map, ["background", "right", "left"], tiny_gan)
+    with pytest.raises(
+        LabelError, match="fit: expected shots with classes .*; got .*. Label all shots with the same classes"
+    ):
+        fit(tiny_gan, [shot, other])
+
+
+def test_no_shots_and_unknown_network(tiny_gan, shot):
+    with pytest.raises(ToolkitError, match="fit: expected at least one shot and num_steps >= 1; got 0 shots"):
+        fit(tiny_gan, [])
+    with pytest.raises(ToolkitError, match="expected one of cnn-l, cnn-m, cnn-s, mlp, linear; got 'vit'"):
+        fit(tiny_gan, [shot], network="vit")
+
+
+def test_views_keep_the_rows_that_place_the_parts(tiny_gan, shot, monkeypatch):
+    other, seen = Shot(tiny_gan.sample(seed=2), shot.label_map, CLASSES), []
+    read = tiny_gan.hypercolumns
+    monkeypatch.setattr(
+        tiny_gan, "hypercolumns", lambda sample, *noise: seen.append((sample, noise)) or read(sample, *noise)
+    )
+    views = fitting.views_of(tiny_gan, [shot, other], torch.Generator().manual_seed(0))
+    assert len(views) == fitting.VIEWS and all(len(view) == 2 for view in views)
+    seen = seen[-2 * fitting.VIEWS :]  # two pictures in each view
+    assert seen[0] == (shot.sample, ()) and seen[1] == (other.sample, ())
+    for i, (sample, (noise_mode, _)) in enumerate(seen[2:]):
+        same = (sample.ws == (shot, other)[i % 2].sample.ws).all(2)[0].tolist()
+        kept = round(fitting.MIX_FROM[(1 + i // 2) % 3] * len(same))
+        assert same == [True] * kept + [False] * (len(same) - kept) and noise_mode == "random"
+
+
+def test_views_stay_within_their_memory(tiny_gan, shot, monkeypatch):
+    one = sum(a.numel() for a in tiny_gan.hypercolumns(shot.sample).activations.values())
+    for room, number in ((one // 2, 1), (one, 1), (3 * one, 3)):
+        monkeypatch.setattr(fitting, "MAX_VIEW_ELEMENTS", room)
+        assert len(fitting.views_of(tiny_gan, [shot], torch.Generator())) == number
