@@ -38,6 +38,31 @@ class CheckpointError(ToolkitError):
     """A weights file cannot be loaded, or does not belong to this GAN."""
 
 
+def as_floats(value: object, call: str) -> torch.Tensor:
+    """A float32 tensor of what people pass as numbers.
+
+    Args:
+        value: tensor, NumPy array in whatever order of memory, or a list of such, of any float type.
+        call: the public call to name in errors.
+    Returns:
+        tensor, float32.
+    Raises:
+        ShapeError: not numbers, or integers.
+    """
+    if not isinstance(value, torch.Tensor):
+        try:
+            parts = [one.detach().cpu() if isinstance(one, torch.Tensor) else one for one in value]
+            array = np.asarray(parts if isinstance(value, (list, tuple)) else value)
+            if array.dtype.kind != "f":
+                raise TypeError
+            value = torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
+        except (TypeError, ValueError) as error:
+            raise ShapeError(call, "an array of floats", describe(value), "Convert it to float32") from error
+    if not value.is_floating_point():
+        raise ShapeError(call, "an array of floats", describe(value), "Convert it to float32")
+    return value.detach().float()
+
+
 def describe(value):
     """Say what an argument is, in a few words: type, shape, dtype, range.
 

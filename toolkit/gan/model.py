@@ -1,19 +1,26 @@
 """A GAN as this method uses it: it draws pictures, finds the latents of given ones, and shows its insides."""
 
-import warnings
-from functools import cached_property
+from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from os import PathLike
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from toolkit.errors import CheckpointError, ToolkitError
+from toolkit.errors import CheckpointError, ShapeError, ToolkitError, as_floats, describe
 from toolkit.files import replace_when_done
 from toolkit.gan.encoder import load_encoder
 from toolkit.gan.files import zoo
 from toolkit.gan.files.checkpoints import load_networks
+from toolkit.gan.files.latents import read_latents
 from toolkit.parts import hypercolumns
-from toolkit.parts.sample import Sample
+from toolkit.parts.sample import Sample, is_sample, load_sample
 from toolkit.pictures import images
 from toolkit.projection import projector, trust
 from toolkit.stepwise import finish
@@ -64,9 +71,49 @@ class GAN:
         index = mapping.class_index if class_index is None else self._class(class_index, "GAN.sample")
         label = F.one_hot(torch.tensor([index] * num), mapping.c_dim).to(self.device) if mapping.c_dim else None
         z = torch.randn(num, self.generator.z_dim, generator=torch.Generator().manual_seed(seed))
-        ws = mapping(z.to(self.device), label, truncation_psi)
+        return self._drawn(mapping(z.to(self.device), label, truncation_psi))
+
+    def _drawn(self, ws: Tensor) -> Sample:
         image = torch.cat([self.generator.synthesis(w).clamp(-1, 1) for w in ws.split(16)])
         return Sample(image.expand(-1, 3, -1, -1), ws)
+
+    @torch.no_grad()
+    def from_latents(self, source: Tensor | np.ndarray | Sequence | str | PathLike) -> Sample:
+        """Draw the pictures of latents that were found elsewhere, by NVIDIA's projector or e4e, for example.
+
+        Args:
+            source: w (D,) or (N, D), or w+ (N, 1, D) or (N, num_ws, D), of any float type; or the path of a file
+                of such: .npy, .npz, .pt, .safetensors, or what `save_sample` wrote.
+        Returns:
+            `Sample` of N pictures, with noise where `save_sample` kept it.
+        Raises:
+            ShapeError: not such latents. CheckpointError: a file without any, or of another GAN.
+        """
+        if isinstance(source, (str, PathLike)):
+            if is_sample(source):
+                return load_sample(source, self)
+            latents = read_latents(source, "GAN.from_latents")
+        else:
+            latents = as_floats(source, "GAN.from_latents")
+        num_ws, w_dim = self.generator.num_ws, self.generator.w_dim
+        rows = latents[None] if latents.dim() == 1 else latents
+        rows = rows[:, None] if rows.dim() == 2 else rows
+        if rows.dim() != 3 or not len(rows) or rows.shape[1] not in (1, num_ws) or rows.shape[2] != w_dim:
+            raise ShapeError(
+                "GAN.from_latents",
+                f"w (N, {w_dim}), or w+ (N, 1 or {num_ws}, {w_dim})",
+                describe(latents),
+                "Load the GAN they were found with",
+            )
+        if not bool(torch.isfinite(rows).all()):
+            raise ShapeError("GAN.from_latents", "finite numbers", "some that are nan or infinite", "Find them again")
+        if latents.dim() == 2 and len(latents) == num_ws > 1:
+            warnings.warn(
+                f"latents ({num_ws}, {w_dim}) are taken for {num_ws} pictures; if they are the rows of one picture's "
+                "w+, pass them as latents[None]",
+                stacklevel=3,
+            )
+        return self._drawn(rows.expand(-1, num_ws, -1).contiguous().to(self.device))
 
     def use_class(self, class_index):
         """Mean this class of a conditional GAN wherever none is named.

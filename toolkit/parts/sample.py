@@ -11,7 +11,7 @@ from torch import Tensor
 
 from toolkit import metrics
 from toolkit.errors import CheckpointError
-from toolkit.files import load_tensors, save_tensors
+from toolkit.files import load_tensors, read_metadata, save_tensors
 from toolkit.parts.hypercolumns import Hypercolumns
 from toolkit.pictures.images import Frame
 
@@ -99,6 +99,14 @@ def save_sample(path: str | PathLike, sample: Sample, gan: AnyGAN) -> None:
         gan: the `GAN` whose latents they are.
     """
     save_tensors(path, to_tensors(sample), {"format": "sample", "gan": gan.metadata.get("name"), "gan_hash": gan.hash})
+
+
+def is_sample(path: str | PathLike) -> bool:
+    """Whether a file is one that `save_sample` wrote, as far as its head says."""
+    try:
+        return bool(read_metadata(path, "sample", "load_sample"))
+    except CheckpointError:
+        return False
 
 
 def load_sample(path: str | PathLike, gan: AnyGAN) -> Sample:
