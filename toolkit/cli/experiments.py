@@ -12,14 +12,13 @@ from toolkit.cli.commands import Commands, Gan, Json, load_gan, show
 OUT = Path("out/experiments")
 
 
-def quickstart(out: Path = Path("out/quickstart.png"), gan: Gan = None, num_test: int = 8):
+def quickstart(out: Path = Path("out/quickstart.png"), gan: Gan = None, num_test: int = 8) -> None:
     """One labelled portrait teaches the GAN's features; unseen portraits get segmented."""
     from toolkit import experiments
 
     started = time.perf_counter()
-    report = experiments.quickstart(load_gan(gan), out, num_test=num_test)
+    experiments.quickstart(load_gan(gan), out, num_test=num_test)
     print(f"picture: {out}   total: {time.perf_counter() - started:.1f} s")
-    return report
 
 
 def evaluate(
@@ -32,7 +31,7 @@ def evaluate(
     gan: Gan = None,
     save: Annotated[Path | None, typer.Option(help="Write the segmenter to this file.")] = None,
     as_json: Json = False,
-):
+) -> None:
     """The paper's face protocol: K annotated portraits against N others, all projected."""
     from toolkit import experiments, fewshot
 
@@ -74,7 +73,7 @@ def table(
     out: Out = OUT,
     gan: Gan = None,
     as_json: Json = False,
-):
+) -> None:
     """A table of few-shot networks."""
     _run(context.info_name, world, data, num, seeds, None, out, gan, as_json)
 
@@ -90,7 +89,7 @@ def table_with_autoshot(
     out: Out = OUT,
     gan: Gan = None,
     as_json: Json = False,
-):
+) -> None:
     """A table in which auto-shot networks stand, too."""
     _run(context.info_name, world, data, num, seeds, (num_images, epochs), out, gan, as_json)
 
@@ -119,7 +118,7 @@ def gan_quality(
     out: Annotated[Path, typer.Option(help="Where to draw both kinds side by side.")] = Path("out/gan-quality.png"),
     gan: Gan = None,
     as_json: Json = False,
-):
+) -> None:
     """The GAN's pictures against its world, or against a folder of photographs."""
     from toolkit import experiments
 
@@ -131,7 +130,7 @@ def gan_quality(
 
 
 @experiment.command()
-def gap(world: World = "portraits", num: Num = 200, gan: Gan = None, as_json: Json = False):
+def gap(world: World = "portraits", num: Num = 200, gan: Gan = None, as_json: Json = False) -> None:
     """Where IoU is lost: in the GAN and projection, or in the segmenter."""
     from toolkit import experiments
 
@@ -141,7 +140,7 @@ def gap(world: World = "portraits", num: Num = 200, gan: Gan = None, as_json: Js
 @experiment.command()
 def readme(
     out: Annotated[Path, typer.Option(help="The folder that tables were written to.")] = OUT, as_json: Json = False
-):
+) -> None:
     """Put the tables that were written into README.md, where it has room for them."""
     from toolkit import experiments
 

@@ -24,7 +24,7 @@ def train_gan(
     seed: int = 0,
     init_from: Annotated[Path | None, typer.Option(help="A GAN to start from, of the start resolution.")] = None,
     mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
-):
+) -> None:
     """Train a GAN on pictures alone. No label is ever read."""
     from toolkit import experiments
     from toolkit.pictures.cache import from_folder, from_world
@@ -64,7 +64,7 @@ def train_encoder(
     batch_size: int = 16,
     seed: int = 0,
     mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
-):
+) -> None:
     """Train an encoder for any GAN on what it draws itself; projection then starts from its guess."""
     from toolkit import experiments
     from toolkit.pictures.cache import from_folder, from_world
@@ -86,7 +86,7 @@ def train_encoder(
 def bundle(
     checkpoint: Annotated[Path, typer.Argument(help="A gan.safetensors made by train-gan.")],
     name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
-):
+) -> None:
     """Store a trained GAN in weights/, in float16, under a name."""
     import torch
 
@@ -104,7 +104,7 @@ def bundle_encoder(
     gan: Gan = None,
     world: Annotated[str, typer.Option(help="The pictures that trust is calibrated on.")] = "portraits",
     num: Annotated[int, typer.Option(help="How many of them.")] = 2000,
-):
+) -> None:
     """Store an encoder beside its GAN in weights/, in float16, with the errors that trust is judged by."""
     import torch
 

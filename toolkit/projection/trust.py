@@ -6,11 +6,12 @@ stays among what the GAN knows, where optimisation in W+ ends up drawing even a 
 """
 
 import torch
+from torch import Tensor
 
 LOW = 0.05  # below this a picture is unlike anything the GAN makes
 
 
-def trust(errors, calibration):
+def trust(errors: Tensor, calibration: Tensor) -> Tensor:
     """The share of in-world pictures that came out no better than these.
 
     Args:
