@@ -351,6 +351,16 @@ def test_own_folder_tells_classes_by_their_colours(own):
         datasets.OwnFolder(own).read(["03"], 30)
 
 
+def test_own_folder_refuses_indexed_masks_that_number_colours_each_in_its_own_way(own):
+    drawn = Image.open(own / "masks" / "03.png").convert("RGB")
+    drawn.quantize(3).save(own / "masks" / "03.png")  # the same to look at; its values are another matter
+    data = datasets.OwnFolder(own)
+    with pytest.raises(
+        LabelError, match=r"one colour for value \d in all .*; got #\w+ in 11.png and #\w+ in 03.png. Save"
+    ):
+        data.read(["11", "03"], 30)
+
+
 NAMES = ("arrière-plan", "œil", "l’aile"), ("background", "翼", "eye 👁")
 
 

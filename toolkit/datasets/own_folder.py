@@ -9,7 +9,8 @@ from toolkit.datasets.reading import MOST_NAMED, SUFFIXES, check_layout, cut, on
 from toolkit.errors import LabelError, ToolkitError
 from toolkit.pictures.images import centre_box
 from toolkit.pictures.labels import IGNORE_INDEX, load_label_png
-from toolkit.pictures.uploads import open_rgb
+from toolkit.pictures.masks import colors_of
+from toolkit.pictures.uploads import decode, open_rgb
 
 
 class OwnFolder:
@@ -55,6 +56,7 @@ class OwnFolder:
             warnings.warn(few, stacklevel=2)
         self._files = {name: (pictures[name][0], mask) for name, mask in masks.items()}
         self._parts = split_by_name(masks)
+        self._colors = {}  # value -> its colour in the indexed masks read so far, and the first that has it
 
     def split(self, part):
         """Names of the pictures of "train" or "test" that have a mask: list of str."""
@@ -69,7 +71,8 @@ class OwnFolder:
         Returns:
             image (N, 3, R, R) in [-1, 1]; label_map (N, R, R) int64 over `classes`, 255 = unlabelled.
         Raises:
-            LabelError: a mask of another shape than its picture, or with a value or colour that is no class.
+            LabelError: a mask of another shape than its picture, or with a value or colour that is no class; or
+                indexed masks with different colours for one value.
             ImageError: a file that cannot be read.
         """
         return stack([self._read(name, resolution) for name in ids], "OwnFolder.read")
@@ -79,6 +82,8 @@ class OwnFolder:
         picture = open_rgb(file, "OwnFolder.read")
         label_map = load_label_png(mask, self._palette)[0].numpy()
         _check_shape(picture, label_map, mask.name)
+        if self._palette is None:
+            self._check_colors(mask)
         wrong = set(label_map[label_map >= len(self.classes)].tolist()) - {IGNORE_INDEX}
         if wrong:
             want = f"values 0..{len(self.classes) - 1} or {IGNORE_INDEX} in mask {mask.name}"
@@ -87,6 +92,18 @@ class OwnFolder:
                 got, fix = f"{got} and {len(wrong) - MOST_NAMED} others", "Save class numbers, without soft edges"
             raise LabelError("OwnFolder.read", want, got, fix)
         return cut(picture, label_map, centre_box(picture), len(self.classes), resolution)
+
+    def _check_colors(self, mask):
+        """Refuse indexed masks that number the same colour differently: some program sorted them, each for itself."""
+        for index, color in colors_of(decode(mask, "OwnFolder.read")).items():
+            known, name = self._colors.setdefault(index, (color, mask.name))
+            if known != color:
+                raise LabelError(
+                    "OwnFolder.read",
+                    f"one colour for value {index} in all indexed masks",
+                    f"{known} in {name} and {color} in {mask.name}",
+                    f"Save class numbers in grey, or say the colours in {self.CLASSES}: leaf #00AA00",
+                )
 
 
 def _by_name(folder):

@@ -79,12 +79,12 @@ def classes_of_colors(picture: Image.Image, palette: np.ndarray, unlabelled: tup
     return np.array([known[code] for code in used.tolist()], np.uint8)[where.reshape(pixels.shape)]
 
 
-def colors_of(picture: Image.Image) -> dict:
-    """Of an indexed picture, the colours it uses: dict, index -> (r, g, b); of others, none."""
+def colors_of(picture: Image.Image) -> dict[int, str]:
+    """Of an indexed picture the colours that it uses: index -> "#RRGGBB"; of others none."""
     if picture.mode != "P":
         return {}
-    palette = np.array(picture.getpalette("RGB")).reshape(-1, 3)
-    return {index: tuple(palette[index].tolist()) for index in np.unique(picture).tolist() if index < len(palette)}
+    codes = _codes(np.array(picture.getpalette("RGB")).reshape(-1, 3))
+    return {index: f"#{codes[index]:06X}" for index in np.unique(picture).tolist() if index < len(codes)}
 
 
 def _whole(picture, name):
