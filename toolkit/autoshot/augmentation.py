@@ -2,13 +2,23 @@
 
 import kornia
 import torch
+from torch import Tensor
 
 SCALE = (0.5, 2.0)  # drawn evenly on a logarithmic scale: as often half as large as twice
 ROTATION, SHIFT = 10.0, 0.5  # degrees, and share of the side, either way
 JITTER = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05}
 
 
-def draw(num, size, rng, *, flip=0.5, scale=SCALE, rotation=ROTATION, shift=SHIFT):
+def draw(
+    num: int,
+    size: tuple[int, int],
+    rng: torch.Generator,
+    *,
+    flip: float = 0.5,
+    scale: tuple[float, float] = SCALE,
+    rotation: float = ROTATION,
+    shift: float = SHIFT,
+) -> Tensor:
     """Draw how to move some pictures.
 
     Args:
@@ -38,7 +48,7 @@ def draw(num, size, rng, *, flip=0.5, scale=SCALE, rotation=ROTATION, shift=SHIF
     return matrix @ mirror
 
 
-def warp(values, matrix, mode="bilinear", padding_mode="zeros"):
+def warp(values: Tensor, matrix: Tensor, mode: str = "bilinear", padding_mode: str = "zeros") -> Tensor:
     """Move pictures, or anything with their pixels.
 
     Args:
@@ -53,7 +63,9 @@ def warp(values, matrix, mode="bilinear", padding_mode="zeros"):
     return kornia.geometry.warp_affine(values, matrix, values.shape[2:], mode, padding_mode, align_corners=True)
 
 
-def augment(image, soft, rng, color_jitter=False):
+def augment(
+    image: Tensor, soft: Tensor, rng: torch.Generator, color_jitter: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """A random view of every picture, its soft labels moved with it.
 
     Args:

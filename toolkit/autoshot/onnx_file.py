@@ -4,27 +4,19 @@ import json
 import logging
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from toolkit.autoshot.segmenter import any_size
 from toolkit.errors import ToolkitError
 from toolkit.files import replace_when_done
 
 AXES = {0: "batch", 2: "height", 3: "width"}
 
 
-class _AnySize(nn.Module):
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def forward(self, image):
-        return any_size(self.network, image)
-
-
-def export(segmenter, path):
+def export(network: nn.Module, about: dict[str, Any], path: str | Path) -> None:
     """Write one self-contained ONNX file.
 
     Its input "image" is (N, 3, height, width) float32 in [-1, 1], its output "logits" (N, K, height,
@@ -32,7 +24,8 @@ def export(segmenter, path):
     "palette" (a JSON list of RGB) and "resolution" (the shorter side it learned from).
 
     Args:
-        segmenter: `AutoShotSegmenter`.
+        network: a `UNet`, in eval mode.
+        about: what `AutoShotSegmenter.about` says.
         path: the file.
     Raises:
         ToolkitError: the packages for it are not installed.
@@ -48,11 +41,12 @@ def export(segmenter, path):
             'Install them with: pip install "one-shot-parts[export]"',
         ) from error
     # Traced with sides of which none is a multiple of 16, so that no padding is taken for granted.
-    example = torch.zeros(2, 3, 2 * segmenter.resolution + 5, 2 * segmenter.resolution + 9, device=segmenter.device)
+    side, device = 2 * about["resolution"], next(network.parameters()).device
+    example = torch.zeros(2, 3, side + 5, side + 9, device=device)
     dynamic = {"image": dict.fromkeys(AXES, torch.export.Dim.DYNAMIC)}
     with _quiet():
         program = torch.onnx.export(
-            _AnySize(segmenter.network).eval(),
+            network,
             (example,),
             dynamo=True,
             verbose=False,
@@ -64,7 +58,7 @@ def export(segmenter, path):
     for value in (*model.graph.input, *model.graph.output):
         for axis, name in AXES.items():
             value.type.tensor_type.shape.dim[axis].dim_param = name
-    onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in segmenter.about().items()})
+    onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in about.items()})
     onnx.checker.check_model(model)
     with replace_when_done(path) as temporary:
         onnx.save_model(model, temporary, save_as_external_data=False)

@@ -1,19 +1,26 @@
 """A picture's parts from one look of a U-Net: no GAN, no projection, any size of picture."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
+from toolkit.autoshot import onnx_file
 from toolkit.errors import CheckpointError, ShapeError, describe
 from toolkit.files import load_tensors, save_tensors
-from toolkit.parts.networks import UNET_DEPTH, UNet
+from toolkit.parts.networks import UNet
 from toolkit.parts.result import Result
 from toolkit.pictures import images, labels
 from toolkit.pictures.images import Frame
 from toolkit.pictures.uploads import open_rgb
 
-STEP = 2**UNET_DEPTH  # what the sides of a U-Net's picture must be multiples of
 LONGEST = 16  # times the resolution: a longer picture is seen smaller
 BATCH_SIZE = 16
 RESULT_PIXELS = 1 << 20  # of a result's label map; in a larger upload each pixel takes the nearest
@@ -29,17 +36,19 @@ class AutoShotSegmenter:
         palette: (K, 3) uint8; None for the default.
     """
 
-    def __init__(self, network, classes, resolution, palette=None):
+    def __init__(
+        self, network: nn.Module, classes: Sequence[str], resolution: int, palette: np.ndarray | None = None
+    ) -> None:
         self.network, self.classes, self.resolution = network.eval().requires_grad_(False), tuple(classes), resolution
         self.palette = labels.default_palette(len(self.classes)) if palette is None else palette
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         """Where the network's parameters are."""
         return next(self.network.parameters()).device
 
     @torch.no_grad()
-    def predict(self, image):
+    def predict(self, image: Any) -> Tensor:
         """Segment pictures at the size they have.
 
         Args:
@@ -51,9 +60,9 @@ class AutoShotSegmenter:
             ShapeError: not such pictures.
         """
         image = images.load_image(image)
-        return torch.cat([any_size(self.network, part.to(self.device)) for part in image.split(BATCH_SIZE)])
+        return torch.cat([self.network(part.to(self.device)) for part in image.split(BATCH_SIZE)])
 
-    def segment(self, source, resolution=None):
+    def segment(self, source: Any, resolution: int | None = None) -> Result | list[Result]:
         """Segment pictures, in their own pixels.
 
         Args:
@@ -91,7 +100,7 @@ class AutoShotSegmenter:
         full_image = None if isinstance(upload, Tensor) else upload
         return Result(shown, logits[0].argmax(0), self.classes, self.palette, frame=frame, full_image=full_image)
 
-    def save(self, path, dtype=torch.float32):
+    def save(self, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
         """Write network, classes and palette to one safetensors file, whole or not at all.
 
         Args:
@@ -102,7 +111,7 @@ class AutoShotSegmenter:
         save_tensors(path, state, {"format": "autoshot", **self.about()})
 
     @classmethod
-    def load(cls, path, device="cpu"):
+    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> AutoShotSegmenter:
         """Read a file written by `save`.
 
         Raises:
@@ -120,22 +129,13 @@ class AutoShotSegmenter:
                 "AutoShotSegmenter.load", "a whole auto-shot file", f"{path} ({reason})", "Make it again"
             ) from error
 
-    def about(self):
+    def about(self) -> dict[str, Any]:
         """dict that JSON can hold: classes, palette, resolution."""
         return {"classes": list(self.classes), "palette": self.palette.tolist(), "resolution": self.resolution}
 
-    def export_onnx(self, path):
+    def export_onnx(self, path: str | Path) -> None:
         """Write the network as one ONNX file that needs nothing of this toolkit; see `onnx_file.export`."""
-        from toolkit.autoshot import onnx_file
-
-        onnx_file.export(self, path)
-
-
-def any_size(network, image):
-    """Logits (N, K, H, W) of pictures (N, 3, H, W) whose edges are repeated until a `UNet` takes them."""
-    height, width = image.shape[2:]
-    image = F.pad(image, (0, -width % STEP, 0, -height % STEP), mode="replicate")
-    return network(image)[:, :, :height, :width]
+        onnx_file.export(self.network, self.about(), path)
 
 
 def _size(upload):

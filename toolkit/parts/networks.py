@@ -7,6 +7,7 @@ seed, build inside `torch.random.fork_rng()` after `torch.manual_seed(seed)`.
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from torch import Tensor
 
 from toolkit.errors import ShapeError, ToolkitError, describe
 
@@ -212,23 +213,24 @@ class UNet(nn.Module):
         self.classify = nn.Conv2d(width, num_classes, 1)
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, image):
+    def forward(self, image: Tensor) -> Tensor:
         """Logits of every pixel.
 
         Args:
-            image: (N, 3, H, W) float in [-1, 1]; H and W divisible by 16.
+            image: (N, 3, H, W) float in [-1, 1], any size; the edges are repeated until H and W are
+                multiples of 16, and the logits cut back.
         Returns:
             (N, K, H, W).
         Raises:
-            ShapeError: another number of channels, or a side not divisible by 16.
+            ShapeError: another number of dimensions or channels.
         """
         *skips, x = self._encode(image)
         for block, skip in zip(self.up, reversed(skips)):
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = block(torch.cat([skip, x], 1))
-        return self.classify(x)
+        return self.classify(x)[:, :, : image.shape[2], : image.shape[3]]
 
-    def bottleneck(self, image):
+    def bottleneck(self, image: Tensor) -> Tensor:
         """What the network knows about a whole picture, for Fréchet distances.
 
         Args:
@@ -242,13 +244,9 @@ class UNet(nn.Module):
 
     def _encode(self, image):
         step, channels = 2**UNET_DEPTH, self.down[0][0].in_channels
-        if image.ndim != 4 or image.shape[1] != channels or image.shape[2] % step or image.shape[3] % step:
-            raise ShapeError(
-                "UNet",
-                f"(N, {channels}, H, W) with H and W divisible by {step}",
-                describe(image),
-                "Resize or pad the image",
-            )
+        if image.ndim != 4 or image.shape[1] != channels:
+            raise ShapeError("UNet", f"(N, {channels}, H, W)", describe(image), "Change its layout")
+        image = F.pad(image, (0, -image.shape[3] % step, 0, -image.shape[2] % step), mode="replicate")
         features = [self.down[0](image.contiguous(memory_format=torch.channels_last))]
         for block in self.down[1:]:
             features.append(block(F.max_pool2d(features[-1], 2)))
