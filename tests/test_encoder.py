@@ -8,12 +8,14 @@ from conftest import CHANNELS
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, ShapeError, ToolkitError
 from toolkit.gan.encoder import Encoder, load_encoder, save_encoder
-from toolkit.training.encoder import EncoderPlan, _Job, train_encoder
+from toolkit.training import encoder as training
+from toolkit.training.encoder import EncoderPlan, _Job, check, train_encoder
 
 PLAN = EncoderPlan(num_pictures=64, batch_size=8)
 
 
 def train(gan, folder, plan=PLAN, **options):
+    options = {"mixed_precision": "no", **options}  # runs are compared bit by bit
     return train_encoder(gan.generator, gan.discriminator, folder, plan, progress=False, **options)
 
 
@@ -76,8 +78,54 @@ def test_real_pictures_count_too(tiny_gan, run, tmp_path):
     with_real = load_encoder(train(tiny_gan, tmp_path, pictures=pictures))
     without = load_encoder(run / "encoder.safetensors")
     assert not torch.equal(with_real.out.weight, without.out.weight)
-    with pytest.raises(ToolkitError, match=r"train_encoder: expected pictures \(N, 3, 16, 16\) uint8; got"):
+    with pytest.raises(ToolkitError, match=r"train_encoder: expected pictures \(N, 3, 16, 16\) uint8, N >= 1; got"):
         train(tiny_gan, tmp_path, pictures=np.zeros((2, 3, 8, 8), np.uint8))
+
+
+def test_trying_precisions_leaves_no_trace(tiny_gan, run, tmp_path, monkeypatch):
+    def dtype_of(mixed_precision, trial, device):
+        for dtype in (torch.float32, torch.bfloat16):
+            trial(dtype)
+        return torch.float32
+
+    monkeypatch.setattr(training, "dtype_of", dtype_of)
+    train(tiny_gan, tmp_path, mixed_precision="auto")
+    tried, plain = (load_encoder(folder / "encoder.safetensors") for folder in (tmp_path, run))
+    assert tried.hash == plain.hash
+
+
+def test_any_batch_size_trains_with_real_pictures(tiny_gan, tmp_path):
+    pictures = torch.randint(0, 256, (10, 3, 16, 16), dtype=torch.uint8)
+    for batch_size in (1, 2, 3):
+        file = train(tiny_gan, tmp_path / str(batch_size), EncoderPlan(4, batch_size), pictures=pictures)
+        assert all(tensor.isfinite().all() for tensor in load_encoder(file).state_dict().values())
+
+
+@pytest.mark.parametrize(
+    "plan, message",
+    [
+        (EncoderPlan(batch_size=0), "batch_size >= 1, a whole number; got 0."),
+        (EncoderPlan(num_pictures=-1), "num_pictures >= 0, a whole number; got -1."),
+        (EncoderPlan(num_pictures=1.5), "num_pictures >= 0, a whole number; got 1.5."),
+        (EncoderPlan(seed=-1), "seed from 0 to 4294967295, a whole number; got -1."),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_one_line(tiny_gan, tmp_path, plan, message):
+    with pytest.raises(ToolkitError) as error:
+        train(tiny_gan, tmp_path, plan)
+    assert str(error.value).startswith(f"train_encoder: expected {message}")
+    with pytest.raises(ToolkitError, match="train_encoder: expected mixed_precision .*; got 'fp16'"):
+        train(tiny_gan, tmp_path, mixed_precision="fp16")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_another_gans_encoder_is_left_alone(tiny_gan, bundled_gan, run):
+    before = (run / "checkpoint.pt").read_bytes()
+    with pytest.raises(ToolkitError, match=f"expected a training for GAN .*; got one for GAN {tiny_gan.hash[:12]} in "):
+        check(bundled_gan.generator, PLAN, run)
+    with pytest.raises(ToolkitError, match="expected an encoder as .* has it; got another GAN's, or one without its"):
+        train_encoder(tiny_gan.generator, None, run, PLAN, progress=False)
+    assert (run / "checkpoint.pt").read_bytes() == before
 
 
 def test_the_networks_are_left_alone(tiny_gan, tmp_path):

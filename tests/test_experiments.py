@@ -1,5 +1,6 @@
 import csv
 import json
+import sys
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from toolkit.parts import fitting
 from toolkit.pictures.labels import PORTRAIT_CLASSES, THREE_CLASSES
 from toolkit.worlds import portraits
 
-DISTILLATION = {"num_images": 40, "width": 2, "num_epochs": 1}
+DISTILLATION = {"num_images": 40, "width": 2, "num_epochs": 1, "mixed_precision": "no"}
 
 
 @pytest.fixture
@@ -144,6 +145,15 @@ def test_bad_experiments(study):
         experiments.run(study, "alchemy")
     with pytest.raises(ToolkitError, match="experiment: expected seeds >= 1; got 0"):
         experiments.run(study, "table1", seeds=0)
+
+
+def test_judges_refuse_too_few_pictures_before_they_train(tiny_gan, monkeypatch):
+    for name in ("gan_quality", "gap"):
+        monkeypatch.setattr(sys.modules[f"toolkit.experiments.{name}"], "train_parser", None)
+    with pytest.raises(ToolkitError, match="gan_quality: expected num >= 2, a whole number; got 1"):
+        experiments.gan_quality(tiny_gan, num=1)
+    with pytest.raises(ToolkitError, match="gap: expected num_test >= 1, a whole number; got 0"):
+        experiments.gap(tiny_gan, num_test=0)
 
 
 def test_gap_is_of_the_one_shot_segmenter(study):

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from toolkit import fewshot
+from toolkit.errors import ToolkitError
 from toolkit.gan.model import GAN
 from toolkit.pictures import images
 
@@ -27,6 +28,11 @@ def test_frames_say_where_the_picture_was(gan):
     boxed = gan.project(upload, num_steps=2, align=images.given_box((0, 0, 20, 20)))
     assert boxed.frames[0].box == (0, 0, 20, 20)
     assert sample[1].frames == sample.frames[1:] and len(sample[1].trust) == 1
+
+
+def test_no_pictures_are_refused(gan):
+    with pytest.raises(ToolkitError, match="GAN.sample: expected num >= 1; got 0. Ask for at least one picture"):
+        gan.sample(num=0)
 
 
 def test_step_by_step_ends_with_the_result(gan):

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
 from toolkit.errors import ToolkitError
-from toolkit.gan.files.checkpoints import load_discriminator, load_generator
+from toolkit.gan.files.checkpoints import load_discriminator, load_generator, save_gan
 from toolkit.gan.stylegan2 import Discriminator, Generator, upsample
 from toolkit.training import gan as training
-from toolkit.training.gan import Plan, r1_penalty, train
+from toolkit.training.gan import Plan, check, r1_penalty
 from toolkit.training.growth import GrowingDiscriminator, grow
 
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 4}
@@ -40,8 +42,13 @@ def pictures():
 def run(pictures, tmp_path_factory):
     """The folder of one uninterrupted training that grows from 8 to 16 pixels."""
     folder = tmp_path_factory.mktemp("run")
-    train(pictures, folder, PLAN, progress=False)
+    train(pictures, folder, PLAN)
     return folder
+
+
+def train(pictures, folder, plan, mixed_precision="no", **options):
+    """Without a bar, and in float32, as runs are compared bit by bit."""
+    return training.train(pictures, folder, plan, mixed_precision=mixed_precision, progress=False, **options)
 
 
 def tensors(folder):
@@ -170,9 +177,9 @@ def test_training_moves_both_networks_and_the_average(run):
 
 
 def test_same_seed_same_gan_other_seed_other_gan(pictures, run, tmp_path):
-    train(pictures, tmp_path / "again", PLAN, progress=False)
+    train(pictures, tmp_path / "again", PLAN)
     assert_same(tensors(tmp_path / "again"), tensors(run))
-    train(pictures, tmp_path / "other", PLAN._replace(seed=1), progress=False)
+    train(pictures, tmp_path / "other", PLAN._replace(seed=1))
     assert not torch.equal(
         tensors(tmp_path / "other")["ema.mapping.fc0.weight"], tensors(run)["ema.mapping.fc0.weight"]
     )
@@ -185,13 +192,13 @@ def test_a_resumed_run_equals_one_without_a_break(pictures, run, tmp_path, stop)
         job.step()
     job.save()
     torch.manual_seed(99)  # whatever else the new process drew before
-    train(pictures, tmp_path, PLAN, progress=False)
+    train(pictures, tmp_path, PLAN)
     assert_same(tensors(tmp_path), tensors(run))
 
 
 def test_a_finished_run_stays_finished(pictures, run, tmp_path):
     before = tensors(run)
-    train(pictures, run, PLAN, progress=False)
+    train(pictures, run, PLAN)
     assert_same(tensors(run), before)
 
 
@@ -236,7 +243,7 @@ def test_training_starts_from_an_earlier_gan(pictures, run, tmp_path):
 
 
 def test_bfloat16_trains_and_keeps_its_weights_float32(pictures, tmp_path):
-    train(pictures, tmp_path, PLAN._replace(num_pictures=8), mixed_precision="bf16", progress=False)
+    train(pictures, tmp_path, PLAN._replace(num_pictures=8), mixed_precision="bf16")
     state = tensors(tmp_path)
     assert all(v.dtype == torch.float32 and bool(v.isfinite().all()) for v in state.values())
 
@@ -245,7 +252,7 @@ def test_adversaries_learn_a_single_colour(tmp_path):
     """All pictures are the same red: a few hundred pictures are enough for the samples to follow."""
     red = torch.tensor([255, 0, 0], dtype=torch.uint8)[None, :, None, None].expand(8, 3, 8, 8).contiguous()
     plan = PLAN._replace(resolution=8, num_pictures=1200, batch_size=8)
-    train(red, tmp_path, plan, progress=False)
+    train(red, tmp_path, plan)
     with torch.no_grad():
         color = load_generator(tmp_path / "gan.safetensors")(torch.randn(16, 6)).mean((0, 2, 3))
     assert float(color[0]) > 0.3
@@ -264,23 +271,172 @@ def test_batches_are_the_pictures_some_mirrored_and_averaged_down(tmp_path):
     assert 0 < sum(straight) < 32
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.zeros(4, 3, 16, 16)])
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.zeros(4, 3, 16, 16), torch.zeros(0, 3, 16, 16).byte()]
+)
 def test_refuses_pictures_that_do_not_fit(bad, tmp_path):
-    with pytest.raises(ToolkitError, match=r"train: expected pictures \(N, 3, 16, 16\) uint8; got .*Resize"):
-        train(bad, tmp_path, PLAN, progress=False)
+    with pytest.raises(ToolkitError, match=r"train: expected pictures \(N, 3, 16, 16\) uint8, N >= 1; got .*Resize"):
+        train(bad, tmp_path, PLAN)
 
 
 # ---- going on from a finished GAN ---------------------------------------------------------
 def test_a_finished_gan_can_be_trained_on(pictures, run, tmp_path):
     plan = PLAN._replace(start_resolution=16, num_pictures=0)
-    train(pictures, tmp_path, plan, init_from=run / "gan.safetensors", progress=False)
+    train(pictures, tmp_path, plan, init_from=run / "gan.safetensors")
     old, new = (load_generator(folder / "gan.safetensors") for folder in (run, tmp_path))
     assert new.hash == old.hash and new.metadata["pictures_seen"] == old.metadata["pictures_seen"]
-    train(pictures, tmp_path, plan._replace(num_pictures=8), init_from=run / "gan.safetensors", progress=False)
+    train(pictures, tmp_path, plan._replace(num_pictures=8), init_from=run / "gan.safetensors")
     new = load_generator(tmp_path / "gan.safetensors")
     assert new.hash != old.hash and new.metadata["pictures_seen"] == old.metadata["pictures_seen"] + 8
 
 
-def test_a_finished_gan_of_another_size_is_refused(pictures, run, tmp_path):
-    with pytest.raises(ToolkitError, match="train: expected init_from of 8 pixels .*; got 16 pixels"):
-        train(pictures, tmp_path, PLAN, init_from=run / "gan.safetensors", progress=False)
+def test_auto_precision_trains_and_is_chosen_again_after_growth(pictures, tmp_path, monkeypatch):
+    chosen = []
+
+    def dtype_of(mixed_precision, trial, device):
+        trial(torch.bfloat16)
+        chosen.append(mixed_precision)
+        return torch.float32
+
+    monkeypatch.setattr(training, "dtype_of", dtype_of)
+    train(pictures, tmp_path / "tried", PLAN, mixed_precision="auto")
+    assert chosen == ["auto", "auto"]
+    monkeypatch.setattr(training, "dtype_of", lambda *_: torch.float32)
+    train(pictures, tmp_path / "plain", PLAN)
+    assert_same(tensors(tmp_path / "tried"), tensors(tmp_path / "plain"))  # trying leaves no trace
+
+
+# ---- what cannot be done is refused before it begins -----------------------------------------
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"resolution": 96, "start_resolution": 32}, "resolution a power of two; got 96. Use 64 or 128."),
+        ({"start_resolution": 12}, "start_resolution a power of two; got 12. Use 8 or 16."),
+        ({"start_resolution": 4}, "start_resolution >= 8, a whole number; got 4."),
+        ({"resolution": 8, "start_resolution": 16}, "resolution >= 16, a whole number; got 8."),
+        ({"resolution": 16.0}, "resolution >= 8, a whole number; got 16.0."),
+        ({"resolution": 64}, "channels at 64 pixels >= 1, a whole number; got None."),
+        ({"channels": ((4, 8), (8, 0), (16, 8))}, "channels at 8 pixels >= 1, a whole number; got 0."),
+        ({"channels": 256}, "channels as pairs (resolution, number); got 256."),
+        ({"batch_size": 0}, "batch_size >= 1, a whole number; got 0."),
+        ({"batch_size": 6}, "batch_size up to 4, or a multiple of it: the discriminator compares 4 pictures; got 6. "),
+        ({"batch_size": np.int64(8)}, "batch_size >= 1, a whole number; got np.int64(8)."),
+        ({"fade": 0}, "fade >= 1, a whole number; got 0."),
+        ({"grow_after": 0}, "grow_after >= 1, a whole number; got 0."),
+        ({"z_dim": 0}, "z_dim >= 1, a whole number; got 0."),
+        ({"num_mapping_layers": 0}, "num_mapping_layers >= 1, a whole number; got 0."),
+        ({"num_pictures": -1}, "num_pictures >= 0, a whole number; got -1."),
+        ({"seed": 2**70}, "seed from 0 to 4294967295, a whole number; got 1180591620717411303424."),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_one_line(pictures, tmp_path, changes, message):
+    for call in (lambda plan: train(pictures, tmp_path, plan), lambda plan: check(plan, tmp_path)):
+        with pytest.raises(ToolkitError) as error:
+            call(PLAN._replace(**changes))
+        assert str(error.value).startswith(f"train: expected {message}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    resolution=st.sampled_from([8, 16, 20, 32]),
+    start=st.sampled_from([8, 12, 16]),
+    batch=st.integers(0, 9),
+    sizes=st.tuples(*[st.integers(0, 3)] * 3),
+    widths=st.lists(st.integers(0, 3), min_size=2, max_size=4),
+)
+def test_a_plan_is_refused_or_carried_out(tmp_path_factory, resolution, start, batch, sizes, widths):
+    folder, channels = tmp_path_factory.mktemp("plan"), tuple((4 << i, n) for i, n in enumerate(widths))
+    z_dim, w_dim, layers = sizes
+    plan = Plan(resolution, start, batch, 1, 4 * batch, batch, z_dim, w_dim, layers, channels)
+    try:
+        check(plan, folder)
+    except ToolkitError as error:
+        assert "\n" not in str(error)
+        return
+    train(torch.zeros(2, 3, resolution, resolution, dtype=torch.uint8), folder, plan)
+    assert load_generator(folder / "gan.safetensors").resolution == resolution
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"z_dim": 7}, "a GAN of z_dim 7, as planned; got z_dim 6 in "),
+        ({"w_dim": 9, "num_mapping_layers": 3}, "a GAN of w_dim 9, num_mapping_layers 3, as planned; got w_dim 8, num"),
+        (
+            {"channels": ((4, 8), (8, 6), (16, 8))},
+            "a GAN of channels {4: 8, 8: 6, 16: 8}, as planned; got channels {4: ",
+        ),
+        ({"resolution": 8}, "a training that grows from 8 to 8 pixels; got one at 16 that grew, "),
+        ({"start_resolution": 16}, "a training that grows from 16 to 16 pixels; got one at 16 that grew, "),
+    ],
+)
+def test_a_training_of_another_plan_is_refused(run, changes, message):
+    before = tensors(run)
+    with pytest.raises(ToolkitError) as error:
+        check(PLAN._replace(**changes), run)
+    assert str(error.value).startswith(f"train: expected {message}")
+    assert_same(tensors(run), before)
+
+
+def test_a_training_may_go_on_longer_larger_and_in_other_batches(pictures, run):
+    larger = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
+    plan = PLAN._replace(resolution=32, batch_size=8, num_pictures=1000, channels=(*PLAN.channels, (64, 4)))
+    check(plan, run)
+    job = training._Job(larger, run, plan, None, "no")
+    assert job.seen == 48 and job.generator.resolution == 16
+    job.step()
+    assert job.generator.resolution == 32
+
+
+def test_a_resumed_training_that_is_over_keeps_its_fade(pictures, tmp_path):
+    train(pictures, tmp_path, PLAN._replace(num_pictures=28))  # grown at 16: half of its fade
+    before = load_generator(tmp_path / "gan.safetensors").state_dict()
+    train(pictures, tmp_path, PLAN._replace(num_pictures=28))
+    assert_same(load_generator(tmp_path / "gan.safetensors").state_dict(), before)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {},
+            "a GAN of resolution 8, channels {4: 8, 8: 8}, as planned; got resolution 16, channels {4: 8, ",
+        ),
+        ({"start_resolution": 16, "z_dim": 5}, "a GAN of z_dim 5, as planned; got z_dim 6 in "),
+    ],
+)
+def test_a_finished_gan_of_other_sizes_is_refused(run, tmp_path, changes, message):
+    with pytest.raises(ToolkitError) as error:
+        check(PLAN._replace(**changes), tmp_path, init_from=run / "gan.safetensors")
+    assert str(error.value).startswith(f"train: expected {message}")
+
+
+@pytest.mark.parametrize("options", [{"img_channels": 1}, {"c_dim": 2}, {"architecture": "resnet"}])
+def test_a_finished_gan_of_another_kind_is_refused(tmp_path, options):
+    generator = Generator(8, 6, 8, CHANNELS, 2, **options)
+    judge = Discriminator(8, CHANNELS, img_channels=generator.img_channels)
+    save_gan(tmp_path / "gan.safetensors", generator, judge, {})
+    with pytest.raises(ToolkitError, match="train: expected a GAN of ") as error:
+        check(PLAN._replace(resolution=8), tmp_path / "run", init_from=tmp_path / "gan.safetensors")
+    assert "\n" not in str(error.value)
+
+
+def test_a_gan_to_start_from_is_needed_only_once(pictures, run, tmp_path):
+    (tmp_path / "first.safetensors").write_bytes((run / "gan.safetensors").read_bytes())
+    plan, start = PLAN._replace(start_resolution=16, num_pictures=4), {"init_from": tmp_path / "first.safetensors"}
+    train(pictures, tmp_path / "new", plan, **start)
+    start["init_from"].unlink()
+    train(pictures, tmp_path / "new", plan._replace(num_pictures=8), **start)
+    metadata = load_generator(tmp_path / "new" / "gan.safetensors").metadata
+    assert metadata["pictures_seen"] == PLAN.num_pictures + 8
+
+
+def test_precision_is_checked_at_the_start(pictures, tmp_path):
+    for call in (
+        lambda: train(pictures, tmp_path, PLAN, "fp16"),
+        lambda: check(PLAN, tmp_path, mixed_precision="fp16"),
+    ):
+        with pytest.raises(ToolkitError, match="train: expected mixed_precision .*; got 'fp16'"):
+            call()
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ BENCHMARKS = Path("tests/benchmarks")  # of the current folder: what is installe
 
 
 @app.command()
-def benchmark(name: Annotated[str, typer.Argument(help="hypercolumns, ...")], as_json: Json = False) -> None:
+def benchmark(name: Annotated[str, typer.Argument(help="hypercolumns, ...")], as_json: Json = False):
     """Time ours against the usual way, both in one run; from a clone of the repository."""
     path = BENCHMARKS / f"benchmark_{name.replace('-', '_')}.py"
     if not path.is_file():

@@ -80,3 +80,18 @@ def describe(value):
         return text
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def check_count(call: str, name: str, value: object, lowest: int = 1, highest: int | None = None) -> None:
+    """Raise ToolkitError unless an argument is a whole number within bounds.
+
+    Args:
+        call: the public call, as in `ToolkitError`.
+        name: the argument's.
+        value: an int is right; a bool, a float and NumPy's numbers are not: JSON and files hold none.
+        lowest, highest: bounds, inclusive; None for no upper one.
+    """
+    fits = isinstance(value, int) and not isinstance(value, bool)
+    if not fits or value < lowest or (highest is not None and value > highest):
+        bounds = f">= {lowest}" if highest is None else f"from {lowest} to {highest}"
+        raise ToolkitError(call, f"{name} {bounds}, a whole number", describe(value), "Leave it out for the default")

@@ -1,7 +1,6 @@
 """How good: IoU as in the paper's tables, PSNR, and the Fréchet distance."""
 
 import torch
-from torch import Tensor
 
 from toolkit.errors import LabelError, ShapeError, describe
 from toolkit.pictures.labels import IGNORE_INDEX
@@ -18,13 +17,13 @@ class ConfusionMatrix:
         LabelError: num_classes too small.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes):
         if not 2 <= num_classes <= IGNORE_INDEX:
             raise LabelError("ConfusionMatrix", f"2 to {IGNORE_INDEX} classes", num_classes, "Count background as one")
         self.num_classes = num_classes
         self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
 
-    def update(self, prediction: Tensor, truth: Tensor) -> None:
+    def update(self, prediction, truth):
         """Count more pixels.
 
         Args:
@@ -53,7 +52,7 @@ class ConfusionMatrix:
         pairs = torch.bincount(truth * self.num_classes + prediction, minlength=self.num_classes**2)
         self.counts += pairs.view(self.num_classes, -1).cpu()
 
-    def iou(self) -> Tensor:
+    def iou(self):
         """Intersection over union, TP / (TP + FP + FN), of each class.
 
         Returns:
@@ -62,7 +61,7 @@ class ConfusionMatrix:
         hit = self.counts.diagonal().double()
         return hit / (self.counts.sum(0) + self.counts.sum(1) - hit)
 
-    def weighted_iou(self, include_background: bool = True) -> float:
+    def weighted_iou(self, include_background=True):
         """The mean of the classes' IoU weighted by their pixels in truth.
 
         Args:
@@ -75,7 +74,7 @@ class ConfusionMatrix:
         iou = self.iou()[first:].nan_to_num()  # a class without IoU has no pixels, so no weight either
         return float((iou * weight).sum() / weight.sum())
 
-    def mean_iou(self, include_background: bool = True) -> float:
+    def mean_iou(self, include_background=True):
         """The plain mean over the classes that have an IoU.
 
         Args:
@@ -86,7 +85,7 @@ class ConfusionMatrix:
         return float(self.iou()[0 if include_background else 1 :].nanmean())
 
 
-def psnr(a: Tensor, b: Tensor) -> Tensor:
+def psnr(a, b):
     """Peak signal-to-noise ratio of each picture.
 
     Args:
@@ -101,7 +100,7 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
     return 10 * torch.log10(4 / (a - b).square().mean((1, 2, 3)))
 
 
-def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
+def frechet_distance(mean1, cov1, mean2, cov2):
     """Fréchet distance between two Gaussians: |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½).
 
     Args:

@@ -7,17 +7,21 @@ auto.segment("photo.jpg")
 `distil` does both; `synthesizing`, `training` and `distilling` are the same jobs step by step.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from toolkit.autoshot.distillation import train, training
+from toolkit.autoshot.distillation import UNetPlan, train, training
 from toolkit.autoshot.progress import Progress, last
 from toolkit.autoshot.segmenter import AutoShotSegmenter
-from toolkit.autoshot.synthesis import Pairs, synthesize, synthesizing
+from toolkit.autoshot.synthesis import Pairs, check_number, synthesize, synthesizing
 
 __all__ = [
     "AutoShotSegmenter",
     "Pairs",
     "Progress",
+    "UNetPlan",
+    "check",
     "distil",
     "distilling",
     "synthesize",
@@ -27,7 +31,7 @@ __all__ = [
 ]
 
 
-def distil(segmenter, num_images=5000, *, progress=False, **options):
+def distil(segmenter: Any, num_images: int = 5000, *, progress: bool = False, **options: Any) -> AutoShotSegmenter:
     """Make an auto-shot network of a few-shot segmenter.
 
     Args:
@@ -42,8 +46,16 @@ def distil(segmenter, num_images=5000, *, progress=False, **options):
 
 
 def distilling(
-    segmenter, num_images=5000, *, truncation_psi=1.0, drop=0.0, seed=0, out_dir=None, keep_pairs=True, **options
-):
+    segmenter: Any,
+    num_images: int = 5000,
+    *,
+    truncation_psi: float = 1.0,
+    drop: float = 0.0,
+    seed: int = 0,
+    out_dir: str | Path | None = None,
+    keep_pairs: bool = True,
+    **options: Any,
+) -> Iterator[Progress]:
     """Synthesise pairs, then train on them, step by step: for a page that shows it and may stop it.
 
     Args:
@@ -52,15 +64,29 @@ def distilling(
         out_dir: folder for pairs, training and log; the same call goes on where it stopped. None writes
             nothing.
         keep_pairs: with a folder, write the pairs to it: twice as fast, and about K * R * R bytes each.
-        options: of `training`.
+        options: the fields of `UNetPlan`.
     Yields:
         `Progress` of stage "synthesise", then of stage "train"; the last one's result is the
         `AutoShotSegmenter`.
     Raises:
         ToolkitError: as `synthesizing` and `training`.
     """
+    check(segmenter.gan.resolution, num_images, drop=drop, seed=seed, **options)
     folder = Path(out_dir) / "pairs" if out_dir is not None and keep_pairs else None
     what = {"truncation_psi": truncation_psi, "drop": drop, "seed": seed}
     for step in synthesizing(segmenter, num_images, out_dir=folder, **what):
         yield step._replace(result=None)
     yield from training(step.result, seed=seed, out_dir=out_dir, **options)
+
+
+def check(resolution: int, num_images: int = 5000, *, drop: float = 0.0, **options: Any) -> None:
+    """Raise now what `training` would after hours of synthesis.
+
+    Args:
+        resolution: of the GAN.
+        num_images, drop, options: as `distilling` takes them.
+    Raises:
+        ToolkitError: as `synthesizing` and `training`.
+    """
+    check_number(num_images, drop)
+    UNetPlan(**options).check(resolution)

@@ -4,19 +4,24 @@ import copy
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from accelerate.utils import reduce
+from torch import Tensor
 
 from toolkit.autoshot.augmentation import augment
 from toolkit.autoshot.progress import Pace, Progress, last
 from toolkit.autoshot.segmenter import AutoShotSegmenter
-from toolkit.errors import ToolkitError
+from toolkit.autoshot.synthesis import Pairs
+from toolkit.errors import ToolkitError, check_count
 from toolkit.metrics import ConfusionMatrix
-from toolkit.parts.networks import UNet
+from toolkit.parts.networks import UNET_DEPTH, UNet
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
-from toolkit.training.loop import Learner, Means
+from toolkit.training.loop import MAX_SEED, Learner, Means
+from toolkit.training.precision import check_precision, dtype_of
 from toolkit.training.processes import processes, share_mean
 
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
@@ -25,7 +30,37 @@ LOG_KEEP = 0.95  # of the loss that is shown, from step to step
 STATE = ("key", "epoch", "epochs_since_best", "log", "net", "best", "optimizer")  # a checkpoint
 
 
-def train(pairs, *, progress=False, **options):
+class UNetPlan(NamedTuple):
+    """How to train a U-Net.
+
+    width: of the `UNet`; the paper's is 64.
+    num_epochs: times every picture is seen, >= 1.
+    batch_size: pictures a step and process, >= 1; of pictures up to 16 pixels, >= 2.
+    patience: epochs without a lower validation loss after which to stop early, >= 1.
+    color_jitter: change the pictures' colours a little, too.
+    mixed_precision: "bf16", "no", or "auto": the faster of the two on this device, tried at the start.
+    seed: of weights, order and views; the same seed gives the same network, in the same precision.
+    """
+
+    width: int = 16
+    num_epochs: int = 10
+    batch_size: int = 32
+    patience: int = 5
+    color_jitter: bool = False
+    mixed_precision: str = "auto"
+    seed: int = 0
+
+    def check(self, resolution: int) -> None:
+        """Raise ToolkitError for a plan that cannot be carried out on pictures of this resolution."""
+        for name in ("width", "num_epochs", "patience"):
+            check_count("train", name, getattr(self, name))
+        # Batch norm at the U-Net's bottom needs two numbers of each channel.
+        check_count("train", "batch_size", self.batch_size, 1 if resolution > 2**UNET_DEPTH else 2)
+        check_count("train", "seed", self.seed, 0, MAX_SEED)
+        check_precision("train", self.mixed_precision)
+
+
+def train(pairs: Pairs, *, progress: bool = False, **options: Any) -> AutoShotSegmenter:
     """Train a U-Net on pairs.
 
     Args:
@@ -39,18 +74,7 @@ def train(pairs, *, progress=False, **options):
     return last(training(pairs, **options), progress)
 
 
-def training(
-    pairs,
-    *,
-    width=16,
-    num_epochs=10,
-    batch_size=32,
-    patience=5,
-    color_jitter=False,
-    mixed_precision="no",
-    seed=0,
-    out_dir=None,
-):
+def training(pairs: Pairs, *, out_dir: str | Path | None = None, **options: Any) -> Iterator[Progress]:
     """Train a U-Net on pairs, step by step, or go on where the last run in `out_dir` stopped.
 
     After every epoch it writes `last.pt` (to go on from), `best.safetensors` (the `AutoShotSegmenter` of
@@ -59,39 +83,22 @@ def training(
 
     Args:
         pairs: `Pairs`.
-        width: of the `UNet`; the paper's is 64.
-        num_epochs: times every picture is seen, >= 1.
-        batch_size: pictures a step and process.
-        patience: epochs without a lower validation loss after which to stop early.
-        color_jitter: change the pictures' colours a little, too.
-        mixed_precision: "no" or "bf16", which is faster where the processor has instructions for it.
-        seed: of weights, order and views; the same seed gives the same network.
         out_dir: folder of this training; None writes nothing.
+        options: the fields of `UNetPlan`.
     Yields:
         `Progress` after every step; the last one's result is the `AutoShotSegmenter`.
     Raises:
-        ToolkitError: num_epochs, batch_size or patience below 1, a folder of another training, or more
-        processes than shards.
+        ToolkitError: options not as in `UNetPlan`, a folder of another training, or more processes than
+            shards.
+        CheckpointError: a `last.pt` that cannot be read.
     Source: Tritrong et al. 2021, sec. 3.4 (arXiv:2103.04379): U-Net, Adam, 1e-3 and weight decay 1e-3;
         differs: soft labels, and a learning rate that falls along a cosine.
     """
-    if min(num_epochs, batch_size, patience) < 1:
-        raise ToolkitError(
-            "train",
-            "num_epochs, batch_size and patience >= 1",
-            f"{num_epochs}, {batch_size} and {patience}",
-            "Use the defaults",
-        )
-    options = {
-        "width": width,
-        "num_epochs": num_epochs,
-        "batch_size": batch_size,
-        "color_jitter": color_jitter,
-        "seed": seed,
-    }
-    job = _Job(pairs, options, mixed_precision, out_dir)
-    pace = Pace(job.epoch * job.num_steps, num_epochs * job.num_steps)
-    while job.epoch < num_epochs and job.epochs_since_best < patience:
+    plan = UNetPlan(**options)
+    plan.check(pairs.resolution)
+    job = _Job(pairs, plan, out_dir)
+    pace = Pace(job.epoch * job.num_steps, plan.num_epochs * job.num_steps)
+    while job.epoch < plan.num_epochs and job.epochs_since_best < plan.patience:
         for step, loss in job.learn():
             done = job.epoch * job.num_steps + step
             yield Progress("train", done, pace.total, pace.eta(done), loss)
@@ -99,7 +106,7 @@ def training(
     yield Progress("train", pace.total, pace.total, 0.0, job.log[-1]["loss"], job.result())
 
 
-def soft_cross_entropy(logits, soft, known):
+def soft_cross_entropy(logits: Tensor, soft: Tensor, known: Tensor) -> Tensor:
     """Cross-entropy with soft labels, averaged over the pixels of which something is known.
 
     Args:
@@ -116,8 +123,8 @@ def soft_cross_entropy(logits, soft, known):
 class _Job:
     """A training: its network, what it needs to go on, and its files."""
 
-    def __init__(self, pairs, options, mixed_precision, out_dir):
-        self.pairs, self.options, self.bf16 = pairs, options, mixed_precision == "bf16"
+    def __init__(self, pairs, plan, out_dir):
+        self.pairs, self.plan = pairs, plan
         self.out_dir = None if out_dir is None else Path(out_dir)
         self.state = processes()
         self.device = self.state.device
@@ -127,7 +134,7 @@ class _Job:
             sum(int(self.learned[pairs.rows(i)].sum()) for i in self._shards(rank))
             for rank in range(self.state.num_processes)
         ]
-        self.num_steps = math.ceil(min(counts) / options["batch_size"])
+        self.num_steps = math.ceil(min(counts) / plan.batch_size)
         if not self.num_steps:
             raise ToolkitError(
                 "train",
@@ -136,17 +143,19 @@ class _Job:
                 "Ask for more pictures, or start fewer processes",
             )
         with torch.random.fork_rng():
-            torch.manual_seed(options["seed"])
-            net = UNet(len(pairs.classes), options["width"])
+            torch.manual_seed(plan.seed)
+            net = UNet(len(pairs.classes), plan.width)
         self.net = net.to(self.device, memory_format=torch.channels_last)
         self.learner = Learner(self.net, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         self.epoch = self.epochs_since_best = 0
         self.best, self.log = None, []
         # What must be the same to go on; in JSON, as it is compared after a journey through it.
+        options = {name: getattr(plan, name) for name in ("width", "num_epochs", "batch_size", "color_jitter", "seed")}
         self.key = json.dumps([pairs.key, pairs.num_images, int(pairs.kept.sum()), options])
         state = None if self.out_dir is None else load_checkpoint(self.out_dir / "last.pt", STATE, "train")
         if state:
             self._restore(state)
+        self.dtype = dtype_of(plan.mixed_precision, self._trial, self.device)
 
     def learn(self):
         """One epoch: yields (steps taken, running mean of the loss) after every step."""
@@ -155,15 +164,25 @@ class _Job:
         for step, (image, soft) in zip(range(self.num_steps), self._batches(), strict=False):
             # Seeded by the step: a training that was stopped draws what an unbroken one would.
             rng = self._rng(1, step)
-            image, soft, known = augment(image, soft, rng, self.options["color_jitter"])
-            share = (self.epoch + step / self.num_steps) / self.options["num_epochs"]
+            image, soft, known = augment(image, soft, rng, self.plan.color_jitter)
+            share = (self.epoch + step / self.num_steps) / self.plan.num_epochs
             self.learner.cool_down(0.5 * (1 + math.cos(math.pi * share)))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            with self._autocast(self.dtype):
                 logits = self.net(image)
             loss = soft_cross_entropy(logits.float(), soft, known)
             self.learner.learn(loss)
             self.means.add(loss=loss.item())
             yield step + 1, self.means["loss"]
+
+    def _autocast(self, dtype):
+        return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
+
+    def _trial(self, dtype):
+        net = copy.deepcopy(self.net)  # batch norm would count what it sees
+        side = self.pairs.resolution
+        with self._autocast(dtype):
+            logits = net(torch.zeros(self.plan.batch_size, 3, side, side, device=self.device))
+        logits.float().square().mean().backward()
 
     def finish_epoch(self):
         """Validate, keep the best network, and write everything that is needed to go on."""
@@ -189,7 +208,7 @@ class _Job:
 
     def result(self):
         """The best network so far, ready to use."""
-        net = UNet(len(self.pairs.classes), self.options["width"])
+        net = UNet(len(self.pairs.classes), self.plan.width)
         net.load_state_dict(self.best)
         return AutoShotSegmenter(net, self.pairs.classes, self.pairs.resolution, self.pairs.palette)
 
@@ -199,13 +218,13 @@ class _Job:
     def _rng(self, purpose, step=0):
         """A generator of its own for each purpose (0 order, 1 views), epoch, step and process."""
         seed = 0
-        for number in (self.options["seed"], purpose, self.epoch, step, self.state.process_index):
+        for number in (self.plan.seed, purpose, self.epoch, step, self.state.process_index):
             seed = (seed * 1_000_003 + number) % (1 << 63)
         return torch.Generator().manual_seed(seed)
 
     def _batches(self):
         """This process's pictures in a new order, as full batches on the device; memory does not grow with them."""
-        rng, size, shards = self._rng(0), self.options["batch_size"], list(self._shards(self.state.process_index))
+        rng, size, shards = self._rng(0), self.plan.batch_size, list(self._shards(self.state.process_index))
         shards = [shards[i] for i in torch.randperm(len(shards), generator=rng)]
         image = soft = None
         for first in range(0, len(shards), BUFFERED_SHARDS):

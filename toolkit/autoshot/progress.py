@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -21,10 +22,10 @@ class Progress(NamedTuple):
 class Pace:
     """Seconds left of a job of `total` parts, judged by what this run has done, not by what it found done."""
 
-    def __init__(self, done, total):
+    def __init__(self, done: int, total: int) -> None:
         self.first, self.total, self.started = done, total, time.monotonic()
 
-    def eta(self, done):
+    def eta(self, done: int) -> float:
         """Seconds until all is done; infinite before anything was."""
         if done >= self.total:
             return 0.0
@@ -32,7 +33,7 @@ class Pace:
         return (self.total - done) / pace if pace else float("inf")
 
 
-def last(steps, progress=False):
+def last(steps: Iterable[Progress], progress: bool = False) -> Any:
     """Run a job to its end and return its result; with `progress`, show a bar for each stage."""
     for stage, group in itertools.groupby(steps, lambda step: step.stage):
         first = next(group)

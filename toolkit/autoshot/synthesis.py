@@ -5,16 +5,21 @@ which process makes it, or when: a killed synthesis goes on with the shards that
 processes share the work, and without a folder a shard is simply made again whenever it is read.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import reduce
 from safetensors import safe_open
+from torch import Tensor
 
 from toolkit.autoshot.progress import Pace, Progress, last
-from toolkit.errors import CheckpointError, ToolkitError
+from toolkit.errors import CheckpointError, ToolkitError, check_count
 from toolkit.files import read_metadata, save_tensors
 from toolkit.parts import hypercolumns, networks, uncertainty
 from toolkit.training.processes import processes
@@ -25,7 +30,7 @@ BATCHES = 2  # in a shard
 VALIDATE_EVERY = 20  # pictures: the first of those kept, and then every so many
 
 
-def synthesize(segmenter, num_images=5000, *, progress=False, **options):
+def synthesize(segmenter: Any, num_images: int = 5000, *, progress: bool = False, **options: Any) -> Pairs:
     """Generate pictures and label them.
 
     Args:
@@ -39,7 +44,15 @@ def synthesize(segmenter, num_images=5000, *, progress=False, **options):
     return last(synthesizing(segmenter, num_images, **options), progress)
 
 
-def synthesizing(segmenter, num_images=5000, *, truncation_psi=1.0, seed=0, out_dir=None, drop=0.0):
+def synthesizing(
+    segmenter: Any,
+    num_images: int = 5000,
+    *,
+    truncation_psi: float = 1.0,
+    seed: int = 0,
+    out_dir: str | Path | None = None,
+    drop: float = 0.0,
+) -> Iterator[Progress]:
     """Generate pictures with the soft labels of a few-shot segmenter, in memory that does not grow with them.
 
     Several processes (see `processes`) make shards of their own each.
@@ -60,13 +73,7 @@ def synthesizing(segmenter, num_images=5000, *, truncation_psi=1.0, seed=0, out_
     Source: Tritrong et al. 2021, sec. 3.4 (arXiv:2103.04379); dropping as in Zhang et al. 2021,
         DatasetGAN (arXiv:2104.06490).
     """
-    if num_images < 2 or not 0 <= drop < 1 or num_images - int(drop * num_images) < 2:
-        raise ToolkitError(
-            "synthesize",
-            "num_images >= 2, 0 <= drop < 1 and two pictures left to learn from",
-            f"num_images {num_images}, drop {drop}",
-            "Ask for more pictures, or drop fewer",
-        )
+    check_number(num_images, drop)
     state = processes()
     pairs = Pairs(segmenter, num_images, truncation_psi, seed, out_dir)
     if state.is_main_process:
@@ -90,6 +97,15 @@ def synthesizing(segmenter, num_images=5000, *, truncation_psi=1.0, seed=0, out_
     yield Progress("synthesise", total, total, 0.0, result=pairs)
 
 
+def check_number(num_images: int, drop: float) -> None:
+    """Raise ToolkitError unless `synthesizing` can make so many pictures and leave out such a share of them."""
+    check_count("synthesize", "num_images", num_images, 2)
+    if not isinstance(drop, (int, float)) or not 0 <= drop < 1 or num_images - int(drop * num_images) < 2:
+        want = "0 <= drop < 1 and two pictures left to learn from"
+        got = f"drop {drop!r} of {num_images}"
+        raise ToolkitError("synthesize", want, got, "Ask for more pictures, or drop fewer")
+
+
 class Pairs:
     """Generated pictures and their soft labels, by shard. Make them with `synthesize`.
 
@@ -98,7 +114,9 @@ class Pairs:
     validate on, never none and never all; balance: dict, class name -> share of the kept pixels.
     """
 
-    def __init__(self, segmenter, num_images, truncation_psi, seed, out_dir):
+    def __init__(
+        self, segmenter: Any, num_images: int, truncation_psi: float, seed: int, out_dir: str | Path | None
+    ) -> None:
         self.segmenter, self.num_images, self.truncation_psi, self.seed = segmenter, num_images, truncation_psi, seed
         self.out_dir = None if out_dir is None else Path(out_dir)
         self.classes, self.palette, self.resolution = segmenter.classes, segmenter.palette, segmenter.gan.resolution
@@ -108,15 +126,15 @@ class Pairs:
         self.key = self._key()
         self.kept = self.validation = self.balance = None
 
-    def rows(self, i):
+    def rows(self, i: int) -> slice:
         """Which of all pictures shard i has, dropped ones included: a slice."""
         return slice(i * self.shard_size, min((i + 1) * self.shard_size, self.num_images))
 
-    def size(self, i):
+    def size(self, i: int) -> int:
         """How many those are."""
         return self.rows(i).stop - self.rows(i).start
 
-    def read(self, i, chosen):
+    def read(self, i: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Some of a shard's pictures, from its file or made anew.
 
         Args:
@@ -134,11 +152,11 @@ class Pairs:
                 shard = {name: file.get_tensor(name) for name in ("image", "soft")}
         return shard["image"][chosen], shard["soft"][chosen]
 
-    def path(self, i):
+    def path(self, i: int) -> Path:
         """Shard i's file."""
         return self.out_dir / f"shard-{i:05d}.safetensors"
 
-    def read_summary(self, i):
+    def read_summary(self, i: int) -> Tensor | None:
         """(n, 1 + K): entropy and class shares of each picture, from shard i's file; None if there is none.
 
         Raises:
@@ -161,19 +179,19 @@ class Pairs:
             summary = file.get_tensor("summary")
         return summary if len(summary) == self.size(i) else None  # the last shard of fewer pictures
 
-    def make_summary(self, i):
+    def make_summary(self, i: int) -> Tensor:
         """The same of a shard made now, and written if there is a folder."""
         shard = self._make(i)
         if self.out_dir is not None:
             save_tensors(self.path(i), shard, {"format": KIND, "key": self.key})
         return shard["summary"]
 
-    def remove_halves(self):
+    def remove_halves(self) -> None:
         """Remove what killed processes left unfinished; its name is no shard's, so it is never read."""
         for half in self.out_dir.glob(".shard-*") if self.out_dir else ():
             half.unlink(missing_ok=True)
 
-    def judge(self, seen, drop):
+    def judge(self, seen: Tensor, drop: float) -> None:
         """Decide which pictures to keep and which of them validate.
 
         Args:

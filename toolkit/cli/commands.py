@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from toolkit.errors import ToolkitError
 
 Gan = Annotated[str | None, typer.Option(help="A bundled GAN's name or a weights file; default: bundled.")]
+Precision = Annotated[str, typer.Option(help="bf16, no, or auto: the faster of the two on this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 

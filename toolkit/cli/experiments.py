@@ -12,13 +12,14 @@ from toolkit.cli.commands import Commands, Gan, Json, load_gan, show
 OUT = Path("out/experiments")
 
 
-def quickstart(out: Path = Path("out/quickstart.png"), gan: Gan = None, num_test: int = 8) -> None:
+def quickstart(out: Path = Path("out/quickstart.png"), gan: Gan = None, num_test: int = 8):
     """One labelled portrait teaches the GAN's features; unseen portraits get segmented."""
     from toolkit import experiments
 
     started = time.perf_counter()
-    experiments.quickstart(load_gan(gan), out, num_test=num_test)
+    report = experiments.quickstart(load_gan(gan), out, num_test=num_test)
     print(f"picture: {out}   total: {time.perf_counter() - started:.1f} s")
+    return report
 
 
 def evaluate(
@@ -31,7 +32,7 @@ def evaluate(
     gan: Gan = None,
     save: Annotated[Path | None, typer.Option(help="Write the segmenter to this file.")] = None,
     as_json: Json = False,
-) -> None:
+):
     """The paper's face protocol: K annotated portraits against N others, all projected."""
     from toolkit import experiments, fewshot
 
@@ -73,7 +74,7 @@ def table(
     out: Out = OUT,
     gan: Gan = None,
     as_json: Json = False,
-) -> None:
+):
     """A table of few-shot networks."""
     _run(context.info_name, world, data, num, seeds, None, out, gan, as_json)
 
@@ -89,7 +90,7 @@ def table_with_autoshot(
     out: Out = OUT,
     gan: Gan = None,
     as_json: Json = False,
-) -> None:
+):
     """A table in which auto-shot networks stand, too."""
     _run(context.info_name, world, data, num, seeds, (num_images, epochs), out, gan, as_json)
 
@@ -118,7 +119,7 @@ def gan_quality(
     out: Annotated[Path, typer.Option(help="Where to draw both kinds side by side.")] = Path("out/gan-quality.png"),
     gan: Gan = None,
     as_json: Json = False,
-) -> None:
+):
     """The GAN's pictures against its world, or against a folder of photographs."""
     from toolkit import experiments
 
@@ -130,7 +131,7 @@ def gan_quality(
 
 
 @experiment.command()
-def gap(world: World = "portraits", num: Num = 200, gan: Gan = None, as_json: Json = False) -> None:
+def gap(world: World = "portraits", num: Num = 200, gan: Gan = None, as_json: Json = False):
     """Where IoU is lost: in the GAN and projection, or in the segmenter."""
     from toolkit import experiments
 
@@ -140,7 +141,7 @@ def gap(world: World = "portraits", num: Num = 200, gan: Gan = None, as_json: Js
 @experiment.command()
 def readme(
     out: Annotated[Path, typer.Option(help="The folder that tables were written to.")] = OUT, as_json: Json = False
-) -> None:
+):
     """Put the tables that were written into README.md, where it has room for them."""
     from toolkit import experiments
 
@@ -162,12 +163,13 @@ def _run(
     import torch
 
     from toolkit import experiments
+    from toolkit.autoshot import check
 
     source = experiments.source_of(name, world, data, gan)
     study = experiments.Study(load_gan(gan), source, num, folder=out)
     if autoshot is not None:
-        options = {"num_images": autoshot[0], "num_epochs": autoshot[1], "mixed_precision": "bf16"}
-        study = study._replace(distillation=options)
+        study = study._replace(distillation={"num_images": autoshot[0], "num_epochs": autoshot[1]})
+        check(study.gan.resolution, **study.distillation)
     workers = torch.get_num_threads() if study.gan.device.type == "cpu" else 1
     reports = experiments.run(study, name, seeds=seeds, workers=workers, progress=not as_json)
     if as_json:

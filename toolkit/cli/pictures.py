@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from toolkit.cli.commands import Gan, load_gan
+from toolkit.cli.commands import Gan, Precision, load_gan
 from toolkit.errors import ToolkitError
 
 Pictures = Annotated[list[Path], typer.Argument(help="Files, or folders of them: JPEG, PNG, WebP or GIF.")]
@@ -16,7 +16,7 @@ def project(
     out: Annotated[Path, typer.Option(help="Folder for reconstructions, side-by-side pictures and latent files.")],
     gan: Gan = None,
     num_steps: Annotated[int | None, typer.Option(help="Optimiser steps; default: as many as usual.")] = None,
-) -> None:
+):
     """Find the latents that make given pictures. Exit status 1 if one of them could not be read."""
     from toolkit import batch
 
@@ -28,7 +28,7 @@ def segment(
     pictures: Pictures,
     segmenter: Annotated[Path, typer.Option(help="What Segmenter.save or AutoShotSegmenter.save wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for label maps, tinted pictures and JSON files.")],
-) -> None:
+):
     """Segment pictures at their own size. Exit status 1 if one of them could not be read."""
     from toolkit import batch, fewshot
 
@@ -50,8 +50,8 @@ def autoshot(
     keep_pairs: Annotated[bool, typer.Option(help="Or make the pictures anew in every epoch.")] = True,
     half: Annotated[bool, typer.Option(help="Write float16, half the bytes.")] = False,
     seed: int = 0,
-    mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
-) -> None:
+    mixed_precision: Precision = "auto",
+):
     """Distil a few-shot segmenter into a network that needs no GAN; the same command goes on where it stopped.
 
     Several processes share the work: `accelerate launch --multi_gpu --num_processes N -m toolkit autoshot ...`,
@@ -90,7 +90,7 @@ def export(
     file: Annotated[Path, typer.Argument(help="What AutoShotSegmenter.save wrote.")],
     onnx: Annotated[bool, typer.Option("--onnx", help="One ONNX file for pictures of any size.")] = False,
     out: Annotated[Path | None, typer.Option(help="Default: the same name, ending in .onnx.")] = None,
-) -> None:
+):
     """Write an auto-shot network for programs that have neither PyTorch nor this toolkit."""
     from toolkit.autoshot import AutoShotSegmenter
 

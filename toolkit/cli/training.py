@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from toolkit.cli.commands import Gan, load_gan
+from toolkit.cli.commands import Gan, Precision, load_gan
 from toolkit.errors import ToolkitError
 
 
@@ -23,23 +23,16 @@ def train_gan(
     channel_base: Annotated[int, typer.Option(help="Channels at resolution r: min(base / r, 256).")] = 2048,
     seed: int = 0,
     init_from: Annotated[Path | None, typer.Option(help="A GAN to start from, of the start resolution.")] = None,
-    mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
-) -> None:
+    mixed_precision: Precision = "auto",
+):
     """Train a GAN on pictures alone. No label is ever read."""
     from toolkit import experiments
     from toolkit.pictures.cache import from_folder, from_world
-    from toolkit.training.gan import Plan, train
+    from toolkit.training.gan import Plan, check, train
     from toolkit.training.processes import processes
 
     if (world is None) == (folder is None):
         raise ToolkitError("train-gan", "either --world or --folder", f"{world} and {folder}", "Give one of them")
-    state, cache = processes(), out / f"pictures-{resolution}.npy"
-    with state.main_process_first():
-        if folder is not None:
-            images = from_folder(folder, resolution, cache)
-        else:
-            render = experiments.world_named(world).render
-            images = from_world(render, num_images, resolution, cache, state.device)
     channels = tuple((4 << i, min(channel_base // (4 << i), 256)) for i in range(resolution.bit_length() - 2))
     plan = Plan(
         resolution=resolution,
@@ -51,6 +44,14 @@ def train_gan(
         channels=channels,
         seed=seed,
     )
+    check(plan, out, init_from=init_from, mixed_precision=mixed_precision)
+    state, cache = processes(), out / f"pictures-{resolution}.npy"
+    with state.main_process_first():
+        if folder is not None:
+            images = from_folder(folder, resolution, cache)
+        else:
+            render = experiments.world_named(world).render
+            images = from_world(render, num_images, resolution, cache, state.device)
     print(train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision))
 
 
@@ -63,30 +64,31 @@ def train_encoder(
     num_pictures: Annotated[int, typer.Option(help="Pictures the encoder sees, in all.")] = 100_000,
     batch_size: int = 16,
     seed: int = 0,
-    mixed_precision: Annotated[str, typer.Option(help="no or bf16")] = "no",
-) -> None:
+    mixed_precision: Precision = "auto",
+):
     """Train an encoder for any GAN on what it draws itself; projection then starts from its guess."""
     from toolkit import experiments
     from toolkit.pictures.cache import from_folder, from_world
-    from toolkit.training.encoder import EncoderPlan
+    from toolkit.training.encoder import EncoderPlan, check
     from toolkit.training.encoder import train_encoder as train
 
     if world is not None and folder is not None:
         raise ToolkitError("train-encoder", "--world or --folder or neither", "both", "Give one of them")
+    plan = EncoderPlan(num_pictures, batch_size, seed)
     model, images = load_gan(gan), None
+    check(model.generator, plan, out, mixed_precision=mixed_precision)
     cache = out / f"pictures-{model.resolution}.npy"
     if folder is not None:
         images = from_folder(folder, model.resolution, cache)
     elif world is not None:
         images = from_world(experiments.world_named(world).render, num_images, model.resolution, cache)
-    plan = EncoderPlan(num_pictures, batch_size, seed)
     print(train(model.generator, model.discriminator, out, plan, pictures=images, mixed_precision=mixed_precision))
 
 
 def bundle(
     checkpoint: Annotated[Path, typer.Argument(help="A gan.safetensors made by train-gan.")],
     name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
-) -> None:
+):
     """Store a trained GAN in weights/, in float16, under a name."""
     import torch
 
@@ -104,7 +106,7 @@ def bundle_encoder(
     gan: Gan = None,
     world: Annotated[str, typer.Option(help="The pictures that trust is calibrated on.")] = "portraits",
     num: Annotated[int, typer.Option(help="How many of them.")] = 2000,
-) -> None:
+):
     """Store an encoder beside its GAN in weights/, in float16, with the errors that trust is judged by."""
     import torch
 

@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from toolkit.cli.commands import Json, show
+from toolkit.errors import check_count
 
 
 def convert(
     source: Annotated[Path, typer.Argument(help="NVIDIA's .pkl or rosinality's .pt; no code in it is run.")],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     licence: Annotated[str | None, typer.Option(help="Noted in the file.")] = None,
-) -> None:
+):
     """Turn any public StyleGAN2 into safetensors."""
     from toolkit.gan.files import checkpoints
 
@@ -25,7 +26,7 @@ def gan_info(
     out: Annotated[Path, typer.Option(help="Where to draw samples.")] = Path("out/gan-info.png"),
     num: Annotated[int, typer.Option(help="Samples to draw; of a conditional GAN, of each class.")] = 8,
     as_json: Json = False,
-) -> None:
+):
     """What is inside a GAN: its sizes layer by layer, and what it draws."""
     import torch
 
@@ -33,6 +34,7 @@ def gan_info(
     from toolkit.gan.files.info import describe_gan
     from toolkit.pictures import images
 
+    check_count("gan-info", "num", num)
     gan = fewshot.load_gan(file)
     classes = range(gan.generator.c_dim) if gan.generator.c_dim else [None]
     samples = [gan.sample(seed=seed, class_index=index).image for index in classes for seed in range(num)]

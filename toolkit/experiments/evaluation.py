@@ -54,7 +54,7 @@ class Study(NamedTuple):
     num_steps: int | None = None
     cache: Path | None = CACHE
     folder: Path = Path("out/experiments")
-    distillation: dict = {"num_images": 5000, "mixed_precision": "bf16"}  # never changed
+    distillation: dict = {"num_images": 5000}  # never changed
     progress: bool = False
 
 

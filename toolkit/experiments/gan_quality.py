@@ -1,6 +1,7 @@
 """How much a GAN's pictures look like its world."""
 
 from toolkit import metrics
+from toolkit.errors import check_count
 from toolkit.experiments.parser import parse, train_parser
 from toolkit.experiments.scoring import score
 from toolkit.experiments.sources import EVALUATION_SEED, world_named
@@ -21,6 +22,7 @@ def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, o
         area (percent of pixels by class, in renders and in samples), present (percent of pictures
         that show the part), parser_iou (percent, on unseen renders).
     """
+    check_count("gan_quality", "num", num, 2)  # now, not after the parser's training; of one there is no covariance
     module, size = world_named(world), gan.resolution
     net = train_parser(module, size, parser_steps, seed, progress)
     renders, truth = module.render(num, size, EVALUATION_SEED)

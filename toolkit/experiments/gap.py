@@ -1,6 +1,7 @@
 """Where a one-shot segmenter loses: in the GAN and projection, or in the segmenter itself."""
 
 from toolkit import fewshot
+from toolkit.errors import check_count
 from toolkit.experiments.evaluation import evaluate
 from toolkit.experiments.parser import parse, train_parser
 from toolkit.experiments.projection import CACHE, projected
@@ -22,6 +23,7 @@ def gap(gan, *, world="portraits", num_test=200, parser_steps=800, seed=0, cache
         mouth and nose; segmenter_vs_parser (the segmenter on generated pictures, where nothing was
         projected) and segmenter (end to end).
     """
+    check_count("gap", "num_test", num_test)  # now, not after the parser's training
     module = world_named(world)
     net = train_parser(module, gan.resolution, parser_steps, seed, progress)
     test, truth = projected(gan, world, EVALUATION_SEED, num_test, None, cache, progress)

@@ -65,8 +65,10 @@ class GAN:
         Returns:
             `Sample` of num pictures; those of a grayscale GAN have three equal channels.
         Raises:
-            ToolkitError: the GAN has no such class.
+            ToolkitError: no pictures, or the GAN has no such class.
         """
+        if num < 1:
+            raise ToolkitError("GAN.sample", "num >= 1", num, "Ask for at least one picture")
         mapping = self.generator.mapping
         index = mapping.class_index if class_index is None else self._class(class_index, "GAN.sample")
         label = F.one_hot(torch.tensor([index] * num), mapping.c_dim).to(self.device) if mapping.c_dim else None

@@ -6,15 +6,10 @@ conv(F) = sum of U(conv_i(a_i)). So mix every layer at its own resolution, then 
 mixed channels.
 """
 
-from __future__ import annotations
-
 import copy
-from collections.abc import Iterable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from toolkit.errors import ShapeError, ToolkitError, describe
 
@@ -33,7 +28,7 @@ class Hypercolumns:
     Source: Tritrong et al. 2021, sec. 3.1 (arXiv:2103.04379).
     """
 
-    def __init__(self, activations: dict[str, Tensor], resolution: int) -> None:
+    def __init__(self, activations, resolution):
         _check_activations(activations, resolution)
         self.resolution = resolution
         self.channels = {name: a.shape[1] for name, a in activations.items()}
@@ -47,24 +42,24 @@ class Hypercolumns:
         }
 
     @property
-    def num_channels(self) -> int:
+    def num_channels(self):
         """C, the sum of the layers' channels."""
         return sum(self.channels.values())
 
     @property
-    def num_images(self) -> int:
+    def num_images(self):
         """N, the number of pictures."""
         return next(iter(self._levels.values())).shape[0]
 
     @property
-    def activations(self) -> dict[str, Tensor]:
+    def activations(self):
         """dict, layer name -> (N, C_i, h, h) with h = min(H_i, R): views, in the order of F."""
         found = {}
         for side, names in self._names.items():
             found.update(zip(names, self._levels[side].split([self.channels[n] for n in names], 1)))
         return {name: found[name] for name in self.channels}
 
-    def dense(self) -> Tensor:
+    def dense(self):
         """Build the paper's F: to look at and to test against; `mix` never needs it.
 
         Returns:
@@ -72,7 +67,7 @@ class Hypercolumns:
         """
         return torch.cat([_upsample(a, self.resolution) for a in self.activations.values()], 1)
 
-    def mix(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def mix(self, weight, bias=None):
         """The 1x1 convolution of F, equal to `conv2d(dense(), weight[:, :, None, None], bias)`.
 
         Args:
@@ -100,7 +95,7 @@ class Hypercolumns:
             total = mixed if total is None else total.add_(mixed)
         return total
 
-    def mean_std(self) -> tuple[Tensor, Tensor]:
+    def mean_std(self):
         """Per-channel statistics of the activations, each layer at its own resolution.
 
         Upsampling keeps the mean but for the border and shrinks the std a little, so these are
@@ -112,7 +107,7 @@ class Hypercolumns:
         moments = [torch.var_mean(a, (0, 2, 3), correction=0) for a in self.activations.values()]
         return torch.cat([mean for _, mean in moments]), torch.cat([var for var, _ in moments]).sqrt()
 
-    def select(self, names: Iterable[str]) -> Hypercolumns:
+    def select(self, names):
         """The hypercolumns of some layers only, in the order of `names`.
 
         Raises:
@@ -129,20 +124,20 @@ class Hypercolumns:
         activations = self.activations
         return Hypercolumns({name: activations[name] for name in names}, self.resolution)
 
-    def __getitem__(self, index: int | slice | list[int] | Tensor) -> Hypercolumns:
+    def __getitem__(self, index):
         """The hypercolumns of some pictures: an int (N stays, as 1), a slice, a list or a tensor."""
         if isinstance(index, int):
             index = [range(self.num_images)[index]]
         return self._map(lambda level: level[index])
 
-    def __len__(self) -> int:
+    def __len__(self):
         return self.num_images
 
-    def to(self, device: str | torch.device) -> Hypercolumns:
+    def to(self, device):
         """The same hypercolumns on another device."""
         return self._map(lambda level: level.to(device))
 
-    def flip(self) -> Hypercolumns:
+    def flip(self):
         """The hypercolumns of the mirrored pictures: columns of pixels in reverse order."""
         return self._map(lambda level: level.flip(3))
 
@@ -152,7 +147,7 @@ class Hypercolumns:
         return mapped
 
 
-def cat(hypercolumns: Iterable[Hypercolumns]) -> Hypercolumns:
+def cat(hypercolumns):
     """Join the pictures of several hypercolumns.
 
     Args:
@@ -177,15 +172,7 @@ def cat(hypercolumns: Iterable[Hypercolumns]) -> Hypercolumns:
 
 
 @torch.no_grad()
-def from_generator(
-    generator: Any,
-    ws: Tensor,
-    noise_mode: str = "const",
-    noise: dict[str, Tensor] | None = None,
-    rng: torch.Generator | None = None,
-    layers: Iterable[str] | None = None,
-    resolution: int | None = None,
-) -> tuple[Tensor, Hypercolumns]:
+def from_generator(generator, ws, noise_mode="const", noise=None, rng=None, layers=None, resolution=None):
     """Synthesise pictures and keep what the generator knew about each pixel.
 
     Args:

@@ -2,8 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from os import PathLike
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +26,7 @@ class Result:
 
     image: Tensor
     label_map: Tensor
-    classes: tuple[str, ...]
+    classes: tuple
     palette: np.ndarray
     reconstruction: Tensor | None = None
     psnr: float | None = None
@@ -37,11 +35,11 @@ class Result:
     full_image: Image.Image | None = None
 
     @property
-    def full_label_map(self) -> Tensor | None:
+    def full_label_map(self):
         """(H, W) int64 in the upload's own pixels, 255 outside the frame; None without a frame."""
         return None if self.frame is None else self.frame.restore(self.label_map)
 
-    def overlay(self, alpha: float = 0.5) -> Image.Image:
+    def overlay(self, alpha=0.5):
         """The picture with its parts tinted: the whole upload where it is at hand, else image.
 
         Args:
@@ -53,16 +51,16 @@ class Result:
         image = self.full_image if whole else self.image[None]
         return labels.overlay(image, self._widest() if whole else self.label_map, self.palette, alpha)
 
-    def save_png(self, path: str | PathLike) -> None:
+    def save_png(self, path):
         """Write the label map, in the upload's own pixels if known, as an indexed PNG with its palette."""
         labels.save_label_png(path, self._widest(), self.palette)
 
-    def areas(self) -> dict[str, int]:
+    def areas(self):
         """dict, class name -> pixels of the label map that `save_png` writes."""
         counts = torch.bincount(self._widest().flatten(), minlength=labels.IGNORE_INDEX + 1).tolist()
         return dict(zip(self.classes, counts, strict=False))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self):
         """What JSON can hold of it: size, classes, areas, palette, and psnr, trust and box where they apply."""
         height, width = self._widest().shape
         return {
@@ -75,7 +73,7 @@ class Result:
             "box": None if self.frame is None else list(self.frame.box),
         }
 
-    def coco(self) -> list[dict[str, Any]]:
+    def coco(self):
         """The parts as COCO annotations with run-length masks, those without a pixel left out.
 
         Returns:

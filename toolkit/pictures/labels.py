@@ -2,7 +2,6 @@
 
 import colorsys
 import os
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -46,7 +45,7 @@ COLORS = (
 )
 
 
-def merge(label_map: torch.Tensor, from_classes: Sequence[str], to_classes: Sequence[str]) -> torch.Tensor:
+def merge(label_map, from_classes, to_classes):
     """Say the same with fewer classes: those that to_classes lacks become background.
 
     Args:
@@ -68,7 +67,7 @@ def merge(label_map: torch.Tensor, from_classes: Sequence[str], to_classes: Sequ
     return table.to(label_map.device)[label_map.long()]
 
 
-def keep(label_map: torch.Tensor, from_classes: Sequence[str], to_classes: Sequence[str]) -> torch.Tensor:
+def keep(label_map, from_classes, to_classes):
     """Carry labels over to another set of classes by name; what it does not name becomes unlabelled.
 
     Args:
@@ -86,7 +85,7 @@ def keep(label_map: torch.Tensor, from_classes: Sequence[str], to_classes: Seque
     return table.to(label_map.device)[label_map.long()]
 
 
-def default_palette(num_classes: int) -> np.ndarray:
+def default_palette(num_classes):
     """A colour for each class: background dark, parts distinct for any colour vision up to ten classes.
 
     Args:
@@ -106,7 +105,7 @@ def default_palette(num_classes: int) -> np.ndarray:
     return np.array(colors[:num_classes], np.uint8)
 
 
-def check_label_map(label_map: torch.Tensor | np.ndarray, num_classes: int, call: str) -> None:
+def check_label_map(label_map, num_classes, call):
     """Refuse labels that nothing can be learned from.
 
     Args:
@@ -131,7 +130,7 @@ def check_label_map(label_map: torch.Tensor | np.ndarray, num_classes: int, call
         raise LabelError(call, "at least two classes labelled", got, fix)
 
 
-def save_label_png(path: str | os.PathLike, label_map: torch.Tensor | np.ndarray, palette: np.ndarray) -> None:
+def save_label_png(path, label_map, palette):
     """Write a label map as an indexed PNG, whole or not at all; any program shows it in colour.
 
     Args:
@@ -172,7 +171,7 @@ def load_label_png(path: str | os.PathLike, palette: np.ndarray | None = None) -
     return torch.from_numpy(values.astype(np.int64))[None]
 
 
-def colorize(label_map: torch.Tensor | np.ndarray, palette: np.ndarray) -> Image.Image:
+def colorize(label_map, palette):
     """A label map in its palette's colours, unlabelled pixels grey.
 
     Args:

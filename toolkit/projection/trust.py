@@ -6,12 +6,11 @@ stays among what the GAN knows, where optimisation in W+ ends up drawing even a 
 """
 
 import torch
-from torch import Tensor
 
 LOW = 0.05  # below this a picture is unlike anything the GAN makes
 
 
-def trust(errors: Tensor, calibration: Tensor) -> Tensor:
+def trust(errors, calibration):
     """The share of in-world pictures that came out no better than these.
 
     Args:

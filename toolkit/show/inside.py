@@ -2,14 +2,13 @@
 
 import matplotlib
 import torch
-from torch import Tensor
 
 from toolkit.errors import ShapeError, describe
 
 HEAT = "magma"
 
 
-def principal_colours(features: Tensor) -> Tensor:
+def principal_colours(features):
     """Features as colours: pixels whose features are alike get like colours, in all pictures.
 
     Args:
@@ -30,7 +29,7 @@ def principal_colours(features: Tensor) -> Tensor:
     return _pictures(components, features)
 
 
-def likeness(features: Tensor, x: int, y: int, picture: int = 0) -> Tensor:
+def likeness(features, x, y, picture=0):
     """How much every pixel of all pictures is like one of them.
 
     Args:
@@ -56,7 +55,7 @@ def likeness(features: Tensor, x: int, y: int, picture: int = 0) -> Tensor:
     return _pictures(pixels @ pixels[(picture * height + y) * width + x][:, None], features)[:, 0]
 
 
-def heat(values: Tensor) -> Tensor:
+def heat(values):
     """Numbers as pictures, dark for 0 and below, bright for 1 and above.
 
     Args:

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import ToolkitError, check_count
 from toolkit.files import replace_when_done
 from toolkit.gan.encoder import Encoder, save_encoder
 from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.pictures.images import grid
 from toolkit.projection.perceptual import PERCEPTUAL_WEIGHT, Distance
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
-from toolkit.training.loop import Learner, Means, average, cool_down, run
+from toolkit.training.loop import MAX_SEED, Learner, Means, average, cool_down, run
+from toolkit.training.precision import check_precision, dtype_of
 
 LEARNING_RATE = 1e-3
 COOL_DOWN = 0.5  # last share of the pictures, over which the learning rate falls to zero
@@ -34,6 +35,22 @@ class EncoderPlan(NamedTuple):
     batch_size: int = 16
     seed: int = 0
 
+    def check(self) -> None:
+        """Raise ToolkitError for a plan that cannot be carried out."""
+        check_count("train_encoder", "num_pictures", self.num_pictures, 0)
+        check_count("train_encoder", "batch_size", self.batch_size)
+        check_count("train_encoder", "seed", self.seed, 0, MAX_SEED)
+
+
+def check(generator: Generator, plan: EncoderPlan, out_dir: str | Path, *, mixed_precision: str = "auto") -> None:
+    """Raise at once what `train_encoder` would, before pictures are made or read for it.
+
+    Args, Raises: as `train_encoder` takes and raises them.
+    """
+    plan.check()
+    check_precision("train_encoder", mixed_precision)
+    _starting_point(generator, out_dir)
+
 
 def train_encoder(
     generator: Generator,
@@ -42,7 +59,7 @@ def train_encoder(
     plan: EncoderPlan | None = None,
     *,
     pictures: Tensor | np.ndarray | None = None,
-    mixed_precision: str = "no",
+    mixed_precision: str = "auto",
     save_every: float = 300,
     progress: bool = True,
 ) -> Path:
@@ -57,28 +74,37 @@ def train_encoder(
         out_dir: folder of this training.
         plan: `EncoderPlan`; None for its defaults.
         pictures: (N, 3, R, R) uint8 tensor or array of unlabelled pictures; None for none.
-        mixed_precision: "no" or "bf16" (convolutions only).
+        mixed_precision: "bf16" (convolutions only), "no", or "auto": the faster of the two on this device.
         save_every: seconds between checkpoints.
         progress: show a bar.
     Returns:
         Path of encoder.safetensors.
     Raises:
-        ToolkitError: pictures that do not fit the generator.
+        ToolkitError: a plan that cannot be carried out, pictures that do not fit the generator, or a
+            folder of another GAN's encoder.
+        CheckpointError: a checkpoint that cannot be read.
     Source: Richardson et al. 2021, pSp (arXiv:2008.00951), for image -> W+ by image losses; Zhu et
         al. 2020 (arXiv:2004.00049) for the discriminator's view of it; differs: trained on samples.
     """
-    size = generator.resolution
-    if pictures is not None and (tuple(pictures.shape[1:]) != (3, size, size) or "uint8" not in str(pictures.dtype)):
-        raise ToolkitError(
-            "train_encoder",
-            f"pictures (N, 3, {size}, {size}) uint8",
-            f"{tuple(pictures.shape)} {pictures.dtype}",
-            "Resize them first",
-        )
-    plan = plan or EncoderPlan()
+    plan, size = plan or EncoderPlan(), generator.resolution
+    check(generator, plan, out_dir, mixed_precision=mixed_precision)
+    fits = pictures is None or (len(pictures) and tuple(pictures.shape[1:]) == (3, size, size))
+    if not fits or "uint8" not in str(getattr(pictures, "dtype", "uint8")):
+        want, got = f"pictures (N, 3, {size}, {size}) uint8, N >= 1", f"{tuple(pictures.shape)} {pictures.dtype}"
+        raise ToolkitError("train_encoder", want, got, "Resize them first")
     job = _Job(generator, discriminator, Path(out_dir), plan, pictures, mixed_precision)
     run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "encoder.safetensors"
+
+
+def _starting_point(generator, out_dir):
+    """The checkpoint there, or None; it must be of this GAN's encoder."""
+    path = Path(out_dir) / "checkpoint.pt"
+    state = load_checkpoint(path, STATE, "train_encoder")
+    if state is not None and state.get("gan_hash", generator.hash) != generator.hash:
+        want, got = f"a training for GAN {generator.hash[:12]}", f"one for GAN {state['gan_hash'][:12]} in {path}"
+        raise ToolkitError("train_encoder", want, got, "Choose another folder, or the GAN it began with")
+    return state
 
 
 class _Job:
@@ -86,7 +112,6 @@ class _Job:
         self.generator, self.discriminator, self.out_dir, self.plan = generator, discriminator, out_dir, plan
         self.pictures = pictures
         self.device = generator.mapping.w_avg.device
-        self.dtype = torch.bfloat16 if mixed_precision == "bf16" else torch.float32
         self.seen, self.means = 0, Means(LOG_KEEP)
         torch.manual_seed(plan.seed)
         encoder = Encoder(generator.resolution, TRUNK_CHANNELS, generator.num_ws, generator.w_dim)
@@ -101,15 +126,29 @@ class _Job:
         self.encoder.requires_grad_(True)
         self.ema = copy.deepcopy(self.encoder).requires_grad_(False)
         self.learner = Learner(self.encoder, LEARNING_RATE, betas=(0.9, 0.99), fused=True)
-        state = load_checkpoint(out_dir / "checkpoint.pt", STATE, "train_encoder")
+        state = _starting_point(generator, out_dir)
         if state:
             self._restore(state)
+        self.dtype = dtype_of(mixed_precision, self._trial, self.device)
 
     def step(self):
         """One batch: drawn pictures with their latents, and real ones without."""
         # Seeded by the step: a resumed run draws what an unbroken one would.
         rng = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.seen)
         self.learner.cool_down(cool_down(self.seen, self.plan.num_pictures, COOL_DOWN))
+        loss, parts = self._loss(rng)
+        self.learner.learn(loss)
+        self.seen += self.plan.batch_size
+        average(self.ema, self.encoder, self.plan.batch_size, EMA_HALF_LIFE, self.seen)
+        self.means.add(**{name: float(value.detach().float().mean()) for name, value in parts.items()})
+
+    def _trial(self, dtype):
+        self.dtype = dtype
+        loss, _ = self._loss(torch.Generator().manual_seed(0))
+        loss.backward()  # leaves gradients, which the first step clears
+
+    def _loss(self, rng):
+        """Of one batch; and its parts, unweighted, by name."""
         image, latents = self._drawn(rng)
         num_drawn = len(image)
         if self.pictures is not None:
@@ -120,16 +159,14 @@ class _Job:
         pixel, perceptual = Distance(image.to(self.dtype), self.discriminator)(again.to(self.dtype))
         latent = ((ws[:num_drawn] - latents) / self.encoder.w_std).square().sum(2).mean()
         distance = pixel.float().mean() + PERCEPTUAL_WEIGHT * perceptual.mean()
-        loss = distance + LATENT_WEIGHT * latent
-        self.learner.learn(loss)
-        self.seen += self.plan.batch_size
-        average(self.ema, self.encoder, self.plan.batch_size, EMA_HALF_LIFE, self.seen)
-        parts = {"pixel": pixel, "perceptual": perceptual, "latent": latent}
-        self.means.add(**{name: float(value.detach().float().mean()) for name, value in parts.items()})
+        return distance + LATENT_WEIGHT * latent, {"pixel": pixel, "perceptual": perceptual, "latent": latent}
+
+    def _num_real(self):
+        return 0 if self.pictures is None else self.plan.batch_size // 2
 
     @torch.no_grad()
     def _drawn(self, rng):
-        n, g = self.plan.batch_size // (1 if self.pictures is None else 2), self.generator
+        n, g = self.plan.batch_size - self._num_real(), self.generator
         z = torch.randn(2, n, g.z_dim, generator=rng).to(self.device)
         ws, other = g.mapping(z[0]), g.mapping(z[1])
         cut = torch.randint(1, g.num_ws, (n, 1), generator=rng)
@@ -140,7 +177,7 @@ class _Job:
         return image.clamp(-1, 1).expand(-1, 3, -1, -1), ws  # the encoder reads colours, of a grayscale GAN too
 
     def _real(self, rng):
-        num = self.plan.batch_size - self.plan.batch_size // 2
+        num = self._num_real()
         pick = torch.randint(len(self.pictures), (num,), generator=rng)
         image = torch.as_tensor(self.pictures[pick.numpy()]).to(self.device).float() / 127.5 - 1
         mirrored = torch.rand(num, 1, 1, 1, generator=rng).to(self.device) < 0.5
@@ -153,6 +190,7 @@ class _Job:
             "ema": self.ema.state_dict(),
             "optimizer": self.learner.adam.state_dict(),
             "seen": self.seen,
+            "gan_hash": self.generator.hash,
         }
         save_checkpoint(self.out_dir / "checkpoint.pt", state)
         metadata = {
@@ -171,6 +209,10 @@ class _Job:
         write_log(self.out_dir / "log.csv", {"pictures": self.seen} | self.means.rounded())
 
     def _restore(self, state):
+        shapes, saved = ({k: v.shape for k, v in s.items()} for s in (self.encoder.state_dict(), state["encoder"]))
+        if shapes != saved:
+            want, got = f"an encoder as {self.out_dir} has it", "another GAN's, or one without its discriminator"
+            raise ToolkitError("train_encoder", want, got, "Choose another folder, or the GAN it began with")
         self.encoder.load_state_dict(state["encoder"])
         self.ema.load_state_dict(state["ema"])
         self.learner.adam.load_state_dict(state["optimizer"])

@@ -6,7 +6,6 @@ The trainer takes uint8 pictures and nothing else: no label map can reach it.
 import copy
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,12 +14,14 @@ from torch import Tensor, nn
 
 from toolkit.errors import ToolkitError
 from toolkit.files import replace_when_done
-from toolkit.gan.files.checkpoints import load_discriminator, load_generator, save_gan
+from toolkit.gan.files.checkpoints import save_gan
 from toolkit.gan.stylegan2 import Generator
 from toolkit.pictures.images import grid
-from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
+from toolkit.training.checkpoint import save_checkpoint, write_log
 from toolkit.training.growth import GrowingDiscriminator, finished, grow
 from toolkit.training.loop import Learner, Means, average, cool_down, run
+from toolkit.training.plan import Plan, starting_point
+from toolkit.training.precision import check_precision, dtype_of
 from toolkit.training.processes import processes
 
 R1_INTERVAL = 16  # discriminator steps between two penalties
@@ -29,23 +30,18 @@ STYLE_MIXING = 0.7  # share of pictures whose finer layers get another w
 LEARNING_RATE = 2.5e-3
 COOL_DOWN, COOLED = 0.3, 0.1  # last share of the pictures, over which the learning rate falls to a tenth
 LOG_KEEP = 0.99  # of the running means, from step to step
-STATE = ("resolution", "seen", "steps", "grown_at", "generator", "discriminator", "ema", "optimizers")  # a checkpoint
 
 
-class Plan(NamedTuple):
-    """What to train. `channels` maps every resolution from 4 on to a number of channels."""
+def check(
+    plan: Plan, out_dir: str | Path, *, init_from: str | Path | None = None, mixed_precision: str = "auto"
+) -> None:
+    """Raise at once what `train` would, before pictures are made or read for it.
 
-    resolution: int = 64
-    start_resolution: int = 32
-    grow_after: int = 60_000  # pictures at each resolution below the last
-    fade: int = 12_000  # pictures over which a new resolution comes in
-    num_pictures: int = 400_000  # the discriminator sees, in all
-    batch_size: int = 32
-    z_dim: int = 256
-    w_dim: int = 256
-    num_mapping_layers: int = 4
-    channels: tuple = ((4, 256), (8, 256), (16, 128), (32, 64), (64, 32))
-    seed: int = 0
+    Args, Raises: as `train` takes and raises them.
+    """
+    plan.check()
+    check_precision("train", mixed_precision)
+    starting_point(plan, out_dir, init_from)
 
 
 def train(
@@ -54,7 +50,7 @@ def train(
     plan: Plan | None = None,
     *,
     init_from: str | Path | None = None,
-    mixed_precision: str = "no",
+    mixed_precision: str = "auto",
     save_every: float = 300,
     progress: bool = True,
 ) -> Path:
@@ -68,21 +64,27 @@ def train(
         out_dir: folder of this training.
         plan: `Plan`; None for its defaults.
         init_from: a `gan.safetensors` to start from, of plan.start_resolution; None starts anew.
-        mixed_precision: "no" or "bf16" (convolutions; penalties and small layers stay float32).
+        mixed_precision: "bf16" (convolutions; penalties and small layers stay float32), "no", or "auto":
+            the faster of the two on this device, tried at the start and after growth.
         save_every: seconds between checkpoints.
         progress: show a bar.
     Returns:
         Path of gan.safetensors.
     Raises:
-        ToolkitError: pictures that do not fit the plan.
+        ToolkitError: a plan that cannot be carried out (see `Plan.check`), pictures, init_from or a
+            training in `out_dir` that do not fit it.
+        CheckpointError: a file that cannot be read.
     Source: Karras et al. 2020 (arXiv:1912.04958), progressive growing as in Karras et al. 2018
         (arXiv:1710.10196); differs: R1 only, no path length penalty.
     """
     plan = plan or Plan()
-    if tuple(pictures.shape[1:]) != (3, plan.resolution, plan.resolution) or str(pictures.dtype)[-5:] != "uint8":
+    plan.check()
+    check_precision("train", mixed_precision)
+    side = plan.resolution
+    if not len(pictures) or tuple(pictures.shape[1:]) != (3, side, side) or str(pictures.dtype)[-5:] != "uint8":
         raise ToolkitError(
             "train",
-            f"pictures (N, 3, {plan.resolution}, {plan.resolution}) uint8",
+            f"pictures (N, 3, {side}, {side}) uint8, N >= 1",
             f"{tuple(pictures.shape)} {pictures.dtype}",
             "Resize them first",
         )
@@ -97,19 +99,20 @@ class _Job:
         self.processes = processes()
         self.device = self.processes.device
         self.batch = plan.batch_size * self.processes.num_processes  # pictures a step, of all processes
-        self.dtype = torch.bfloat16 if mixed_precision == "bf16" else torch.float32
+        self.mixed_precision = mixed_precision
         self.seen = self.steps = 0
+        self.seen_before = 0  # by the GAN this one started from
         self.grown_at = 0  # pictures seen when the present resolution began
-        self.seen_before = load_generator(init_from).metadata.get("pictures_seen", 0) if init_from else 0
         self.started, self.means = time.monotonic(), Means(LOG_KEEP)
         self.rng, self.noise_rng = torch.Generator(), torch.Generator(self.device)
         torch.manual_seed(plan.seed)
-        state = load_checkpoint(out_dir / "checkpoint.pt", STATE, "train")
+        state, networks = starting_point(plan, out_dir, init_from)
         self._build(state["resolution"] if state else plan.start_resolution)
         if state:
             self._restore(state)
-        elif init_from:
-            self._start_from(init_from)
+        elif networks:
+            self._start_from(*networks)
+        self._choose_dtype()
 
     # ---- networks ------------------------------------------------------------------------
     def _build(self, resolution):
@@ -125,19 +128,20 @@ class _Job:
         self.drawing = Learner(generator, LEARNING_RATE, betas=(0.0, 0.99), fused=True)
         self.judging = Learner(discriminator, LEARNING_RATE * lazy, betas=(0.0, 0.99**lazy), fused=True)
 
-    def _start_from(self, path):
-        for network, given in ((self.generator, load_generator(path)), (self.discriminator, load_discriminator(path))):
-            own, state = network.state_dict(), given.state_dict()
-            if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in state.items()}:
-                want = f"init_from of {network.resolution} pixels with channels {network.channels}"
-                raise ToolkitError(
-                    "train",
-                    want,
-                    f"{given.resolution} pixels with channels {given.channels}",
-                    "Make the plan's start_resolution and channels the file's",
-                )
-            network.load_state_dict(state)
-        self.ema.load_state_dict(self.generator.state_dict())
+    def _start_from(self, generator, discriminator):
+        for network in (self.generator, self.ema):
+            network.load_state_dict(generator.state_dict())
+        self.discriminator.load_state_dict(discriminator.state_dict())
+        self.seen_before = generator.metadata.get("pictures_seen", 0)
+
+    def _choose_dtype(self):
+        z = torch.randn(self.plan.batch_size, self.plan.z_dim, generator=torch.Generator().manual_seed(0))
+
+        def trial(dtype):  # leaves gradients, which the next step clears
+            image = self.generator.synthesis(self.generator.mapping(z.to(self.device)), dtype=dtype)
+            self.discriminator(image.to(dtype)).mean().backward()
+
+        self.dtype = dtype_of(self.mixed_precision, trial, self.device)
 
     def _grow(self):
         channels = dict(self.plan.channels)
@@ -148,11 +152,14 @@ class _Job:
             if name not in self.ema.state_dict():
                 ema.state_dict()[name].copy_(value)
         self._adopt(generator, discriminator, ema)
+        self._choose_dtype()
         self.grown_at = self.seen
 
     def _fade(self):
         grown = self.generator.resolution > self.plan.start_resolution
-        fade = min(1.0, (self.seen - self.grown_at) / self.plan.fade) if grown else 1.0
+        self._set_fade(min(1.0, (self.seen - self.grown_at) / self.plan.fade) if grown else 1.0)
+
+    def _set_fade(self, fade):
         self.discriminator.fade = fade
         for network in (self.generator, self.ema):
             network.synthesis.fade.fill_(fade)
@@ -235,6 +242,8 @@ class _Job:
             "seen": self.seen,
             "steps": self.steps,
             "grown_at": self.grown_at,
+            "seen_before": self.seen_before,
+            "fade": self.discriminator.fade,
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "ema": self.ema.state_dict(),
@@ -262,6 +271,8 @@ class _Job:
         for learner, saved in zip((self.drawing, self.judging), state["optimizers"], strict=True):
             learner.adam.load_state_dict(saved)
         self.seen, self.steps, self.grown_at = state["seen"], state["steps"], state["grown_at"]
+        self.seen_before = state.get("seen_before", 0)  # checkpoints from before there was one
+        self._set_fade(state.get("fade", 1.0))
 
 
 def r1_penalty(discriminator: nn.Module, real: Tensor, gamma: float) -> Tensor:

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from toolkit.training.processes import share_mean
 
+MAX_SEED = 2**32 - 1  # so that a number made of it and of a step fits into 64 bits
 EMA_RAMP = 0.1  # an average's half-life is at most this share of the pictures seen so far
 
 
