@@ -10,7 +10,7 @@ FOUND = $(or $(PYTHON),$(firstword $(foreach python,python3 python3.13 python3.1
 	$(if $(shell $(python) -c "$(USABLE)" 2>/dev/null && echo yes),$(python)))))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo quickstart test lint clean
+.PHONY: demo quickstart test lint docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python demos/app.py $(ARGS)
@@ -49,3 +49,11 @@ $(VENV)/dev.stamp: $(MANIFESTS) | $(BIN)/python
 	@echo "Installing the toolkit and its test tools into $(VENV): the first time takes minutes."
 	$(PIP) --editable ".[dev]"
 	@touch $(VENV)/core.stamp $@
+
+docs: $(VENV)/docs.stamp
+	$(BIN)/mkdocs build --strict --site-dir site
+
+$(VENV)/docs.stamp: $(MANIFESTS) | $(BIN)/python
+	@echo "Installing what builds the documentation into $(VENV)."
+	$(PIP) --editable ".[docs]"
+	@touch $@
