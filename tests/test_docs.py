@@ -24,6 +24,6 @@ def test_the_site_builds_without_a_warning(tmp_path):
 def test_files_that_a_page_names_exist(page):
     text = page.read_text("utf-8")
     named = re.findall(r"`((?:toolkit|demos|notebooks|weights|docs|tests)/[\w./-]*)`", text)
-    linked = [link for link in re.findall(r"\]\((?!http|#)([^)]+)\)", text)]
+    linked = re.findall(r"\]\((?!http|#)([^)]+)\)", text)
     missing = [n for n in named if not (ROOT / n).exists()] + [x for x in linked if not (page.parent / x).exists()]
     assert missing == []
