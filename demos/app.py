@@ -1,6 +1,7 @@
 """The page: draw one label, watch it spread. `python demos/app.py`, then open http://127.0.0.1:7860."""
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -11,12 +12,12 @@ sys.path.insert(0, str(HERE.parent))  # in a bare clone the toolkit lies beside 
 
 import endpoints  # noqa: E402
 import gradio as gr  # noqa: E402
-import step_autoshot  # noqa: E402
-import step_label  # noqa: E402
-import step_segment  # noqa: E402
-import step_teach  # noqa: E402
-from look import HEADER, THEME  # noqa: E402
+from look import HEADER, THEME, WORDS  # noqa: E402
 from session import Sessions  # noqa: E402
+from step_autoshot import AutoShot  # noqa: E402
+from step_label import Label  # noqa: E402
+from step_segment import Segment  # noqa: E402
+from step_teach import Teach  # noqa: E402
 
 from toolkit.gan.files import zoo  # noqa: E402
 
@@ -30,14 +31,12 @@ def build(gans=(zoo.DEFAULT,)):
     with gr.Blocks(title="One-shot parts", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER)
         with gr.Row(elem_classes="steps"):
-            label = step_label.layout(sessions)
-            teach = step_teach.layout()
-        segment, autoshot = step_segment.layout(), step_autoshot.layout()
+            label = Label(sessions)
+            teach = Teach(label)
+        segment, autoshot = Segment(), AutoShot()
         endpoints.wire(sessions)  # first, so that no handler of the page takes their names
-        step_label.wire(label, sessions)
-        step_teach.wire(teach, label, sessions)
-        step_segment.wire(segment, sessions)
-        step_autoshot.wire(autoshot, sessions)
+        for step in (label, teach, segment, autoshot):
+            step.wire(sessions)
         demo.unload(sessions.close)
     return demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
 
@@ -51,6 +50,7 @@ def main():
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for these")
     args = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     build(args.gan or (zoo.DEFAULT,)).launch(
         server_name=args.host,
         server_port=args.port,
@@ -64,6 +64,7 @@ def main():
         strict_cors=True,
         show_error=False,
         theme=THEME,
+        i18n=gr.I18n(en=WORDS),
         css_paths=[HERE / "page.css"],
         head=f"<script>{(HERE / 'page.js').read_text()}</script>",
     )

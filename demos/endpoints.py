@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import gradio as gr
+from fields import picture
 from look import tinted
-from session import QUEUED
-from step_teach import taught
-from upload import picture
+from step_label import LAST_SEED
+from wiring import QUEUED, endpoint
 
 from toolkit import fewshot
 from toolkit.errors import ToolkitError
@@ -18,9 +18,8 @@ MAX_STEPS = 1000
 
 def wire(sessions):
     """The endpoints /generate, /fit and /segment, on components that the page does not show."""
-    h = sessions.handler
     with gr.Column(visible=False):
-        seed = gr.Number(7, label="seed", precision=0)
+        seed = gr.Number(7, label="seed", precision=0, minimum=0, maximum=LAST_SEED)
         truncation = gr.Slider(0, 1, 0.7, label="truncation_psi")
         face, parts = gr.Image(label="face", format="png"), gr.Image(label="overlay", format="png")
         label_png = gr.File(label="label PNG: class numbers, 255 = unlabelled", file_types=[".png"])
@@ -30,15 +29,16 @@ def wire(sessions):
         photo = picture("picture")
         steps = gr.Slider(1, MAX_STEPS, 50, step=1, label="projection steps")
         labelled, report = gr.File(label="indexed PNG"), gr.JSON(label="areas, trust, COCO")
-    gr.Button(visible=False).click(
-        h(generate), [seed, truncation], face, api_name="generate", api_description=generate.__doc__
-    )
-    gr.Button(visible=False).click(
-        h(fit), [label_png, classes, network], [segmenter, parts], api_name="fit", api_description=fit.__doc__, **QUEUED
-    )
-    gr.Button(visible=False).click(
-        h(segment), [photo, steps], [labelled, report], api_name="segment", api_description=segment.__doc__, **QUEUED
-    )
+
+    def serve(function, inputs, outputs, **how):
+        button, name = gr.Button(visible=False), function.__name__
+        button.click(
+            endpoint(sessions, function), inputs, outputs, api_name=name, api_description=function.__doc__, **how
+        )
+
+    serve(generate, [seed, truncation], face)
+    serve(fit, [label_png, classes, network], [segmenter, parts], **QUEUED)
+    serve(segment, [photo, steps], [labelled, report], **QUEUED)
 
 
 def generate(session, seed, truncation_psi):
@@ -67,8 +67,10 @@ def segment(session, source, num_steps):
     """Segment a picture with what /fit learned. Returns an indexed PNG of the picture's size, and JSON."""
     if source is None:
         raise ToolkitError("segment", "a picture", "none", "Pass handle_file(path)")
-    segmenter, judge = taught(session), session.gan.encoder is not None
-    for _, _, results in segmenter.segmenting(source, num_steps=int(num_steps), judge=judge):  # noqa: B007
+    if session.segmenter is None:
+        raise ToolkitError("segment", "a taught segmenter", "none yet", "Call /fit first")
+    judge = session.gan.encoder is not None
+    for _, _, results in session.segmenter.segmenting(source, num_steps=int(num_steps), judge=judge):  # noqa: B007
         yield gr.skip(), gr.skip()
     results[0].save_png(session.path("labels.png"))
     yield session.path("labels.png"), {**results[0].as_dict(), "coco": to_coco(results, [Path(source).name])}

@@ -33,6 +33,9 @@ THEME = gr.themes.Base(
     block_border_width_dark="0px",
 )
 
+# Instead of Gradio's own, in an English browser.
+WORDS = {"upload_text.drop_gallery": "Drop photographs", "upload_text.drop_image": "Drop a photograph"}
+
 HEADER = """
 <div class="hero"><div><h1>One-shot parts</h1><p>Draw one label, watch it spread.</p></div>
 <nav aria-label="Steps"><a href="#label"><b>1</b> Label</a><a href="#teach"><b>2</b> Teach</a>
@@ -52,15 +55,18 @@ def hexes(palette):
 
 def legend(classes, palette, brush=False):
     """Names and colours; with brush=True they are buttons that choose what to draw, numbered as their keys, and the
-    first part is chosen, as it is in `step_label.brush`."""
+    first part is chosen, as it is in `canvas.brush`."""
     chips = []
     for i, (name, color) in enumerate(zip(classes, hexes(palette))):
         key = f"<kbd>{i}</kbd>" if brush and i <= 9 else ""
-        tag, data = ("button", f'type="button" data-class="{i}"') if brush else ("span", "")
+        pressed = str(i == 1).lower()
+        data = f'type="button" data-class="{i}" aria-pressed="{pressed}"'
+        tag, data = ("button", data) if brush else ("span", "")
         chosen = " chosen" if brush and i == 1 else ""
         swatch = f'<i style="background:{color}"></i>'
         chips.append(f'<{tag} {data} class="chip{chosen}">{swatch}{html.escape(name)}{key}</{tag}>')
-    return f'<div class="legend{" brushes" if brush else ""}">{"".join(chips)}</div>'
+    group = ' brushes" role="group" aria-label="Part to paint"' if brush else '"'
+    return f'<div class="legend{group}>{"".join(chips)}</div>'
 
 
 def enlarge(picture, size=256):
@@ -86,7 +92,9 @@ def bar(what, done, total, left=0.0, note=""):
     """A progress bar with the seconds that are left."""
     remaining = f"about {left:.0f} s left" if 0 < done < total and left >= 1 else ""
     text = " · ".join(filter(None, [f"{what} {done} of {total}", note, remaining]))
-    return f'<div class="progress"><progress max="{total}" value="{done}"></progress><span>{text}</span></div>'
+    # A screen reader asks for the bar's value when it likes; the text would interrupt it with every step.
+    bar = f'<progress max="{total}" value="{done}" aria-label="{html.escape(what)}"></progress>'
+    return f'<div class="progress">{bar}<span aria-hidden="true">{text}</span></div>'
 
 
 class Progress:

@@ -41,9 +41,27 @@
   function pick(i) {
     const chips = [...document.querySelectorAll("#legend .chip")];
     if (i >= chips.length) return;
-    chips.forEach((chip, j) => chip.classList.toggle("chosen", i === j));
+    chips.forEach((chip, j) => {
+      chip.classList.toggle("chosen", i === j);
+      chip.setAttribute("aria-pressed", i === j);
+    });
     soon(() => choose(i));
   }
+
+  // For screen readers: Gradio names no canvas, and nothing that changes by itself is announced.
+  const NAMES = { "#shot-examples": "Example", "#segment-examples": "Portrait", "#shots": "Shot", "#gallery": "Face" };
+  function named() {
+    const canvas = document.querySelector("#editor .pixi-target canvas:not([aria-label])");
+    canvas?.setAttribute("role", "img");
+    canvas?.setAttribute("aria-label", "The face to label, and what is painted on it");
+    document.querySelectorAll(".status:not([aria-live])").forEach((one) => one.setAttribute("aria-live", "polite"));
+    for (const [gallery, name] of Object.entries(NAMES)) {
+      document.querySelectorAll(`${gallery} button.thumbnail-item`).forEach((item, i) => {
+        if (item.ariaLabel !== `${name} ${i + 1}`) item.ariaLabel = `${name} ${i + 1}`;
+      });
+    }
+  }
+  new MutationObserver(named).observe(document, { subtree: true, childList: true });
 
   document.addEventListener("click", (event) => {
     const chip = event.target.closest?.("#legend .chip");

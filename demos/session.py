@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import functools
 import gc
-import inspect
 import tempfile
 import threading
 import time
@@ -13,32 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
-from look import note
+from words import Sorry, instead
 
 from toolkit import fewshot
 from toolkit.errors import ToolkitError
 from toolkit.fewshot import Shot
-from toolkit.pictures import labels, sketch
+from toolkit.pictures import labels
 
 FIRST_SEED = 7  # of the face a new tab shows
 IDLE_SECONDS = 3600
 CLOSED_SECONDS = 90  # a connection that broke, on a busy or sleeping machine, may come back
 SWEEP_SECONDS = 10
-
-# How a handler runs. None is an endpoint; heavy ones wait for one another, in a queue that everyone shares.
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
-QUEUED = {"concurrency_id": "heavy", "concurrency_limit": 1}
-
-
-def heavy(status):
-    """Of a heavy handler, whose place in the queue and seconds are shown over the component `status`."""
-    return {"api_visibility": "private", "show_progress": "minimal", "show_progress_on": status, **QUEUED}
-
-
-def stops(button, runs, status, text):
-    """A button that stops these events, and says so only then: an update under way would overwrite it."""
-    stopped = button.click(None, cancels=runs, api_visibility="private")
-    stopped.then(lambda: note(text), None, status, **PRIVATE)
 
 
 @dataclass
@@ -83,22 +67,21 @@ class Session:
         """Put a picture on the canvas."""
         self.sample, self.editing = sample, editing
 
-    def read(self, editor, fill):
-        """The drawing as a label map (1, R, R), or None when nothing is painted."""
-        drawings = (editor or {}).get("layers") or []
-        if not drawings:
-            return None
-        label_map = sketch.decode(drawings[0], self.palette, self.gan.resolution)
-        if (label_map == labels.IGNORE_INDEX).all():
-            return None
-        return label_map.masked_fill(label_map == labels.IGNORE_INDEX, 0) if fill else label_map
+    def touch(self):
+        """Somebody is here."""
+        self.touched = time.monotonic()
 
-    def keep(self, editor, fill):
+    def strokes(self, drawing):
+        """What is painted, as a label map (1, R, R) without what is filled up; None where nothing is."""
+        return drawing.strokes(self.palette, self.gan.resolution)
+
+    def keep(self, drawing):
         """Make the drawing a shot, or renew the one that is being edited. False when nothing is painted."""
-        label_map = self.read(editor, fill)
+        label_map = drawing.label_map(self.palette, self.gan.resolution)
         if label_map is None:
             return False
-        shot = Shot(self.sample, label_map, self.classes, self.gan)
+        with instead("Only one class is painted. Paint another one too, or tick “Fill the rest as background”."):
+            shot = Shot(self.sample, label_map, self.classes, self.gan)
         if self.editing is None:
             self.shots.append(shot)
             self.editing = len(self.shots) - 1
@@ -111,12 +94,9 @@ class Session:
         old = tuple(names or self.classes)
         kept = []
         for shot in self.shots:
-            try:
+            number = len(kept) + 1
+            with instead(f"Shot {number} has labels of no other class. Delete that shot first."):
                 kept.append(Shot(shot.sample, labels.keep(shot.label_map, old, classes), classes, self.gan))
-            except ToolkitError as error:
-                raise ToolkitError(
-                    "classes", "labels left in every shot", f"none in shot {len(kept) + 1}", "Delete that shot first"
-                ) from error
         self.classes, self.shots = tuple(classes), kept
 
 
@@ -147,41 +127,14 @@ class Sessions:
         it shows is no longer here."""
         with self._lock:
             if request.session_hash in self._expired:
-                raise ToolkitError(
-                    "page", "work not older than an hour", "a tab that was idle for longer", "Reload the page"
+                raise Sorry(
+                    "This tab was idle for more than an hour, and its work is gone. Reload the page to start anew."
                 )
             session = self._open.get(request.session_hash)
             if session is None:
                 session = self._open[request.session_hash] = Session(self.load(self.gans[0]))
-            session.touched = time.monotonic()
+            session.touch()
             return session
-
-    def handler(self, function):
-        """What Gradio calls, from a function (session, *inputs): its `ToolkitError` becomes one line on screen."""
-
-        def call(request: gr.Request, *inputs):
-            try:
-                return function(self.of(request), *inputs)
-            except ToolkitError as error:
-                raise _toast(error) from error
-
-        def steps(request: gr.Request, *inputs):
-            try:
-                session = self.of(request)
-                # Closed when cancelled, or when the tab was: the work stops there.
-                with contextlib.closing(function(session, *inputs)) as updates:
-                    for update in updates:
-                        session.touched = time.monotonic()
-                        yield update
-            except ToolkitError as error:
-                raise _toast(error) from error
-
-        wrapped = steps if inspect.isgeneratorfunction(function) else call
-        wrapped.__name__ = function.__name__
-        first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        named = list(inspect.signature(function).parameters.values())[1:]
-        wrapped.__signature__ = inspect.Signature([first, *named])  # an endpoint shows its inputs by name
-        return wrapped
 
     def close(self, request: gr.Request):
         """Forget a session soon, unless it is used again: its tab was closed, or has lost its connection."""
@@ -212,7 +165,3 @@ def _free(sessions):
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):  # where it is not GNU's
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _toast(error):
-    return gr.Error(str(error), duration=8, print_exception=False)

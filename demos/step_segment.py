@@ -2,20 +2,21 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
 from look import Progress, enlarge, heading, hexes, legend, note
 from PIL import Image
-from session import PRIVATE, heavy, stops
 from step_autoshot import network
 from step_teach import taught
+from wiring import PRIVATE, heavy, on, stops
+from words import Sorry
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import ImageError
 from toolkit.files import replace_when_done
 from toolkit.parts.coco import save_coco
 from toolkit.pictures import images
+from toolkit.pictures.uploads import open_rgb
 from toolkit.projection.trust import LOW
 from toolkit.worlds import portraits
 
@@ -25,156 +26,182 @@ MAX_PICTURES = 8
 SHOWN = 512  # pixels a side of a picture on screen, at most
 
 
-def layout():
-    """Everything of the step, as a namespace of components."""
-    ui = SimpleNamespace()
-    with gr.Column(elem_classes="card", elem_id="segment", min_width=320):
-        heading(
-            3,
-            "Segment your pictures",
-            "The GAN redraws your picture from its own knowledge; the parts of that "
-            "drawing are the parts of your picture.",
-        )
-        with gr.Row(elem_classes="steps"):
-            with gr.Column(scale=2, min_width=280):
-                ui.pictures = gr.Gallery(
-                    label="Upload, paste or take pictures",
-                    sources=["upload", "clipboard", "webcam"],
-                    interactive=True,
-                    type="filepath",
-                    columns=4,
-                    height="auto",
-                    fit_columns=False,
-                    buttons=[],
-                    object_fit="contain",
-                    file_types=["image"],
-                    elem_id="pictures",
-                )
-                gr.HTML(note("Or click a portrait that no network has seen:"))
-                ui.examples = gr.Gallery(
-                    examples(),
-                    columns=4,
-                    rows=1,
-                    height="auto",
-                    show_label=False,
-                    allow_preview=False,
-                    buttons=[],
-                    interactive=False,
-                    elem_id="segment-examples",
-                    elem_classes="faces",
-                )
-                ui.method = gr.Radio(
-                    [THROUGH, AUTO, BOTH], value=THROUGH, show_label=False, elem_id="method", container=False
-                )
-                with gr.Row(elem_classes="tight"):
-                    ui.go = gr.Button("Segment", variant="primary", elem_id="segment-button", scale=3)
-                    ui.cancel = gr.Button("Cancel", elem_id="segment-cancel", elem_classes="stop", min_width=80)
-                ui.status = gr.HTML(elem_id="segment-status", elem_classes="status")
-            with gr.Column(scale=3, min_width=280, elem_id="results"):
-                with gr.Row(elem_classes="pair"):
-                    ui.original = gr.Image(
-                        label="Your picture", interactive=False, buttons=[], elem_id="original", min_width=120
-                    )
-                    ui.redrawn = gr.Image(
-                        label="As the GAN draws it", interactive=False, buttons=[], elem_id="redrawn", min_width=120
-                    )
-                    ui.parts = gr.AnnotatedImage(
-                        label="Parts", buttons=[], show_legend=False, elem_id="parts", format="png", min_width=120
-                    )
-                    ui.auto = gr.AnnotatedImage(
-                        label="Parts by auto-shot",
+class Segment:
+    """Pictures to segment, how, and what was found in the one that is chosen."""
+
+    def __init__(self):
+        with gr.Column(elem_classes="card", elem_id="segment", min_width=320):
+            heading(
+                3,
+                "Segment your pictures",
+                "The GAN redraws your picture from its own knowledge; the parts of that "
+                "drawing are the parts of your picture.",
+            )
+            with gr.Row(elem_classes="steps"):
+                with gr.Column(scale=2, min_width=280):
+                    self.pictures = gr.Gallery(
+                        label="Upload, paste or take pictures",
+                        sources=["upload", "clipboard", "webcam"],
+                        interactive=True,
+                        type="filepath",
+                        columns=4,
+                        height="auto",
+                        fit_columns=False,
                         buttons=[],
-                        show_legend=False,
-                        visible=False,
-                        elem_id="parts-auto",
-                        format="png",
-                        min_width=120,
+                        object_fit="contain",
+                        file_types=["image"],
+                        elem_id="pictures",
                     )
-                ui.trust = gr.HTML(elem_id="trust")
-                ui.which = gr.Radio([], label="Picture", visible=False, elem_id="which")
-                ui.toggles = gr.CheckboxGroup([], label="Parts shown", visible=False, elem_id="toggles")
-                ui.areas = gr.Dataframe(
-                    headers=["part", "pixels", "share"], interactive=False, visible=False, elem_id="areas", buttons=[]
-                )
-                with gr.Row(elem_classes="tight", visible=False, elem_id="downloads") as ui.downloads:
-                    ui.png = gr.DownloadButton("Labels PNG", size="sm", elem_id="download-png", min_width=90)
-                    ui.overlay = gr.DownloadButton("Overlay", size="sm", elem_id="download-overlay", min_width=90)
-                    ui.json = gr.DownloadButton("JSON", size="sm", elem_id="download-json", min_width=90)
-                    ui.coco = gr.DownloadButton("COCO RLE", size="sm", elem_id="download-coco", min_width=90)
-    return ui
+                    gr.HTML(note("Or click a portrait that no network has seen:"))
+                    self.examples = gr.Gallery(
+                        [images.to_pil(portraits.render(1, 256, seed)[0]) for seed in EXAMPLE_SEEDS],
+                        columns=4,
+                        rows=1,
+                        height="auto",
+                        show_label=False,
+                        allow_preview=False,
+                        buttons=[],
+                        interactive=False,
+                        elem_id="segment-examples",
+                        elem_classes="faces",
+                    )
+                    self.method = gr.Radio(
+                        [THROUGH, AUTO, BOTH], value=THROUGH, show_label=False, elem_id="method", container=False
+                    )
+                    with gr.Row(elem_classes="tight"):
+                        self.go = gr.Button("Segment", variant="primary", elem_id="segment-button", scale=3)
+                        self.cancel = gr.Button("Cancel", elem_id="segment-cancel", elem_classes="stop", min_width=80)
+                    self.status = gr.HTML(elem_id="segment-status", elem_classes="status")
+                with gr.Column(scale=3, min_width=280, elem_id="results"):
+                    with gr.Row(elem_classes="pair"):
+                        self.original = gr.Image(
+                            label="Your picture", interactive=False, buttons=[], elem_id="original", min_width=120
+                        )
+                        self.redrawn = gr.Image(
+                            label="As the GAN draws it", interactive=False, buttons=[], elem_id="redrawn", min_width=120
+                        )
+                        self.parts = gr.AnnotatedImage(
+                            label="Parts", buttons=[], show_legend=False, elem_id="parts", format="png", min_width=120
+                        )
+                        self.auto = gr.AnnotatedImage(
+                            label="Parts by auto-shot",
+                            buttons=[],
+                            show_legend=False,
+                            visible=False,
+                            elem_id="parts-auto",
+                            format="png",
+                            min_width=120,
+                        )
+                    self.trust = gr.HTML(elem_id="trust")
+                    self.which = gr.Radio([], label="Picture", visible=False, elem_id="which")
+                    self.toggles = gr.CheckboxGroup([], label="Parts shown", visible=False, elem_id="toggles")
+                    self.areas = gr.Dataframe(
+                        headers=["part", "pixels", "share"],
+                        interactive=False,
+                        visible=False,
+                        elem_id="areas",
+                        buttons=[],
+                    )
+                    with gr.Row(elem_classes="tight", visible=False, elem_id="downloads") as self.downloads:
+                        self.png = gr.DownloadButton("Labels PNG", size="sm", elem_id="download-png", min_width=90)
+                        self.overlay = gr.DownloadButton("Overlay", size="sm", elem_id="download-overlay", min_width=90)
+                        self.json = gr.DownloadButton("JSON", size="sm", elem_id="download-json", min_width=90)
+                        self.coco = gr.DownloadButton("COCO", size="sm", elem_id="download-coco", min_width=90)
+        self.files = [self.png, self.overlay, self.json, self.coco]
+        self.shown_parts = [self.parts, self.auto]
+        self.shown_picture = [self.original, self.redrawn, *self.shown_parts, self.trust, self.toggles, self.areas]
+
+    def wire(self, sessions):
+        """Which handler answers what."""
+        everything = [self.status, *self.shown_picture, self.which, self.downloads, *self.files]
+        run = on(sessions, self.go.click, self.segment, [self.pictures, self.method], everything, **heavy(self.status))
+        self.examples.select(example, self.examples, self.pictures, **PRIVATE)
+        stops(self.cancel, [run], self.status, "Cancelled.")
+        on(sessions, self.which.input, self.choose, [self.which], [*self.shown_picture, *self.files])
+        on(sessions, self.toggles.input, self.toggle, [self.which, self.toggles], self.shown_parts)
+
+    def segment(self, session, pictures, method):
+        """Segment what was uploaded, on screen step by step."""
+        paths = [path for path, _ in pictures or []]
+        if not paths:
+            raise Sorry("There is no picture yet. Upload one, or click an example.")
+        if len(paths) > MAX_PICTURES:
+            raise Sorry(f"These are {len(paths)} pictures, and only {MAX_PICTURES} can be segmented at once.")
+        sources = [opened(path) for path in paths]
+        through, auto = [None] * len(sources), [None] * len(sources)
+        if method != THROUGH:
+            auto = network(session).segment(sources)
+        if method != AUTO:
+            segmenter, progress = taught(session), Progress("Projection step")
+            judge = session.gan.encoder is not None  # without one, there is nothing measured to judge by
+            for done, total, through in segmenter.segmenting(sources, judge=judge):
+                yield {self.status: progress(done, total), **self.shown(through[0], auto[0])}
+        session.results, session.result_names = list(zip(through, auto)), [Path(path).name for path in paths]
+        numbers = [str(i + 1) for i in range(len(sources))]
+        yield {
+            self.status: note("Done."),
+            **self.shown(*session.results[0]),
+            self.which: gr.Radio(choices=numbers, value="1", visible=len(numbers) > 1),
+            self.downloads: gr.Row(visible=True),
+            **self.saved(session, 0),
+        }
+
+    def choose(self, session, number):
+        """Another picture of those that were segmented."""
+        i = int(number) - 1
+        return {**self.shown(*session.results[i]), **self.saved(session, i)}
+
+    def toggle(self, session, number, chosen):
+        """Only the chosen parts over the picture."""
+        pair = session.results[int(number or 1) - 1]
+        return {part: annotated(result, chosen) for part, result in zip(self.shown_parts, pair)}
+
+    def shown(self, through, auto):
+        """What is on screen of one picture: its results through projection and by auto-shot, either may be None."""
+        results = [result for result in (through, auto) if result is not None]
+        result = results[0]
+        small, _ = shrunk(result)
+        redrawn = None if result.reconstruction is None else enlarge(images.to_pil(result.reconstruction))
+        areas = result.areas()
+        rows = [[name, n, f"{n / max(1, sum(areas.values())):.1%}"] for name, n in areas.items()]
+        parts = list(dict.fromkeys(name for r in results for name in r.classes[1:] if r.areas()[name]))
+        return {
+            self.original: small,
+            self.redrawn: gr.Image(value=redrawn, visible=redrawn is not None),
+            self.parts: annotated(through),
+            self.auto: annotated(auto),
+            self.trust: words(result) + legends(results),
+            self.toggles: gr.CheckboxGroup(choices=parts, value=parts, visible=True),
+            self.areas: gr.Dataframe(value=rows, visible=True),
+        }
+
+    def saved(self, session, i):
+        """The files to take away of one picture; COCO holds all of them."""
+        result = session.results[i][0] or session.results[i][1]
+        paths = [session.path(f"picture-{i + 1}{end}") for end in ("-labels.png", "-overlay.png", ".json")]
+        result.save_png(paths[0])
+        images.save_png(paths[1], result.overlay())
+        with replace_when_done(paths[2]) as temporary, open(temporary, "w") as file:
+            json.dump(result.as_dict(), file)
+        paths.append(session.path("coco.json"))
+        save_coco(paths[3], [a or b for a, b in session.results], session.result_names)
+        return {button: gr.DownloadButton(value=path) for button, path in zip(self.files, paths)}
 
 
-def wire(ui, sessions):
-    """Which handler answers what."""
-    h, private = sessions.handler, PRIVATE
-    shown = [ui.original, ui.redrawn, ui.parts, ui.auto, ui.trust, ui.toggles, ui.areas]
-    everything = [ui.status, *shown, ui.which, ui.downloads, ui.png, ui.overlay, ui.json, ui.coco]
-    run = ui.go.click(h(segment), [ui.pictures, ui.method], everything, **heavy(ui.status))
-    ui.examples.select(example, ui.examples, ui.pictures, **private)
-    stops(ui.cancel, [run], ui.status, "Cancelled.")
-    ui.which.input(h(choose), ui.which, [*shown, ui.png, ui.overlay, ui.json, ui.coco], **private)
-    ui.toggles.input(h(toggle), [ui.which, ui.toggles], [ui.parts, ui.auto], **private)
-
-
-def examples():
-    """Portraits to segment, PIL."""
-    return [images.to_pil(portraits.render(1, 256, seed)[0]) for seed in EXAMPLE_SEEDS]
+def opened(path):
+    """An upload as a PIL image; one that cannot be read is called by its name, for there may be several."""
+    name = Path(path).name
+    if not Path(path).is_file():  # the page deletes uploads after an hour
+        raise Sorry(f"“{name}” was uploaded too long ago. Upload it again.")
+    try:
+        return open_rgb(path, "segment")
+    except ImageError as error:
+        raise Sorry(f"“{name}” cannot be used. {error.fix}.") from error
 
 
 def example(pictures, event: gr.SelectData):
     """The example that was clicked, as if uploaded."""
     return [pictures[event.index][0]]
-
-
-def segment(session, pictures, method):
-    """Segment what was uploaded, on screen step by step."""
-    sources = [path for path, _ in pictures or []]
-    if not 1 <= len(sources) <= MAX_PICTURES:
-        raise ToolkitError("Segment", f"1 to {MAX_PICTURES} pictures", len(sources), "Upload one, or click an example")
-    through, auto = [None] * len(sources), [None] * len(sources)
-    if method != THROUGH:
-        auto = network(session).segment(sources)
-    if method != AUTO:
-        segmenter, progress = taught(session), Progress("Projection step")
-        judge = session.gan.encoder is not None  # without one, there is nothing measured to judge by
-        for done, total, through in segmenter.segmenting(sources, judge=judge):
-            view = show(list(zip(through, auto))[0])
-            yield progress(done, total), *view, *[gr.skip()] * 6
-    session.results, session.result_names = list(zip(through, auto)), [Path(source).name for source in sources]
-    numbers = [str(i + 1) for i in range(len(sources))]
-    which = gr.Radio(choices=numbers, value="1", visible=len(numbers) > 1)
-    yield note("Done."), *show(session.results[0]), which, gr.Row(visible=True), *save(session, 0)
-
-
-def choose(session, number):
-    """Another picture of those that were segmented."""
-    i = int(number) - 1
-    return *show(session.results[i]), *save(session, i)
-
-
-def toggle(session, number, chosen):
-    """Only the chosen parts over the picture."""
-    return [annotated(result, chosen) for result in session.results[int(number or 1) - 1]]
-
-
-def show(pair):
-    """What is on screen of one picture: its results through projection and by auto-shot, either may be None."""
-    results = [result for result in pair if result is not None]
-    result = results[0]
-    small, _ = shrunk(result)
-    redrawn = None if result.reconstruction is None else enlarge(images.to_pil(result.reconstruction))
-    areas = result.areas()
-    rows = [[name, n, f"{n / max(1, sum(areas.values())):.1%}"] for name, n in areas.items()]
-    parts = list(dict.fromkeys(name for r in results for name in r.classes[1:] if r.areas()[name]))
-    return (
-        small,
-        gr.Image(value=redrawn, visible=redrawn is not None),
-        annotated(pair[0]),
-        annotated(pair[1]),
-        words(result) + legends(results),
-        gr.CheckboxGroup(choices=parts, value=parts, visible=True),
-        gr.Dataframe(value=rows, visible=True),
-    )
 
 
 def annotated(result, chosen=None):
@@ -216,20 +243,3 @@ def words(result):
     else:
         text = "The GAN knows such pictures: the parts can be believed."
     return note(f"<b>{text}</b> Trust {result.trust:.2f}; reconstruction {result.psnr:.1f} dB.")
-
-
-def save(session, i):
-    """The files to take away of one picture; COCO holds all of them."""
-    result = session.results[i][0] or session.results[i][1]
-    paths = [session.path(f"picture-{i + 1}{end}") for end in ("-labels.png", "-overlay.png", ".json")]
-    result.save_png(paths[0])
-    images.save_png(paths[1], result.overlay())
-    write_json(paths[2], result.as_dict())
-    paths.append(session.path("coco.json"))
-    save_coco(paths[3], [a or b for a, b in session.results], session.result_names)
-    return [gr.DownloadButton(value=path) for path in paths]
-
-
-def write_json(path, value):
-    with replace_when_done(path) as temporary, open(temporary, "w") as file:
-        json.dump(value, file)

@@ -184,11 +184,10 @@ class Visitor:
         return self.page.evaluate("window.seen.size")
 
     def toast(self):
-        """What the newest toast says; it is closed afterwards."""
-        toast = self.page.locator(".toast-body").last
-        text = toast.inner_text()
-        toast.locator("button").first.click()
-        toast.wait_for(state="detached")
+        """What the newest toast says; it is closed afterwards, if it has not gone by itself on a slow machine."""
+        text = self.page.locator(".toast-body").last.inner_text()
+        self.page.evaluate("document.querySelectorAll('.toast-close').forEach(button => button.click())")
+        self.page.wait_for_selector(".toast-body", state="detached")
         return text
 
     def download(self, selector, path):

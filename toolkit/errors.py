@@ -4,6 +4,8 @@
 print it, the page can show it, and a test can match it.
 """
 
+import re
+
 import numpy as np
 import torch
 
@@ -20,6 +22,7 @@ class ToolkitError(ValueError):
 
     def __init__(self, call, expected, got, fix):
         super().__init__(f"{call}: expected {expected}; got {got}. {fix}.")
+        self.fix = fix
 
 
 class ShapeError(ToolkitError):
@@ -78,7 +81,7 @@ def describe(value):
         if size and dtype != "bool" and "complex" not in dtype and dtype != "object":
             text += f" in [{float(value.min()):.4g}, {float(value.max()):.4g}]"
         return text
-    text = repr(value)
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # where an object lies helps nobody
     return text if len(text) <= 80 else text[:77] + "..."
 
 

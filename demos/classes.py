@@ -1,0 +1,77 @@
+"""The classes of step 1: which parts there are to draw, and how to change that."""
+
+import gradio as gr
+from words import Sorry
+
+from toolkit.pictures import labels
+
+PRESETS = {"3 parts": labels.THREE_CLASSES, "10 parts": labels.PORTRAIT_CLASSES}
+MOST = 24
+LONGEST = 40  # letters of a name
+
+
+class Classes:
+    """A preset to start from, and buttons to add, rename and remove a class."""
+
+    def __init__(self):
+        with gr.Accordion("Classes", open=False, elem_id="classes"):
+            self.preset = gr.Radio(list(PRESETS), value="3 parts", label="Start from", elem_id="preset")
+            with gr.Row(elem_classes="tight"):
+                self.name = gr.Textbox(
+                    label="New name", max_lines=1, max_length=LONGEST, min_width=110, elem_id="class-name"
+                )
+                self.which = gr.Dropdown(
+                    list(labels.THREE_CLASSES), label="Class to change", min_width=110, elem_id="class-which"
+                )
+            with gr.Row(elem_classes="tight"):
+                self.new = gr.Button("Add", size="sm", min_width=70, elem_id="class-add")
+                self.rename = gr.Button("Rename", size="sm", min_width=70, elem_id="class-rename")
+                self.remove = gr.Button("Remove", size="sm", min_width=70, elem_id="class-remove")
+        self.outputs = [self.name, self.which]
+
+    def shown(self, session):
+        """The classes to choose from, none chosen."""
+        return {self.which: gr.Dropdown(choices=list(session.classes), value=None), self.name: ""}
+
+
+# Each of these changes the session's classes and returns the strokes (1, R, R) of the drawing that stay, or None.
+
+
+def use(session, drawing, classes, renamed=None):
+    """Have these classes. renamed: the old ones by their new names, in the old order."""
+    classes = [name.strip() for name in classes]
+    if not all(classes):
+        raise Sorry("A class needs a name. Type one first.")
+    if len(set(classes)) < len(classes):
+        raise Sorry("There is a class of that name already. Choose another name.")
+    if not 2 <= len(classes) <= MOST:
+        raise Sorry(f"There can be 1 to {MOST - 1} parts besides the background.")
+    strokes = session.strokes(drawing)  # in the old colours
+    old = tuple(renamed or session.classes)
+    session.use_classes(classes, renamed)
+    return None if strokes is None else labels.keep(strokes, old, tuple(classes))
+
+
+def add(session, name, drawing):
+    """One more class."""
+    return use(session, drawing, [*session.classes, name])
+
+
+def rename(session, which, name, drawing):
+    """Another name for a class."""
+    _check(session, which)
+    names = [name.strip() if old == which else old for old in session.classes]
+    return use(session, drawing, names, names)
+
+
+def remove(session, which, drawing):
+    """One class less."""
+    _check(session, which)
+    if which == session.classes[0]:
+        raise Sorry("The background cannot be removed. Rename it instead.")
+    return use(session, drawing, [name for name in session.classes if name != which])
+
+
+def _check(session, which):
+    if which not in session.classes:
+        raise Sorry("No class is chosen. Choose one under “Class to change” first.")

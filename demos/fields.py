@@ -1,0 +1,41 @@
+"""Inputs that give handlers only what these can use: files unopened, and numbers that are numbers."""
+
+import base64
+
+import gradio as gr
+
+
+def picture(label, sources=("upload", "clipboard", "webcam"), **options):
+    """A `gr.Image` for input whose value is a path or bytes: what was sent, not yet decoded, so that the toolkit's own
+    checks meet it first."""
+    component = gr.Image(label=label, type="filepath", sources=list(sources), buttons=[], **options)
+    component.preprocess = _as_sent
+    return component
+
+
+def slider(minimum, maximum, usual, **options):
+    """A `gr.Slider` whose value is in its range whatever was typed beside it, and `usual` where that was cleared."""
+    component = gr.Slider(minimum, maximum, usual, **options)
+    component.preprocess = lambda payload: _within(payload, minimum, maximum, usual)
+    return component
+
+
+def whole_number(minimum, maximum, usual, **options):
+    """A `gr.Number` of the same kind, for whole numbers."""
+    component = gr.Number(usual, precision=0, minimum=minimum, maximum=maximum, **options)
+    component.preprocess = lambda payload: round(_within(payload, minimum, maximum, usual))
+    return component
+
+
+def _as_sent(payload):
+    if payload is None:
+        return None
+    if payload.url and payload.url.startswith("data:"):  # a live webcam's picture
+        return base64.b64decode(payload.url.partition(",")[2])
+    return payload.path
+
+
+def _within(payload, minimum, maximum, usual):
+    if not isinstance(payload, (int, float)) or payload != payload:  # cleared, text, or not a number
+        return usual
+    return min(max(payload, minimum), maximum)

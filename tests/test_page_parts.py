@@ -1,0 +1,185 @@
+"""The page's small parts: number fields, drawings, and errors as people and the log read them; without a browser."""
+
+import logging
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+pytest.importorskip("gradio")
+sys.path.insert(0, str(Path(__file__).parent.parent / "demos"))
+
+import classes  # noqa: E402
+import gradio as gr  # noqa: E402
+import shots  # noqa: E402
+from drawing import Drawing  # noqa: E402
+from fields import slider, whole_number  # noqa: E402
+from session import Session  # noqa: E402
+from step_segment import opened  # noqa: E402
+from wiring import endpoint, on  # noqa: E402
+from words import UNKNOWN, Sorry, for_people, instead  # noqa: E402
+
+from toolkit import fewshot  # noqa: E402
+from toolkit.errors import ImageError, ToolkitError, describe  # noqa: E402
+from toolkit.pictures import labels, sketch  # noqa: E402
+from toolkit.pictures.uploads import open_rgb  # noqa: E402
+
+REQUEST = SimpleNamespace(session_hash="a")
+
+
+@pytest.fixture
+def session(tiny_gan):
+    return Session(tiny_gan)
+
+
+@pytest.fixture
+def sessions(session):
+    return SimpleNamespace(of=lambda request: session)
+
+
+def answer(sessions, handler, inputs=()):
+    """What Gradio would call for an event that `handler` answers."""
+    return on(sessions, lambda function, *_, **__: function, handler, inputs, [])
+
+
+def painted(session, *values):
+    """A drawing whose rows, from the top, are of these classes."""
+    strokes = torch.full((1, 16, 16), labels.IGNORE_INDEX)
+    for row, value in enumerate(values):
+        strokes[0, row] = value
+    return Drawing(sketch.encode(strokes, session.palette, 512), fill=True)
+
+
+@pytest.mark.parametrize(
+    "typed, used",
+    [(None, 0.7), ("", 0.7), ("x", 0.7), (float("nan"), 0.7), (-3, 0), (7, 1), (float("inf"), 1), (0.25, 0.25)],
+)
+def test_a_cleared_or_mistyped_slider_is_a_number_in_its_range(typed, used):
+    assert slider(0, 1, 0.7).preprocess(typed) == used
+
+
+@pytest.mark.parametrize("typed, used", [(None, 7), (-5, 0), (1e30, 99), (3.6, 4), (12, 12)])
+def test_a_whole_number_stays_one(typed, used):
+    found = whole_number(0, 99, 7).preprocess(typed)
+    assert found == used and isinstance(found, int)
+
+
+def test_a_drawing_is_what_was_painted_and_what_was_meant(session):
+    drawing = painted(session, 1, 2)
+    assert session.strokes(drawing).unique().tolist() == [1, 2, 255]
+    assert drawing.label_map(session.palette, 16).unique().tolist() == [0, 1, 2]
+    assert Drawing(drawing.layer, fill=False).label_map(session.palette, 16).unique().tolist() == [1, 2, 255]
+    for empty in (Drawing(), Drawing(np.zeros((512, 512, 4), np.uint8))):
+        assert session.strokes(empty) is None and empty.label_map(session.palette, 16) is None
+
+
+def test_what_stands_for_several_components_is_read_as_one_value(sessions):
+    pair = SimpleNamespace(components=[gr.State(), gr.State()], read=lambda a, b: (a, b))
+    seen = []
+    handle = answer(sessions, lambda session, *values: seen.extend(values) or {}, [gr.State(), pair, gr.State()])
+    assert handle(REQUEST, 1, 2, 3, 4) == gr.skip() and seen == [1, (2, 3), 4]
+
+
+def test_classes_change_and_the_drawing_keeps_what_stays(session):
+    assert session.keep(painted(session, 1, 2))
+    strokes = classes.add(session, " hat ", painted(session, 3))
+    assert session.classes == (*labels.THREE_CLASSES, "hat") and strokes.unique().tolist() == [3, 255]
+    strokes = classes.remove(session, "mouth", painted(session, 2, 3))
+    assert session.classes == ("background", "eyes", "nose", "hat")
+    assert strokes.unique().tolist() == [2, 255]  # the nose has another number now, the mouth is gone
+    assert classes.rename(session, "hat", "cap", Drawing()) is None
+    assert session.classes[3] == "cap" and session.shots[0].classes == session.classes
+
+
+SAID = {
+    "nameless": lambda s: classes.add(s, " ", Drawing()),
+    "twice": lambda s: classes.add(s, "eyes", Drawing()),
+    "unchosen": lambda s: classes.remove(s, None, Drawing()),
+    "background": lambda s: classes.remove(s, "background", Drawing()),
+    "too many": lambda s: classes.use(s, Drawing(), [str(i) for i in range(25)]),
+    "one class": lambda s: s.keep(painted(s, *[1] * 16)),
+    "no shots": lambda s: shots.load(s, __file__, Drawing()),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_each_refusal_is_a_sentence_for_people(session, case):
+    with pytest.raises(Sorry, match=r"^[A-Z].*\.$") as refusal:
+        SAID[case](session)
+    assert not any(word in str(refusal.value) for word in ("expected", "; got", __file__, "None"))
+
+
+def test_shots_of_other_classes_or_of_another_gan_are_refused_and_nothing_is_lost(session, tmp_path):
+    other = Session(session.gan, classes=("background", "hat"))
+    other.keep(painted(other, 1))
+    fewshot.save_shots(tmp_path / "other.safetensors", other.shots)
+    with pytest.raises(Sorry, match="other classes: background, hat"):
+        shots.load(session, tmp_path / "other.safetensors", painted(session, 2))
+    assert session.shots == [] and session.classes == labels.THREE_CLASSES
+    shots.load(session, tmp_path / "other.safetensors", Drawing())
+    assert len(session.shots) == 1 and session.classes == ("background", "hat")
+    foreign = fewshot.Shot(other.sample, other.shots[0].label_map, other.classes, gan="of another")
+    fewshot.save_shots(tmp_path / "foreign.safetensors", [foreign])
+    with pytest.raises(Sorry, match="another GAN"):
+        shots.load(session, tmp_path / "foreign.safetensors", painted(session, 1))
+    assert len(session.shots) == 1
+
+
+def test_the_log_has_the_technical_line_of_what_the_page_says(sessions, caplog):
+    def refuses(session):
+        with instead("Say this."):
+            raise ToolkitError("call", "this", "that\nin two lines", "Mend it")
+
+    with pytest.raises(gr.Error, match=r"^'Say this\.'$"):
+        answer(sessions, refuses)(REQUEST)
+    (line,) = caplog.messages
+    assert line == "refuses: ToolkitError: call: expected this; got that in two lines. Mend it."
+
+
+@pytest.mark.parametrize("kind", [ToolkitError, RuntimeError])
+def test_what_nobody_foresaw_is_told_without_its_details(sessions, caplog, kind):
+    error = ToolkitError("call", "num_steps >= 1", "None", "Mend it") if kind is ToolkitError else kind("at 0x7f")
+
+    def breaks(session):
+        yield {}
+        raise error
+
+    updates = answer(sessions, breaks)(REQUEST)
+    next(updates)
+    with pytest.raises(gr.Error) as said:
+        next(updates)
+    assert said.value.message == UNKNOWN and str(error) in caplog.messages[0]
+    assert (caplog.records[0].exc_info is None) == (kind is ToolkitError)  # where in the code, if nobody knows what
+    assert caplog.records[0].levelno == (logging.WARNING if kind is ToolkitError else logging.ERROR)
+
+
+def test_a_program_reads_the_toolkits_own_line(sessions):
+    def fit(session, network):
+        raise ToolkitError("fit", "this", "that", "Mend it")
+
+    handle = endpoint(sessions, fit)
+    assert list(handle.__signature__.parameters) == ["request", "network"]
+    with pytest.raises(gr.Error, match="fit: expected this; got that. Mend it."):
+        handle(REQUEST, "mlp")
+
+
+def test_a_picture_that_cannot_be_read_is_called_by_its_name(tmp_path):
+    (tmp_path / "notes.png").write_bytes(b"no picture")
+    with pytest.raises(Sorry, match="^“notes.png” cannot be used. Open it in an image program"):
+        opened(tmp_path / "notes.png")
+    with pytest.raises(Sorry, match="^“gone.png” was uploaded too long ago. Upload it again.$"):
+        opened(tmp_path / "gone.png")
+    with pytest.raises(ImageError) as refusal:
+        open_rgb(tmp_path / "notes.png")
+    assert for_people(refusal.value) == (
+        "This picture cannot be used. Open it in an image program and save it as PNG or JPEG."
+    )
+
+
+def test_where_an_object_lies_is_not_said():
+    assert describe(Image.new("RGB", (50, 30))) == "<PIL.Image.Image image mode=RGB size=50x30>"
+    assert " at 0x" not in describe(object())
