@@ -20,7 +20,7 @@ from PIL import Image
 from toolkit.errors import ImageError, ToolkitError
 from toolkit.pictures import uploads
 from toolkit.pictures.images import frame_image
-from toolkit.pictures.uploads import decode, open_rgb
+from toolkit.pictures.uploads import decode, formats, open_rgb
 
 ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT = 48, 32
@@ -73,7 +73,17 @@ FILES = {
     "webp": saved(noisy(picture()), "WEBP"),
     "webp-lossless": saved(half_clear(), "WEBP", lossless=True),
     "webp-animated": saved(picture(), "WEBP", **animation()),
+    "bmp": saved(noisy(picture()), "BMP"),
+    "tiff": saved(noisy(picture()), "TIFF"),
+    "tiff-lzw": saved(noisy(picture()), "TIFF", compression="tiff_lzw"),
+    "tiff-deflate-cmyk": saved(noisy(picture()).convert("CMYK"), "TIFF", compression="tiff_adobe_deflate"),
+    "tiff-16-bit": saved(GREY16, "TIFF"),
+    "tiff-bilevel": saved(picture().convert("1"), "TIFF", compression="group4"),
 }
+if "AVIF" in formats():
+    FILES["avif"] = saved(noisy(picture()), "AVIF", speed=10)
+if "HEIF" in formats():
+    FILES["heic"] = saved(noisy(picture()), "HEIF")
 
 
 def read_or_refuse(data):
@@ -87,10 +97,13 @@ def read_or_refuse(data):
         return False
 
 
+GREY = ["jpeg-grey", "png-grey-alpha", "png-16-bit", "png-bilevel", "tiff-16-bit", "tiff-bilevel"]
+
+
 # ---- what is whole -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(FILES.keys() - {"jpeg-grey", "png-16-bit", "png-grey-alpha", "png-bilevel"}))
+@pytest.mark.parametrize("name", sorted(FILES.keys() - set(GREY)))
 def test_every_format_shows_its_colours(name):
     image = open_rgb(FILES[name])
     assert image.mode == "RGB" and image.size == (WIDTH, HEIGHT)
@@ -99,7 +112,7 @@ def test_every_format_shows_its_colours(name):
         assert left[0] - left[2] > 120 and right[2] - right[0] > 120
 
 
-@pytest.mark.parametrize("name", ["jpeg-grey", "png-grey-alpha", "png-16-bit", "png-bilevel"])
+@pytest.mark.parametrize("name", GREY)
 def test_grey_has_three_equal_channels(name):
     pixels = np.asarray(open_rgb(FILES[name]))
     assert pixels.shape == (HEIGHT, WIDTH, 3) and (pixels == pixels[..., :1]).all()
@@ -107,6 +120,7 @@ def test_grey_has_three_equal_channels(name):
 
 def test_sixteen_bits_become_eight():
     assert (np.asarray(open_rgb(FILES["png-16-bit"])) == 100).all()
+    assert (np.asarray(open_rgb(FILES["tiff-16-bit"])) == 100).all()
     deep = Image.fromarray(np.array([[-5, 0, 257, 65535, 99999]], np.int32))
     assert np.asarray(open_rgb(deep))[0, :, 0].tolist() == [0, 0, 1, 255, 255]
 
@@ -117,7 +131,7 @@ def test_what_is_clear_is_white(name):
     assert (pixels[HEIGHT // 2 :] == 255).all() and not (pixels[: HEIGHT // 2] == 255).any()
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation(format, orientation):
     """The camera stored the picture turned or mirrored; undone, all eight show the same."""
@@ -234,7 +248,7 @@ def test_not_a_picture(value):
         open_rgb(value)
 
 
-@pytest.mark.parametrize("format", ["BMP", "TIFF", "PPM", "ICO"])
+@pytest.mark.parametrize("format", ["PPM", "ICO", "TGA", "JPEG2000"])
 def test_other_formats_are_not_even_tried(format):
     """Rarely used decoders are where the holes are; someone who trusts a file can open it with PIL."""
     with pytest.raises(ImageError, match="Open it in an image program and save it as PNG or JPEG"):
@@ -274,7 +288,7 @@ def test_modes_no_file_has(mode):
 
 
 def test_one_pixel_is_a_picture():
-    for format in ("JPEG", "PNG", "GIF", "WEBP"):
+    for format in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"):
         assert open_rgb(saved(Image.new("RGB", (1, 1), "white"), format)).getpixel((0, 0)) == (255, 255, 255)
 
 
@@ -355,6 +369,51 @@ def test_endless_headers_are_given_up(kind, monkeypatch):
         open_rgb(crafted_headers(1 << 20)[kind])
 
 
+def crafted_tiff(entries, values=b"", count=1, kind=4):
+    """A TIFF of one grey pixel whose directory also has entries of anyone's making, all naming the same bytes."""
+    first = 10 + 12 * (entries + 8)
+    fields = [(256, 3, 1, 1), (257, 3, 1, 1), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    fields += [(278, 3, 1, 1), (279, 4, 1, 1)] + [(1000 + i, kind, count, first + 4) for i in range(entries)]
+    table = b"".join(struct.pack("<HHII", *field) for field in fields)
+    return b"II*\0" + struct.pack("<IH", 8, len(fields)) + table + bytes(4) + values
+
+
+def test_crafted_tables_of_a_tiff_are_refused():
+    assert open_rgb(crafted_tiff(1, bytes(64), 16)).size == (1, 1)
+    with pytest.raises(ImageError, match=r"\(a TIFF of 40000\d\d values\)"):
+        open_rgb(crafted_tiff(1, bytes(16 << 20), 4_000_000))
+    with pytest.raises(ImageError, match=r"\(a TIFF of 12000\d\d values\)"):
+        open_rgb(crafted_tiff(12, bytes(400_000), 100_000))
+    with pytest.raises(ImageError, match=r"the same bytes again and again|cannot identify"):  # would be 400 MB
+        open_rgb(crafted_tiff(400, bytes(1 << 20), 1 << 20, kind=7))
+    for broken in (b"II*\0", b"II*\0\xff\xff\xff\x7f", b"MM\0*\0\0\0\x08\xff\xff", b"II+\0" + bytes(60)):
+        with pytest.raises(ImageError, match="a TIFF (that is cut off|of a rare kind)"):
+            open_rgb(broken)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "lzma", "zstd", "webp"])
+def test_rare_compressions_of_a_tiff_are_refused(compression):
+    with pytest.raises(ImageError, match=f"a TIFF compressed by .*{compression}.*save it as PNG"):
+        open_rgb(saved(picture(), "TIFF", compression=compression))
+
+
+def test_without_its_package_a_heic_is_refused_with_its_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    formats.cache_clear()
+    try:
+        assert "HEIF" not in formats() and ".heic" not in uploads.suffixes_read()
+        with pytest.raises(ImageError, match=r"Run pip install 'one-shot-parts\[heic\]'\.$"):
+            open_rgb(b"\0\0\0\x18ftypheic" + bytes(40))
+    finally:
+        formats.cache_clear()
+
+
+def test_no_reason_names_an_object_in_memory():
+    with pytest.raises(ImageError) as error:
+        open_rgb(b"no picture")
+    assert "toolkit." not in str(error.value) and "0x" not in str(error.value)
+
+
 # ---- time and memory, measured in a process of their own under the system's limits ---------------
 
 MEASURE = """
@@ -389,6 +448,9 @@ def largest():
     small = ramp.resize((5477, 5477))
     yield "alpha.webp", saved(Image.merge("RGBA", [small] * 4), "WEBP", method=0, quality=1), 0
     yield "scans.jpg", scans(80, side), 0
+    yield "alpha.tif", saved(Image.merge("RGBA", [ramp] * 4), "TIFF", compression="packbits", exif=exif), 0
+    if "AVIF" in formats():
+        yield "alpha.avif", saved(Image.merge("RGBA", [small] * 4), "AVIF", speed=10), 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits and measures as Linux gives them")

@@ -86,7 +86,7 @@ def load_image(source, resolution=None):
     """Turn whatever a person calls a picture into a tensor.
 
     Args:
-        source: a path, bytes or binary file (JPEG, PNG, WebP, GIF), a PIL image, a NumPy array (H, W),
+        source: a path, bytes or binary file (see `uploads.READ`), a PIL image, a NumPy array (H, W),
             (H, W, 3) or (H, W, 4) uint8, or a float tensor (N, 3, H, W) in [-1, 1], which is only
             checked. EXIF orientation is honoured, transparency laid on white, 16 bits become 8.
         resolution: cut the largest centred square and resize it (antialiased) to this many pixels,

@@ -3,6 +3,7 @@
 Whatever the bytes say, decoding takes seconds and less than a gigabyte, or a one-line `ImageError`.
 """
 
+import functools
 import os
 import threading
 import time
@@ -11,16 +12,48 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from toolkit.errors import ImageError, describe
+from toolkit.pictures import tiff
 
 PAPER = (255, 255, 255)  # what shows through transparent pixels
 # The formats read, and how many pixels of each: what phones take. WebP's decoder keeps four copies of a picture.
-MAX_PIXELS = {"JPEG": 50_000_000, "PNG": 50_000_000, "GIF": 50_000_000, "WEBP": 30_000_000}
+MAX_PIXELS = {
+    "JPEG": 50_000_000,
+    "PNG": 50_000_000,
+    "GIF": 50_000_000,
+    "WEBP": 30_000_000,
+    "BMP": 50_000_000,
+    "TIFF": 50_000_000,
+    "AVIF": 30_000_000,
+    "HEIF": 50_000_000,
+}
+READ = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
+SUFFIXES = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".apng": "PNG",
+    ".gif": "GIF",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".dib": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".hif": "HEIF",
+}
+MISSING = {"HEIF": "pip install 'one-shot-parts[heic]'", "AVIF": "pip install --upgrade pillow"}  # what reads these
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 MAX_SIDE = 65_535  # what a JPEG can have; the filters of a resize grow with it
 MAX_BYTES = 64 << 20
 MAX_SECONDS = 3  # of computing; a phone's picture takes a tenth of that
+MAX_READING = 4  # times its length that a file may be read, in all: a crafted table can name the same bytes often
 MAX_SCANS = 100  # of a progressive JPEG: each goes over all pixels; ten are usual
 JPEG_START, JPEG_SCAN = b"\xff\xd8", b"\xff\xda\x00"
 ONE_AT_A_TIME = threading.Lock()  # bounds a page's memory; and Python's warning filters belong to no thread
@@ -37,7 +70,7 @@ def open_rgb(source, call="open_rgb"):
     Returns:
         PIL image, RGB.
     Raises:
-        ImageError: not a JPEG, PNG, WebP or GIF; truncated, empty or far too large.
+        ImageError: not a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC; truncated, empty or far too large.
     """
     picture = decode(source, call)
     try:
@@ -60,26 +93,43 @@ def decode(source, call):
     """
     if isinstance(source, np.ndarray):
         return _finished(_from_array(source, call), call)
+    data = None
     try:
         data = None if isinstance(source, Image.Image) else _read(source, call)
         with ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks about metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             # Pillow tries no format but these, so no rarely used decoder ever sees the bytes.
-            opened = source.copy() if data is None else Image.open(_Patient(data), formats=tuple(MAX_PIXELS))
+            opened = source.copy() if data is None else Image.open(_Patient(data), formats=formats())
             return _finished(opened, call)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(call, max(MAX_PIXELS.values()), _name(source)) from error
     except Exception as error:  # a decoder may raise anything on a broken file
-        reason = str(error).split("\n")[0][:120]
         raise ImageError(
-            call,
-            "a readable picture (JPEG, PNG, WebP or GIF)",
-            f"{_name(source)} ({reason})",
-            "Open it in an image program and save it as PNG or JPEG",
+            call, f"a readable picture ({READ})", f"{_name(source)} ({_reason(error)})", _fix(data)
         ) from error
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """Pillow's names of the formats that can be read here: HEIC needs pillow-heif, AVIF a Pillow that has it."""
+    try:
+        import pillow_heif
+    except ImportError:
+        missing = {"HEIF"}
+    else:
+        missing = set()
+        pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    if not features.check("avif"):
+        missing.add("AVIF")
+    return tuple(name for name in MAX_PIXELS if name not in missing)
+
+
+def suffixes_read() -> set[str]:
+    """Suffixes, in small letters, of the files that can be read here."""
+    return {suffix for suffix, name in SUFFIXES.items() if name in formats()}
 
 
 class _Patient(BytesIO):
@@ -88,11 +138,16 @@ class _Patient(BytesIO):
     def __init__(self, data):
         super().__init__(data)
         self.deadline = time.thread_time() + MAX_SECONDS
+        self.left = MAX_READING * len(data) + (1 << 20)
 
     def read(self, size=-1):
         if time.thread_time() > self.deadline:
             raise TimeoutError(f"still not decoded after {MAX_SECONDS} s of computing")
-        return super().read(size)
+        found = super().read(size)
+        self.left -= len(found)
+        if self.left < 0:
+            raise OSError("the same bytes again and again")
+        return found
 
 
 def _read(source, call):
@@ -113,6 +168,7 @@ def _read(source, call):
     data = bytes(source)
     if data.startswith(JPEG_START) and data.count(JPEG_SCAN) > MAX_SCANS:
         raise ImageError(call, f"a JPEG of at most {MAX_SCANS} scans", data.count(JPEG_SCAN), "Save it anew")
+    tiff.check_header(data)
     return data
 
 
@@ -124,6 +180,8 @@ def _finished(picture, call):
     limit = MAX_PIXELS.get(picture.format, max(MAX_PIXELS.values()))
     if picture.width * picture.height > limit or max(picture.size) > MAX_SIDE:
         raise _too_large(call, limit, _size(picture))
+    if picture.format == "TIFF" and (used := picture.info.get("compression", "raw")) not in tiff.COMPRESSIONS:
+        raise ValueError(f"a TIFF compressed by {used}")
     picture.load()
     ImageOps.exif_transpose(picture, in_place=True)
     return picture
@@ -158,6 +216,19 @@ def _from_array(array, call):
     if 0 in array.shape:
         raise ImageError(call, "at least one pixel", describe(array), "Pass a picture")
     return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _reason(error):
+    """A decoder's own words, none of which are ours or name an object in memory."""
+    return str(error).split("\n")[0].split(" <toolkit.")[0][:120] or type(error).__name__
+
+
+def _fix(data):
+    if data is not None and data[4:8] == b"ftyp":
+        missing = "HEIF" if data[8:12] in HEIC_BRANDS else "AVIF"
+        if missing not in formats():
+            return f"Run {MISSING[missing]}"
+    return "Open it in an image program and save it as PNG or JPEG"
 
 
 def _name(source):
