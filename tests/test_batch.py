@@ -1,18 +1,22 @@
 """`project` and `segment` as a person runs them: real processes, folders, a bad file among good ones."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from toolkit import batch, fewshot
-from toolkit.errors import CheckpointError, ToolkitError
+from toolkit.errors import CheckpointError, ToolkitError, WriteError
 from toolkit.pictures import images, labels
 
 ROOT = Path(__file__).parent.parent
@@ -135,6 +139,97 @@ def test_a_warning_names_its_picture(folder, tmp_path, capsys):
     printed = capsys.readouterr().err
     assert printed.count("unlike anything") == printed.count("expected this; got that") == 2
     assert f"{folder / 'a.jpg'}: unlike anything" in printed
+
+
+class Whole:
+    """A segmenter that needs no network: every pixel is background, of whatever can be read."""
+
+    def __init__(self, fail=None):
+        self.fail = fail
+
+    def segment(self, path):
+        picture = images.load_image(path)[0]
+        if self.fail is not None:
+            raise self.fail
+        label_map = torch.zeros(picture.shape[1:], dtype=torch.int64)
+        return fewshot.Result(picture, label_map, CLASSES, labels.default_palette(3), picture, 0.0)
+
+
+def results_in(out):
+    return sorted(path.name.removesuffix(".json") for path in out.glob("*.json"))
+
+
+def test_long_names_are_cut_and_stay_apart(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("图" * 78, "图" * 80 + "a", "图" * 80 + "b", "é", "E", "e"):
+        Image.new("RGB", (4, 4)).save(folder / f"{name}.png")
+    assert batch.segment_files(Whole(), [folder], out, progress=False) == 0
+    assert set(results_in(out)) == {"图" * 78, "图" * 78 + "-2", "图" * 78 + "-3", "é", "E", "e-2"}
+    assert len(os.listdir(out)) == 3 * 6
+    # The longest ending fits as well.
+    assert max(len(f"{name}{batch.ENDING}".encode()) for _, name in batch.find([folder])) <= 255
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=90)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.dictionaries(NAMES, st.sampled_from(["good", "empty", "cut"]), min_size=1, max_size=5))
+def test_any_names_and_any_bad_files(kinds):
+    with tempfile.TemporaryDirectory() as place:
+        folder, out = Path(place) / "in", Path(place) / "out"
+        folder.mkdir()
+        file = io.BytesIO()
+        Image.new("RGB", (4, 4)).save(file, "PNG")
+        contents = {"good": file.getvalue(), "empty": b"", "cut": file.getvalue()[:40]}
+        taken = {n: k for n, k in kinds.items() if not n.startswith(".") and len(f"{n}.png".encode()) <= 255}
+        for name in taken:
+            (folder / f"{name}.png").write_bytes(contents[taken[name]])
+        if not taken:
+            return
+        good = sum(kind == "good" for kind in taken.values())
+        assert batch.segment_files(Whole(), [folder], out, progress=False) == len(taken) - good
+        assert len(results_in(out)) == good
+
+
+def test_its_own_results_are_not_taken_again(tmp_path, capsys):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    for _ in range(2):
+        assert batch.segment_files(Whole(), [tmp_path], tmp_path, progress=False) == 0
+    assert sorted(os.listdir(tmp_path)) == ["a.json", "a.overlay.png", "a.parts.png", "a.png"]
+    assert f"{tmp_path}: 1 pictures; left out: 1 .json, 2 results of this toolkit." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory\nand more"), ZeroDivisionError("division by zero")])
+def test_whatever_one_picture_does_the_others_are_done(error, folder, tmp_path, capsys):
+    assert batch.segment_files(Whole(error), [folder], tmp_path, progress=False) == 3
+    printed = capsys.readouterr().err
+    assert f"{folder / 'a.jpg'}: segment failed ({type(error).__name__}: {str(error).splitlines()[0]})." in printed
+    assert "segment: 3 of 3 pictures failed." in printed and "and more" not in printed
+
+
+def test_an_out_that_cannot_be_written_is_refused_before_any_work(folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="write: expected to write .*; got a file, and no folder, at .*file. Name a"):
+        batch.segment_files(None, [folder], tmp_path / "file", progress=False)
+
+
+def test_a_full_disk_ends_it_in_one_line_and_keeps_what_was_done(folder, tmp_path, monkeypatch, capsys):
+    written = []
+
+    def full(path, image):
+        written.append(path)
+        if len(written) > 1:
+            raise WriteError("write", f"to write {path}", "a full disk", "Make room, and run it again")
+        save_png(path, image)
+
+    save_png = images.save_png
+    monkeypatch.setattr(images, "save_png", full)
+    with pytest.raises(WriteError, match="b.overlay.png; got a full disk"):
+        batch.segment_files(Whole(), [folder], tmp_path, progress=False)
+    assert results_in(tmp_path) == ["a"]
+    assert f"segment: stopped at {folder / 'b.JPEG'}; 1 of 3 done." in capsys.readouterr().err
 
 
 def test_latents_of_another_gan_are_refused(tiny_gan, tmp_path, monkeypatch):

@@ -1,11 +1,18 @@
 """Training pictures: they come without labels, from training seeds only, and are kept."""
 
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from toolkit.errors import ImageError, ToolkitError
+from toolkit.errors import ImageError, ToolkitError, WriteError
 from toolkit.pictures.cache import LAST_TRAINING_SEED, from_folder, from_world
 
 
@@ -75,6 +82,123 @@ def test_a_folder_is_read_with_its_sub_folders(tmp_path):
     pictures = from_folder(tmp_path / "in", 8, tmp_path / "p.npy", progress=False)
     assert pictures.shape == (2, 3, 8, 8)
     assert sorted(tuple(p.mean((1, 2)).tolist()) for p in pictures) == [(0, 0, 255), (255, 0, 0)]
+
+
+def grey_folder(folder, *greys, time=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, grey in enumerate(greys):
+        Image.new("L", (8, 8), grey).save(folder / f"{i}.bmp")  # every grey has as many bytes
+        if time is not None:
+            os.utime(folder / f"{i}.bmp", (time, time))
+    return folder
+
+
+def greys(folder, path):
+    return [int(picture.mean()) for picture in from_folder(folder, 8, path, progress=False)]
+
+
+def test_another_or_an_edited_folder_is_noticed(tmp_path):
+    path = tmp_path / "out" / "pictures-8.npy"
+    dark, bright = (
+        grey_folder(tmp_path / "dark", 20, 21, 22, time=1),
+        grey_folder(tmp_path / "bright", 230, 1, 2, time=1),
+    )
+    assert greys(dark, path) == [20, 21, 22]
+    assert greys(bright, path) == [230, 1, 2]  # the same names, sizes and times
+    grey_folder(bright, 255, 1, 2, time=1)  # edited at once, its time put back
+    assert greys(bright, path) == [255, 1, 2]
+    (bright / "0.bmp").rename(bright / "9.bmp")
+    assert greys(bright, path) == [1, 2, 255]
+
+
+def test_the_same_pictures_elsewhere_are_not_read_again(tmp_path, monkeypatch):
+    path = tmp_path / "pictures-8.npy"
+    folder = grey_folder(tmp_path / "a", 5, 6)
+    greys(folder, path)
+    shutil.copytree(folder, tmp_path / "b")
+    monkeypatch.setattr("toolkit.pictures.cache.load_image", lambda *_: pytest.fail("read again"))
+    assert greys(tmp_path / "b", path) == greys(folder, path) == [5, 6]
+    # Old files whose stats are as noted are not even opened.
+    monkeypatch.setattr("toolkit.pictures.cache.YOUNG", -60)
+    greys(folder, path)
+    monkeypatch.setattr("toolkit.pictures.cache._bytes", lambda *_: pytest.fail("opened again"))
+    assert greys(folder, path) == [5, 6]
+
+
+def test_another_world_and_an_unknown_file_are_noticed(tmp_path):
+    def other(num, resolution, seed, device="cpu"):
+        return torch.ones(num, 3, resolution, resolution), None
+
+    path = tmp_path / "p.npy"
+    np.save(path, np.zeros((5, 3, 8, 8), np.uint8))  # nobody knows of what
+    assert (from_world(world([]), 5, 8, path, progress=False)[:, 0, 0, 0] == range(5)).all()
+    assert (from_world(other, 5, 8, path, progress=False) == 255).all()
+
+
+def test_bad_files_are_left_out_with_a_line_each(tmp_path, capsys):
+    folder = grey_folder(tmp_path / "in", 7)
+    (folder / "empty.png").touch()
+    (folder / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    (folder / "._0.png").write_bytes(b"\0\5\x16\7")
+    (folder / "notes.txt").touch()
+    assert greys(folder, tmp_path / "p.npy") == [7]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"{folder}: 3 pictures; left out: 1 .txt, 1 hidden."
+    assert f"{folder / 'cut.jpg'}: load_image: expected a readable picture" in lines[1] and "empty.png" in lines[2]
+    assert lines[3] == "pictures: 2 of 3 could not be read and are left out."
+    assert greys(folder, tmp_path / "p.npy") == [7]
+    (folder / "0.bmp").unlink()
+    with pytest.raises(ImageError, match="from_folder: expected pictures that can be read; got none of 2"):
+        from_folder(folder, 8, tmp_path / "p.npy", progress=False)
+
+
+def test_sheets_written_below_the_folder_are_no_pictures(tmp_path):
+    folder = grey_folder(tmp_path / "in", 7)
+    grey_folder(folder / "out", 99)
+    Image.new("L", (8, 8)).save(folder / "samples-0000012.png")
+    assert greys(folder, folder / "out" / "pictures-8.npy") == greys(folder, folder / "out" / "pictures-8.npy") == [7]
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    folder, path = grey_folder(tmp_path / "in", 7), tmp_path / "out" / "p.npy"
+    monkeypatch.setattr("toolkit.files.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("toolkit.pictures.cache.to_uint8", fail)
+    with pytest.raises(WriteError, match=r"write: expected to write .*p.npy; got a full disk. Make room"):
+        from_folder(folder, 8, path, progress=False)
+    assert list(path.parent.iterdir()) == []
+
+
+CONTENTS = st.one_of(st.integers(0, 255), st.binary(max_size=40))
+FILES = st.dictionaries(st.sampled_from(["a.bmp", "b.bmp", "b/c.bmp", "图.bmp", "._d.bmp"]), CONTENTS, max_size=4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(FILES, min_size=1, max_size=3))
+def test_the_pictures_are_always_those_of_the_folder(states):
+    """Whatever was there before, in folders that change under the same output."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "out" / "p.npy"
+        for state in states:
+            folder = Path(place) / "in"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            for name, content in state.items():
+                (folder / name).parent.mkdir(exist_ok=True)
+                if isinstance(content, int):
+                    Image.new("L", (8, 8), content).save(folder / name)
+                else:
+                    (folder / name).write_bytes(content)
+            whole = {n: c for n, c in state.items() if isinstance(c, int) and not n.startswith(".")}
+            if whole:
+                paths = sorted(folder / name for name in whole)
+                assert greys(folder, path) == [whole[p.relative_to(folder).as_posix()] for p in paths]
+            else:
+                with pytest.raises(ImageError):
+                    from_folder(folder, 8, path, progress=False)
 
 
 def test_refuses_an_empty_folder(tmp_path):

@@ -1,50 +1,72 @@
 """Photographs by the folder: project or segment each, write what comes out, go on past a bad one."""
 
 import json
+import os
 import sys
+import unicodedata
 import warnings
+from collections.abc import Callable, Iterable
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from toolkit import fewshot
-from toolkit.errors import ToolkitError
-from toolkit.files import replace_when_done
+from toolkit.errors import ToolkitError, WriteError
+from toolkit.files import check_can_write, replace_when_done
 from toolkit.pictures import images
+from toolkit.pictures.folders import pictures_in
+from toolkit.pictures.uploads import SUFFIXES
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+ENDING = ".latent.safetensors"  # the longest that is written behind a name
+LONGEST_NAME = 255 - len(ENDING)  # bytes: file systems take 255
 
 
-def find(paths):
-    """The pictures among files and folders, in order.
+def find(paths: Iterable[str | PathLike]) -> list[tuple[Path, str]]:
+    """The pictures among files and folders, in order; what a folder has beside them is counted on stderr.
 
     Args:
         paths: files, taken whatever they are called, and folders, whose own pictures (not those of the
             folders in them) are taken by their suffix.
     Returns:
-        list of (path, name): name is the file's without its suffix, with a number where it recurs.
+        list of (path, name): name is the file's without its suffix, cut where results' names would be too
+        long, with a number where it recurs, be it in other letters: some disks take those for one.
     Raises:
-        ToolkitError: no picture at all.
+        ToolkitError: no picture at all, or a folder that cannot be listed.
     """
-    files = [file for path in map(Path, paths) for file in (_pictures_in(path) if path.is_dir() else [path])]
+    files, remarks = [], []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = pictures_in(path)
+            files += found.files
+            remarks.append(found.remark(path))
+        else:
+            files.append(path)
+    remarks = [remark for remark in remarks if remark]
     if not files:
         raise ToolkitError(
             "find",
             f"pictures ({', '.join(SUFFIXES)})",
-            f"none in {', '.join(map(str, paths))}",
+            f"none in {', '.join(map(str, paths))}" + "".join(f" ({remark[:-1]})" for remark in remarks),
             "Give files, or a folder that holds some",
         )
-    names = []
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    names, taken = [], set()
     for file in files:
-        name, number = file.stem, 2
-        while name in names:
-            name, number = f"{file.stem}-{number}", number + 1
+        name, number = _cut(file.stem, LONGEST_NAME), 2
+        while _folded(name) in taken:
+            name, number = f"{_cut(file.stem, LONGEST_NAME - len(f'-{number}'))}-{number}", number + 1
+        taken.add(_folded(name))
         names.append(name)
     return list(zip(files, names, strict=True))
 
 
-def project_files(gan, paths, out, *, progress=True, **options):
+def project_files(
+    gan: fewshot.GAN, paths: Iterable[str | PathLike], out: str | PathLike, *, progress: bool = True, **options: Any
+) -> int:
     """Project pictures; of each write its reconstruction, the two side by side, and the latents.
 
     Args:
@@ -54,9 +76,10 @@ def project_files(gan, paths, out, *, progress=True, **options):
         progress: show a bar.
         options: of `GAN.project`.
     Returns:
-        number of pictures that could not be read; each is reported on stderr.
+        number of pictures that failed; each is reported on stderr.
     Raises:
-        ToolkitError: no picture at all.
+        ToolkitError: no picture at all. WriteError: a folder that cannot be written, or a full disk; what was done
+        is there.
     """
 
     def one(file, target):
@@ -68,7 +91,9 @@ def project_files(gan, paths, out, *, progress=True, **options):
     return _each("project", one, paths, out, progress)
 
 
-def segment_files(segmenter, paths, out, *, progress=True):
+def segment_files(
+    segmenter: Any, paths: Iterable[str | PathLike], out: str | PathLike, *, progress: bool = True
+) -> int:
     """Segment pictures; of each write the parts, the picture tinted with them, and what they measure.
 
     Args:
@@ -78,9 +103,10 @@ def segment_files(segmenter, paths, out, *, progress=True):
             the photograph's own pixels.
         progress: show a bar.
     Returns:
-        number of pictures that could not be read; each is reported on stderr.
+        number of pictures that failed; each is reported on stderr.
     Raises:
-        ToolkitError: no picture at all.
+        ToolkitError: no picture at all. WriteError: a folder that cannot be written, or a full disk; what was done
+        is there.
     """
 
     def one(file, target):
@@ -93,22 +119,39 @@ def segment_files(segmenter, paths, out, *, progress=True):
     return _each("segment", one, paths, out, progress)
 
 
-def _pictures_in(folder):
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+def _cut(name: str, length: int) -> str:
+    """As many of a name's first letters as that many bytes hold."""
+    while len(os.fsencode(name)) > length:
+        name = name[:-1]
+    return name
 
 
-def _each(what, one, paths, out, progress):
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _each(
+    what: str, one: Callable[[Path, Path], Any], paths: Iterable[str | PathLike], out: str | PathLike, progress: bool
+) -> int:
     """Do one(file, where to write without suffix) for every picture; the number of those it refused."""
-    files, failed = find(paths), 0
+    files, failed = find(list(paths)), 0
+    check_can_write(Path(out) / f"{files[0][1]}{ENDING}")
     # The bar and the messages share stderr: tqdm.write keeps them apart.
-    for file, name in tqdm(files, desc=what, unit="picture", disable=not progress):
+    for done, (file, name) in enumerate(tqdm(files, desc=what, unit="picture", disable=not progress)):
         with warnings.catch_warnings(record=True) as remarks:
             warnings.simplefilter("always", UserWarning)
             try:
                 one(file, Path(out) / name)
+            except WriteError:  # it would be no better with the next
+                tqdm.write(f"{what}: stopped at {file}; {done - failed} of {len(files)} done.", file=sys.stderr)
+                raise
             except ToolkitError as error:
                 failed += 1
                 tqdm.write(f"{file}: {error}", file=sys.stderr)
+            except Exception as error:  # whatever one picture does, the others are not to blame
+                failed += 1
+                reason = str(error).split("\n")[0]
+                tqdm.write(f"{file}: {what} failed ({type(error).__name__}: {reason}).", file=sys.stderr)
         for remark in remarks:
             tqdm.write(f"{file}: {remark.message}", file=sys.stderr)
     if failed:

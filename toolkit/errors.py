@@ -41,6 +41,10 @@ class CheckpointError(ToolkitError):
     """A weights file cannot be loaded, or does not belong to this GAN."""
 
 
+class WriteError(ToolkitError, OSError):
+    """A file or folder cannot be written, or the disk is full; an `OSError` too, as what it stands for."""
+
+
 def as_floats(value: object, call: str) -> torch.Tensor:
     """A float32 tensor of what people pass as numbers.
 

@@ -8,7 +8,9 @@ import typer
 from toolkit.cli.commands import Gan, Precision, load_gan
 from toolkit.errors import ToolkitError
 
-Pictures = Annotated[list[Path], typer.Argument(help="Files, or folders of them: JPEG, PNG, WebP or GIF.")]
+Pictures = Annotated[
+    list[Path], typer.Argument(help="Files, or folders of them: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC.")
+]
 
 
 def project(
