@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.datasets.reading import SUFFIXES, check_layout, cut, only, stack
+from toolkit.datasets.reading import check_layout, cut, only, stack
 from toolkit.errors import ImageError, ToolkitError
 from toolkit.pictures.labels import PORTRAIT_CLASSES
-from toolkit.pictures.uploads import decode, open_rgb
+from toolkit.pictures.uploads import SUFFIXES, decode, open_rgb
 
 # In the publisher's order: a later part covers an earlier one. What the ten classes lack (glasses, hats,
 # earrings, necklaces) leaves what it covers as it is.

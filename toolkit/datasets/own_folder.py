@@ -5,12 +5,12 @@ import warnings
 from pathlib import Path
 
 from toolkit.datasets.class_names import read_class_names
-from toolkit.datasets.reading import MOST_NAMED, SUFFIXES, check_layout, cut, only, some, split_by_name, stack
+from toolkit.datasets.reading import MOST_NAMED, check_layout, cut, only, some, split_by_name, stack
 from toolkit.errors import LabelError, ToolkitError
 from toolkit.pictures.images import centre_box
 from toolkit.pictures.labels import IGNORE_INDEX, load_label_png
 from toolkit.pictures.masks import colors_of
-from toolkit.pictures.uploads import decode, open_rgb
+from toolkit.pictures.uploads import SUFFIXES, decode, open_rgb
 
 
 class OwnFolder:

@@ -12,11 +12,6 @@ from toolkit.pictures import images, resampling
 from toolkit.pictures.labels import check_values
 
 TEST_SHARE = 5  # one picture in five is for scoring
-# What makes a file a picture, in small letters; whether it can be read, reading it tells.
-SUFFIXES = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"),
-    *(".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"),
-}
 MOST_NAMED = 3  # things in one line of error
 
 
