@@ -1,14 +1,28 @@
 import csv
 import json
+import multiprocessing
+import os
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from toolkit import experiments, fewshot
 from toolkit.errors import LabelError, ToolkitError
-from toolkit.experiments import baselines, evaluation, features, records, scoring, sources, tables
-from toolkit.experiments.evaluation import Cell, Study
+from toolkit.experiments import (
+    baselines,
+    evaluation,
+    features,
+    fingerprint,
+    material,
+    records,
+    scoring,
+    sources,
+    tables,
+)
+from toolkit.experiments import study as studies
+from toolkit.experiments.study import Cell, Study
 from toolkit.parts import fitting
 from toolkit.pictures.labels import PORTRAIT_CLASSES, THREE_CLASSES
 from toolkit.worlds import portraits
@@ -22,7 +36,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(fitting, "NUM_STEPS", dict.fromkeys(fitting.NUM_STEPS, 2))
     monkeypatch.setattr(baselines, "NUM_STEPS", (2, 2))
     monkeypatch.setattr(baselines, "BATCH_SIZE", 2)
-    for module in (evaluation, tables):
+    for module in (studies, tables):
         monkeypatch.setattr(module, "MANY", 20)
 
 
@@ -78,9 +92,9 @@ def test_shots_never_come_from_the_test_seeds(tiny_gan, monkeypatch):
 
 
 def test_the_first_shots_are_the_same_however_many(study):
-    one, ten = (evaluation.shot_pictures(study, Cell("mlp", num_shots=k, seed=3))[0] for k in (1, 10))
+    one, ten = (material.shot_pictures(study, Cell("mlp", num_shots=k, seed=3))[0] for k in (1, 10))
     assert torch.equal(one, ten) and len(one) == 10
-    assert len(evaluation.shot_pictures(study, Cell("mlp", num_shots=100, seed=3))[0]) == 100
+    assert len(material.shot_pictures(study, Cell("mlp", num_shots=100, seed=3))[0]) == 100
 
 
 def test_ranges_may_not_cross_into_the_test_seeds(tiny_gan):
@@ -237,27 +251,60 @@ def test_a_second_run_measures_nothing_and_a_stopped_one_goes_on(study, monkeypa
     shared = [c for c in tables.table1(study, 1).cells if c in measured]
     experiments.run(study, "table1", seeds=1)
     assert len(measured) == len(set(measured)) and len(shared) > 5  # what two tables share is measured once
-    other = study._replace(num_test=2)
+    other = replace(study, num_test=2)
     cell = Cell("mlp", 3, 1, 0)
-    assert cell in measured and records.key_of(other, cell) != records.key_of(study, cell)
+    assert cell in measured and fingerprint.key_of(other, cell) != fingerprint.key_of(study, cell)
     records.results(other, [cell])
     assert measured[-1] == cell
 
 
-def test_several_processes_find_the_same(study, tmp_path):
-    cells = [Cell("mean label map", 10, k, 0) for k in (1, 5)] + [Cell("linear", 3, 1, 0)]
+class Deadly(sources.World):
+    """Whose pictures of seed 7 kill a worker that asks for them, as too little memory would."""
+
+    def shots(self, seed, num, resolution):
+        if seed == 7 and multiprocessing.parent_process():
+            os._exit(9)
+        return super().shots(seed, num, resolution)
+
+
+def test_several_processes_find_the_same_and_one_that_dies_costs_its_cell(study, tmp_path, monkeypatch):
+    cells = [Cell("mean label map", 10, 1, 7), Cell("mean label map", 10, 5, 0), Cell("linear", 3, 1, 0)]
     alone = records.results(study, cells)
-    elsewhere = study._replace(folder=tmp_path / "together")
-    together = records.results(elsewhere, cells, workers=2)
+    elsewhere = replace(study, folder=tmp_path / "together", source=Deadly("portraits"))
+    died = "experiment: expected 3 cells .*; got 1 whose process died: mean-label-map-10-class-1-shot-seed-7. Free"
+    with pytest.raises(ToolkitError, match=died):
+        records.results(elsewhere, cells, workers=2)
+    measured, usual = [], evaluation.measure
+    monkeypatch.setattr(evaluation, "measure", lambda study, cell: measured.append(cell) or usual(study, cell))
+    together = records.results(elsewhere, cells)
+    assert measured == cells[:1]
     for cell in cells[:2]:
         assert alone[cell]["per_class"] == together[cell]["per_class"]
-    assert torch.equal(records.shown(study, cells[0]), records.shown(elsewhere, cells[0]))
+    assert torch.equal(records.shown(study, cells[1]), records.shown(elsewhere, cells[1]))
+
+
+def test_keys_are_of_settings_pictures_and_weights(study, tiny_gan):
+    cell = Cell("mlp", 10, 1, 0)
+    key = fingerprint.key_of(study, cell)
+    assert json.loads(json.dumps(key)) == key and key["gan"] == tiny_gan.hash
+
+    class Relabelled(sources.World):
+        def test(self, num, resolution):
+            image, label_map = super().test(num, resolution)
+            label_map[0, 0, 0] = 9 - label_map[0, 0, 0]
+            return image, label_map
+
+    others = [replace(study, num_steps=2), replace(study, num_test=2), replace(study, source=Relabelled("portraits"))]
+    keys = [fingerprint.key_of(other, cell) for other in others]
+    keys += [fingerprint.key_of(study, c) for c in (cell._replace(seed=1), cell._replace(layers=("b4.conv1",)))]
+    assert len({fingerprint.hash_of(k) for k in (key, *keys)}) == 6
+    assert fingerprint.key_of(replace(study, distillation={}), cell) == key  # of which only auto-shot knows
 
 
 def test_moved_portraits_keep_their_labels_and_know_nothing_of_outside():
     image, truth = portraits.render(6, 32, 0)
     coloured = (truth.float() / 5 - 1)[:, None].expand(-1, 3, -1, -1)  # pictures that show their own labels
-    moved, labels = evaluation.move(coloured, truth)
+    moved, labels = material.move(coloured, truth)
     known = labels != 255
     assert 0.3 < known.float().mean() < 0.95
     shown = ((moved[:, 0] + 1) * 5).round().long()

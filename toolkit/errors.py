@@ -4,6 +4,7 @@
 print it, the page can show it, and a test can match it.
 """
 
+import copyreg
 import re
 
 import numpy as np
@@ -23,6 +24,10 @@ class ToolkitError(ValueError):
     def __init__(self, call, expected, got, fix):
         super().__init__(f"{call}: expected {expected}; got {got}. {fix}.")
         self.fix = fix
+
+    def __reduce__(self):
+        """The finished line alone, so that an error passes from one process to another."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
 
 
 class ShapeError(ToolkitError):

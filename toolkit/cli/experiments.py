@@ -1,5 +1,6 @@
 """What the toolkit claims, by command: the main job, the paper's protocol, its tables."""
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -168,7 +169,7 @@ def _run(
     source = experiments.source_of(name, world, data, gan)
     study = experiments.Study(load_gan(gan), source, num, folder=out)
     if autoshot is not None:
-        study = study._replace(distillation={"num_images": autoshot[0], "num_epochs": autoshot[1]})
+        study = dataclasses.replace(study, distillation={"num_images": autoshot[0], "num_epochs": autoshot[1]})
         check(study.gan.resolution, **study.distillation)
     workers = torch.get_num_threads() if study.gan.device.type == "cpu" else 1
     reports = experiments.run(study, name, seeds=seeds, workers=workers, progress=not as_json)

@@ -1,7 +1,7 @@
 """What the toolkit claims, measured: the paper's tables and protocol, and the bundled GAN's quality."""
 
 from toolkit.experiments.catalogue import PLANS, run, source_of
-from toolkit.experiments.evaluation import Study, evaluate
+from toolkit.experiments.evaluation import evaluate
 from toolkit.experiments.frechet import frechet_to_folder
 from toolkit.experiments.gan_quality import gan_quality
 from toolkit.experiments.gap import gap
@@ -10,6 +10,7 @@ from toolkit.experiments.quickstart import quickstart
 from toolkit.experiments.report import into_readme
 from toolkit.experiments.scoring import score
 from toolkit.experiments.sources import CALIBRATION_SEED, EVALUATION_SEED, SHOT_SEED, WORLDS, world_named
+from toolkit.experiments.study import Study
 
 __all__ = [
     "CALIBRATION_SEED",

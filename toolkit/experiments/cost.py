@@ -8,8 +8,10 @@ import torch
 
 from toolkit import fewshot
 from toolkit.autoshot import AutoShotSegmenter
-from toolkit.experiments.evaluation import AUTO_SHOT, Cell, test_images, work_folder
-from toolkit.experiments.records import kept, key_of
+from toolkit.experiments.fingerprint import key_of, work_folder
+from toolkit.experiments.material import test_images
+from toolkit.experiments.records import kept
+from toolkit.experiments.study import AUTO_SHOT, Cell
 
 
 def cost(study, num_shots=10):

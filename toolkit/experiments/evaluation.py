@@ -1,107 +1,71 @@
 """The paper's protocol, one cell of a table at a time: learn from a few labelled pictures, score on others."""
 
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
+from torch import Tensor
 
 from toolkit import fewshot
-from toolkit.autoshot import augmentation
+from toolkit.autoshot import AutoShotSegmenter
 from toolkit.errors import ToolkitError
 from toolkit.experiments import baselines
 from toolkit.experiments.features import OtherFeatures, with_noise
-from toolkit.experiments.fingerprint import hash_of
-from toolkit.experiments.projection import CACHE, CHUNK, project
+from toolkit.experiments.fingerprint import work_folder
+from toolkit.experiments.material import shot_pictures, test_pictures
+from toolkit.experiments.projection import CACHE, project
 from toolkit.experiments.scoring import Clock, score
-from toolkit.experiments.sources import World
-from toolkit.fewshot import Shot
+from toolkit.experiments.sources import Collection, World
+from toolkit.experiments.study import AUTO_SHOT, MEAN_MAP, UNET, Cell, Study
+from toolkit.fewshot import Segmenter, Shot
 from toolkit.pictures import labels
-
-UNET, MEAN_MAP, AUTO_SHOT = "u-net", "mean label map", "auto-shot"  # the methods that are no few-shot networks
-MANY = 1000  # labelled pictures for full supervision
-
-
-class Cell(NamedTuple):
-    """One number of a table, and all that makes it differ from its neighbours.
-
-    method: a few-shot network's name, or `UNET`, `MEAN_MAP` or `AUTO_SHOT`; moved: also score the test
-    pictures shifted, scaled and rotated; layers, upsampling, noise: as `features` takes them.
-    """
-
-    method: str
-    num_classes: int = 10
-    num_shots: int = 1
-    seed: int = 0
-    moved: bool = False
-    layers: tuple = ()
-    upsampling: str = "bilinear"
-    noise: str = "none"
-
-
-class Study(NamedTuple):
-    """A GAN, pictures for it, and how to measure: what all cells of all tables share.
-
-    gan: `fewshot.GAN`; source: `World` or `Collection`; num_test: pictures to score on; num_steps: of
-    projection, None for as many as usual; cache: folder of projections, None keeps none; folder: for
-    auto-shot's work and finished cells; distillation: dict, options of `Segmenter.autoshot`; progress: show
-    bars of projections.
-    """
-
-    gan: fewshot.GAN
-    source: object
-    num_test: int = 200
-    num_steps: int | None = None
-    cache: Path | None = CACHE
-    folder: Path = Path("out/experiments")
-    distillation: dict = {"num_images": 5000}  # never changed
-    progress: bool = False
 
 
 def evaluate(
-    gan,
+    gan: fewshot.GAN,
     *,
-    world="portraits",
-    num_classes=10,
-    num_shots=1,
-    network=fewshot.DEFAULT_NETWORK,
-    seed=0,
-    num_test=200,
-    num_steps=None,
-    cache=CACHE,
-    save=None,
-    source=None,
-    progress=False,
-):
-    """The paper's face protocol: fit on a few projected portraits, score on others, projected too.
+    world: str = "portraits",
+    num_classes: int | None = None,
+    num_shots: int = 1,
+    network: str = fewshot.DEFAULT_NETWORK,
+    seed: int = 0,
+    num_test: int = 200,
+    num_steps: int | None = None,
+    cache: Path | None = CACHE,
+    save: Path | None = None,
+    source: World | Collection | None = None,
+    progress: bool = False,
+) -> dict:
+    """The paper's face protocol: fit on a few projected pictures, score on others, projected too.
 
     Args:
         gan: a `fewshot.GAN`.
         world: name of a world in `WORLDS`.
-        num_classes: 10, or 3 (eyes, mouth, nose; background is then left out of the means).
-        num_shots: annotated portraits, >= 1.
+        num_classes: of faces 10, or 3 (eyes, mouth, nose; background is then left out of the means); None for all.
+        num_shots: annotated pictures, >= 1.
         network: as `fewshot.fit` takes it.
-        seed: which portraits are annotated, and the fit's own randomness; the test set stays.
-        num_test: portraits to score on.
+        seed: which pictures are annotated, and the fit's own randomness; the test set stays.
+        num_test: pictures to score on.
         num_steps: of projection; None for as many as usual.
         cache: folder that keeps projections, which do not depend on labels; None keeps nothing.
         save: file to write the segmenter to; None writes none.
         source: a `Collection`, instead of a world.
         progress: show bars.
     Returns:
-        dict: weighted_iou, mean_iou and per_class in percent, psnr in dB, seconds by step.
+        dict: weighted_iou, mean_iou, per_class and boundary_f in percent, psnr in dB, seconds by step.
     Raises:
         ToolkitError: an unknown world or class set, or seeds that would overlap.
     Source: Tritrong et al. 2021, sec. 4.1.
     """
-    study = Study(gan, source or World(world), num_test, num_steps, cache, progress=progress)
+    source = source or World(world)
+    study = Study(gan, source, num_test, num_steps, cache, progress=progress)
+    num_classes = max(source.class_sets) if num_classes is None else num_classes
     cell = Cell(network, num_classes, num_shots, seed)
     found, _ = measure(study, cell, save)
     about = {"world": study.source.name, "classes": num_classes, "shots": num_shots, "network": network, "seed": seed}
     return {**about, "num_test": num_test, **found}
 
 
-def measure(study, cell, save=None):
+def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, Tensor]:
     """One cell.
 
     Args:
@@ -109,7 +73,7 @@ def measure(study, cell, save=None):
         cell: a `Cell`.
         save: file for a few-shot network's segmenter; None writes none.
     Returns:
-        dict: weighted_iou, mean_iou, per_class, psnr, seconds; with `cell.moved` also moved, such a dict;
+        dict: weighted_iou, mean_iou, per_class, boundary_f, psnr, seconds; with `cell.moved` also moved, such a dict;
         label_map (N, R, R) predicted for the test pictures as they are.
     Raises:
         ToolkitError: a class set that the source does not have, or not so many pictures.
@@ -119,7 +83,7 @@ def measure(study, cell, save=None):
         raise ToolkitError("evaluate", f"classes of {list(sets)}", cell.num_classes, "Choose one of these")
     classes, clock = sets[cell.num_classes], Clock()
     image, label_map = shot_pictures(study, cell)
-    shots = project(study.gan, image, study.num_steps, study.cache, study.progress) if needs_latents(cell) else None
+    shots = project(study.gan, image, study.num_steps, study.cache, study.progress) if cell.needs_latents else None
     clock("project_shots")
     test, truth = test_pictures(study)
     clock("project_test")
@@ -134,46 +98,6 @@ def measure(study, cell, save=None):
         test, truth = test_pictures(study, moved=True)
         found["moved"] = score(predict(test), labels.merge(truth, study.source.classes, classes), classes)
     return found, prediction
-
-
-def needs_latents(cell):
-    """Whether a cell's method reads the GAN, and so its pictures' latents."""
-    return cell.method not in (UNET, MEAN_MAP)
-
-
-def shot_pictures(study, cell):
-    """image, label_map (source's classes) that a cell may learn from; in tens, as they are projected."""
-    source, num = study.source, cell.num_shots
-    if num >= MANY:
-        return source.many(cell.seed, num, study.gan.resolution)
-    tens = -(-num // CHUNK) * CHUNK
-    return source.shots(cell.seed, max(num, min(tens, source.most_shots)), study.gan.resolution)
-
-
-def test_pictures(study, moved=False):
-    """`Sample` of the projected test pictures, as they are or moved, and their label_map (source's classes)."""
-    how = (study.num_steps, study.cache, study.progress, moved)
-    return _projected(study.gan, study.source, study.num_test, *how), test_images(study, moved)[1]
-
-
-def test_images(study, moved=False):
-    """The test pictures, as they are or moved, and their label_map (source's classes)."""
-    image, truth = _rendered(study.source, study.num_test, study.gan.resolution)
-    return move(image, truth) if moved else (image, truth)
-
-
-def move(image, truth, seed=0):
-    """Pictures shifted by up to 30 %, scaled 0.6 to 1.6 and rotated by up to 10 degrees.
-
-    Args:
-        image: (N, 3, R, R); truth: (N, R, R) int64.
-    Returns:
-        image, its edges repeated; truth, 255 where it came from outside.
-    """
-    rng = torch.Generator().manual_seed(seed)
-    matrix = augmentation.draw(len(image), image.shape[2:], rng, flip=0.0, scale=(0.6, 1.6), shift=0.3)
-    truth = augmentation.warp(truth[:, None] + 1.0, matrix, "nearest")[:, 0].long() - 1  # -1 from outside
-    return augmentation.warp(image, matrix, padding_mode="border"), truth.where(truth >= 0, labels.IGNORE_INDEX)
 
 
 def _fit(study, cell, image, shots, label_map, classes, save):
@@ -203,7 +127,7 @@ def _few_shot(gan, cell, shots, label_map, classes):
     return fewshot.fit(gan, shots, network=network, seed=cell.seed)
 
 
-def distilled(study, cell, fit):
+def distilled(study: Study, cell: Cell, fit: Callable[[], Segmenter]) -> AutoShotSegmenter:
     """The auto-shot network of a cell, made in a folder of its own, where it goes on after a stop.
 
     Args:
@@ -215,25 +139,7 @@ def distilled(study, cell, fit):
     file = folder / "segmenter.safetensors"
     if not file.is_file():  # kept: auto-shot goes on only with the very same
         fit().save(file)
-    few = fewshot.Segmenter.load(file, study.gan)
+    few = Segmenter.load(file, study.gan)
     auto = few.autoshot(seed=cell.seed, out_dir=folder, **study.distillation)
     auto.save(folder / "autoshot.safetensors")
     return auto
-
-
-def work_folder(study, cell):
-    """Where a cell's auto-shot network is made: Path."""
-    from toolkit.experiments.records import key_of  # it names cells, and measures them with this module
-
-    return study.folder / "autoshot" / hash_of(key_of(study, cell))
-
-
-@lru_cache(maxsize=2)  # cells share them
-def _rendered(source, num, resolution):
-    return source.test(num, resolution)
-
-
-@lru_cache(maxsize=2)
-def _projected(gan, source, num, num_steps, cache, progress, moved):
-    image, truth = _rendered(source, num, gan.resolution)
-    return project(gan, move(image, truth)[0] if moved else image, num_steps, cache, progress)

@@ -4,7 +4,7 @@ import statistics
 
 from toolkit import fewshot
 from toolkit.experiments import paper
-from toolkit.experiments.evaluation import AUTO_SHOT, MANY, UNET, Cell
+from toolkit.experiments.study import AUTO_SHOT, MANY, UNET, Cell
 from toolkit.experiments.tables import TablePlan, summary
 
 NUM_SHOTS = 10

@@ -8,15 +8,14 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from toolkit.errors import ToolkitError
-from toolkit.experiments.fingerprint import code_of
 from toolkit.experiments.sources import EVALUATION_SEED, world_named
 from toolkit.fewshot import Sample
 from toolkit.files import replace_when_done
-from toolkit.projection import perceptual, projector
+from toolkit.projection import projector
 
 CACHE = Path("out/cache")
 CHUNK = 10  # pictures projected, and kept, at once; whoever asks for whole tens gets what others got
-CODE = code_of(projector, perceptual)
+VERSION = 1  # raise it whenever projection would find other latents
 
 
 def projected(gan, world, first_seed, num, num_steps=None, cache=None, progress=False):
@@ -48,8 +47,7 @@ def project(gan, image, num_steps=None, cache=None, progress=False):
         gan: a `fewshot.GAN`.
         image: (N, 3, R, R) in [-1, 1].
         num_steps: of projection; None for as many as usual.
-        cache: folder for the latents, by pictures, GAN, encoder, steps and the projector's code; None keeps
-            nothing.
+        cache: folder for the latents, by pictures, GAN, encoder, steps and `VERSION`; None keeps nothing.
         progress: show a bar.
     Returns:
         `Sample` of N pictures, not judged.
@@ -64,9 +62,9 @@ def project(gan, image, num_steps=None, cache=None, progress=False):
 
 def _latents(gan, image, num_steps, cache):
     num_steps = gan.projection_steps if num_steps is None else num_steps
-    start = "w_avg" if gan.encoder is None else gan.encoder.hash[:8]
+    start = gan.encoder.hash[:8] if gan.encoder else "w_avg" if gan.class_index is None else f"w_avg{gan.class_index}"
     pictures = hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest()[:16]
-    name = f"{gan.hash[:12]}-{start}-{pictures}-{num_steps}-{CODE}.safetensors"
+    name = f"{gan.hash[:12]}-{start}-{pictures}-{num_steps}-v{VERSION}.safetensors"
     file = None if cache is None else Path(cache) / name
     if file is not None and file.exists():
         return load_file(file)["ws"].to(gan.device)

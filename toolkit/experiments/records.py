@@ -1,53 +1,27 @@
 """Finished cells, kept in small files: a second run recomputes nothing, one that was killed goes on."""
 
 import json
-import multiprocessing
-import os
-import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from toolkit import fewshot
-from toolkit.autoshot import augmentation, distillation, synthesis
-from toolkit.experiments import baselines, evaluation, features, projection
-from toolkit.experiments.fingerprint import code_of, hash_of
+from toolkit.errors import ToolkitError
+from toolkit.experiments import evaluation, material, projection
+from toolkit.experiments.fingerprint import hash_of, key_of
+from toolkit.experiments.pool import DIED, Pool
+from toolkit.experiments.study import AUTO_SHOT, Cell, Study
 from toolkit.files import replace_when_done
-from toolkit.parts import fitting, hypercolumns, networks
 from toolkit.pictures import labels
-from toolkit.training import loop
 
 SHOWN = 6  # predictions kept of each cell, for contact sheets
-FEW_SHOT = code_of(fewshot, fitting, hypercolumns, networks, features)
-CODE = {
-    evaluation.UNET: code_of(baselines, networks, augmentation),
-    evaluation.MEAN_MAP: code_of(baselines),
-    evaluation.AUTO_SHOT: code_of(
-        fewshot, fitting, hypercolumns, networks, augmentation, distillation, synthesis, loop
-    ),
-}
 
 
-def key_of(study, cell):
-    """All that a cell's number depends on: a dict that JSON can hold."""
-    gan = study.gan
-    encoder, num_steps = None if gan.encoder is None else gan.encoder.hash, study.num_steps
-    key = {
-        **cell._asdict(),
-        "layers": list(cell.layers),
-        "source": study.source.key,
-        "num_test": study.num_test,
-        "gan": gan.hash,
-        "encoder": encoder,
-        "num_steps": gan.projection_steps if num_steps is None else num_steps,
-        "projection": projection.CODE,
-        "code": CODE.get(cell.method, FEW_SHOT),
-    }
-    return {**key, "distillation": study.distillation} if cell.method == evaluation.AUTO_SHOT else key
-
-
-def kept(study, name, key, make):
+def kept(study: Study, name: str, key: dict, make: Callable[[], Any]) -> Any:
     """What `make()` returned the first time it was asked for with this key, from a file ever after.
 
     Args:
@@ -56,64 +30,79 @@ def kept(study, name, key, make):
         make: function without arguments; its value must be one that JSON can hold.
     """
     file = study.folder / "cells" / f"{name}-{hash_of(key)}.json"
-    if file.is_file():
-        return json.loads(file.read_text("utf-8"))["found"]
-    found = make()
-    record = {"key": key, "torch": torch.__version__, "found": found}
-    with replace_when_done(file) as temporary:
-        Path(temporary).write_text(json.dumps(record, indent=1), "utf-8")
-    return found
+    return _read(file) if file.is_file() else _write(file, key, make())
 
 
-def results(study, cells, workers=1, progress=False):
+def results(study: Study, cells: list[Cell], workers: int = 1, progress: bool = False) -> dict[Cell, dict]:
     """What the cells are worth, those that are not known yet by measuring them.
 
     Args:
-        study: a `Study`.
-        cells: list of `Cell`.
         workers: processes, one thread each; 1 measures here, with as many threads as there are.
         progress: show a bar.
     Returns:
         dict, cell -> what `evaluation.measure` found.
+    Raises:
+        ToolkitError: cells whose process died, once all others are measured and kept.
     """
-    cells = list(dict.fromkeys(cells))
-    missing = [cell for cell in cells if not _file(study, cell).is_file()]
-    if missing:
-        # Longest first, so that no worker starts a long one when the others are done.
-        missing.sort(key=lambda c: (c.method == evaluation.AUTO_SHOT, c.num_shots), reverse=True)
-        with _crew(study, min(workers, len(missing))) as crew:
-            chunks = _chunks(study, missing)
-            for job, work, what in ((_project, chunks, "project pictures"), (_measure, missing, "measure cells")):
-                bar = tqdm(crew(job, work), what, len(work), disable=not progress, unit=what.split()[1][:-1])
-                for done in bar:
-                    bar.set_postfix_str(done)
-    return {cell: _measure(cell, study, read=True) for cell in cells}
+    files = {cell: _file(study, cell) for cell in cells}
+    missing = [cell for cell, file in files.items() if not file.is_file()]
+    # Longest first, so that no worker starts a long one when the others are done.
+    missing.sort(key=lambda c: (c.method == AUTO_SHOT, c.num_shots), reverse=True)
+    dead = []
+    with Pool(min(workers, len(missing)), study) as pool:
+        chunks = _chunks(study, missing)
+        for _ in tqdm(pool.run(_project, chunks), "project pictures", len(chunks), disable=not progress):
+            pass  # kept in the cache; where a process died, the cells try again
+        bar = tqdm(pool.run(_measure, missing), "measure cells", len(missing), disable=not progress, unit="cell")
+        for cell, outcome in bar:
+            bar.set_postfix_str(cell.title)
+            if outcome is DIED:
+                dead.append(cell)
+            else:
+                _keep(study, cell, *outcome)
+    if dead:
+        titles, counted = ", ".join(cell.title for cell in dead), f"{len(missing)} cells to be measured"
+        fix = "Free some memory and run it again: it measures these alone"
+        raise ToolkitError("experiment", counted, f"{len(dead)} whose process died: {titles}", fix)
+    return {cell: _read(file) for cell, file in files.items()}
 
 
-def shown(study, cell):
+def shown(study: Study, cell: Cell) -> Tensor:
     """label_map (up to `SHOWN`, R, R) that a measured cell predicted for the first test pictures."""
     strip = labels.load_label_png(_file(study, cell).with_suffix(".png"))[0]
     return torch.stack(strip.split(study.gan.resolution, 1))
 
 
 def _file(study, cell):
-    name = f"{cell.method}-{cell.num_classes}-class-{cell.num_shots}-shot-seed-{cell.seed}".replace(" ", "-")
-    return study.folder / "cells" / f"{name}-{hash_of(key_of(study, cell))}.json"
+    return study.folder / "cells" / f"{cell.title}-{hash_of(key_of(study, cell))}.json"
 
 
-def _measure(cell, study=None, read=False):
-    study = study or _study
+def _measure(study: Study, cell: Cell) -> tuple[dict, np.ndarray]:
+    found, prediction = evaluation.measure(study, cell)
+    return found, prediction[:SHOWN].cpu().numpy()
 
-    def make():
-        found, prediction = evaluation.measure(study, cell)
-        palette = labels.default_palette(len(study.source.class_sets[cell.num_classes]))
-        # Before the numbers: where those are, the picture is too.
-        labels.save_label_png(_file(study, cell).with_suffix(".png"), torch.cat(list(prediction[:SHOWN]), 1), palette)
-        return found
 
-    file = _file(study, cell)
-    found = kept(study, file.stem.rpartition("-")[0], key_of(study, cell), make)
-    return found if read else file.stem
+def _project(study: Study, image: Tensor) -> None:
+    projection.project(study.gan, image, study.num_steps, study.cache)
+
+
+def _keep(study, cell, found, prediction):
+    file, classes = _file(study, cell), study.source.class_sets[cell.num_classes]
+    # Before the numbers: where those are, the picture is too.
+    strip = torch.cat(list(torch.from_numpy(prediction)), 1)
+    labels.save_label_png(file.with_suffix(".png"), strip, labels.default_palette(len(classes)))
+    _write(file, key_of(study, cell), found)
+
+
+def _write(file, key, found):
+    record = {"key": key, "torch": torch.__version__, "found": found}
+    with replace_when_done(file) as temporary:
+        Path(temporary).write_text(json.dumps(record, indent=1), "utf-8")
+    return found
+
+
+def _read(file):
+    return json.loads(file.read_text("utf-8"))["found"]
 
 
 def _chunks(study, cells):
@@ -122,49 +111,10 @@ def _chunks(study, cells):
         return []
     wanted = {}
     for cell in cells:
-        if evaluation.needs_latents(cell):
+        if cell.needs_latents:
             tens = -(-cell.num_shots // projection.CHUNK)
-            wanted.setdefault((cell.seed, tens), lambda c=cell: evaluation.shot_pictures(study, c))
-        wanted.setdefault("test", lambda: evaluation.test_images(study))
+            wanted.setdefault((cell.seed, tens), lambda c=cell: material.shot_pictures(study, c))
+        wanted.setdefault("test", lambda: material.test_images(study))
         if cell.moved:
-            wanted.setdefault("moved", lambda: evaluation.test_images(study, moved=True))
+            wanted.setdefault("moved", lambda: material.test_images(study, moved=True))
     return [chunk for make in wanted.values() for chunk in make()[0].split(projection.CHUNK)]
-
-
-def _project(image):
-    projection.project(_study.gan, image, _study.num_steps, _study.cache)
-    return ""
-
-
-_study = None  # of this process
-
-
-def _start(study):
-    global _study
-    _study = study
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent():
-    """A pool's workers do not notice when the process that started them is killed, and would work on for nobody."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-class _crew:
-    """Workers that share a study: `crew(job, work)` gives what they return, as they finish."""
-
-    def __init__(self, study, workers):
-        self.study, self.workers, self.pool = study, workers, None
-
-    def __enter__(self):
-        global _study
-        _study = self.study
-        if self.workers > 1:
-            self.pool = multiprocessing.get_context("spawn").Pool(self.workers, _start, [self.study])
-        return lambda job, work: self.pool.imap_unordered(job, work) if self.pool else map(job, work)
-
-    def __exit__(self, *error):
-        if self.pool:
-            self.pool.terminate()

@@ -11,7 +11,7 @@ import torch
 
 from toolkit.errors import ToolkitError
 from toolkit.experiments import records
-from toolkit.experiments.evaluation import test_images
+from toolkit.experiments.material import test_images
 from toolkit.files import replace_when_done
 from toolkit.pictures import images, labels
 from toolkit.show import plots

@@ -7,9 +7,8 @@ evaluation, and nothing here lets the two meet.
 import torch
 
 from toolkit.errors import ToolkitError
-from toolkit.experiments.fingerprint import code_of
 from toolkit.pictures import labels
-from toolkit.worlds import geometry, paint, people, portraits, randomness, surfaces
+from toolkit.worlds import portraits
 
 WORLDS = {"portraits": portraits}
 EVALUATION_SEED = 1_000_000
@@ -29,8 +28,7 @@ def world_named(name):
 class World:
     """A procedural world: as many labelled pictures as anyone asks for.
 
-    name; classes: of its label maps; class_sets: number -> the classes that an experiment counts; most_shots;
-    key: names it and the code that draws it.
+    name; classes: of its label maps; class_sets: number -> the classes that an experiment counts; most_shots.
 
     Args:
         name: of a world in `WORLDS`.
@@ -41,7 +39,6 @@ class World:
     def __init__(self, name):
         self.name, self.classes, self.class_sets = name, tuple(world_named(name).CLASSES), CLASS_SETS
         self.most_shots, self.is_world = MAX_SHOTS, True
-        self.key = f"{name}-{code_of(portraits, geometry, paint, people, randomness, surfaces)}"
 
     def shots(self, seed, num, resolution):
         """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""
@@ -78,7 +75,6 @@ class Collection:
         whole = {len(self.classes): self.classes}
         self.class_sets = CLASS_SETS if self.classes == tuple(labels.PORTRAIT_CLASSES) else whole
         self.most_shots, self.is_world = len(dataset.split("train")), False
-        self.key = f"{dataset.name}-{len(dataset.split('train'))}-{len(dataset.split('test'))}"
 
     def shots(self, seed, num, resolution):
         """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""

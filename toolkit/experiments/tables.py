@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from toolkit import fewshot
 from toolkit.experiments import paper
-from toolkit.experiments.evaluation import AUTO_SHOT, MANY, MEAN_MAP, UNET, Cell
 from toolkit.experiments.features import NOISES, UPSAMPLINGS
+from toolkit.experiments.study import AUTO_SHOT, MANY, MEAN_MAP, UNET, Cell
 
 SHOTS = (1, 5, 10)
 NAMES = {UNET: "U-Net", MEAN_MAP: "mean label map"}

@@ -1,0 +1,89 @@
+"""The pictures that a cell learns from and is scored on: the same for all cells that ask for the same."""
+
+import hashlib
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from toolkit.autoshot import augmentation
+from toolkit.experiments import study as studies
+from toolkit.experiments.projection import CHUNK, project
+from toolkit.experiments.study import Cell, Study
+from toolkit.fewshot import Sample
+from toolkit.pictures import images, labels
+
+
+def shot_pictures(study: Study, cell: Cell) -> tuple[Tensor, Tensor]:
+    """image, label_map (source's classes) that a cell may learn from; in tens, as they are projected."""
+    source, num = study.source, cell.num_shots
+    if num >= studies.MANY:
+        return source.many(cell.seed, num, study.gan.resolution)
+    tens = -(-num // CHUNK) * CHUNK
+    return source.shots(cell.seed, max(num, min(tens, source.most_shots)), study.gan.resolution)
+
+
+def test_pictures(study: Study, moved: bool = False) -> tuple[Sample, Tensor]:
+    """`Sample` of the projected test pictures, as they are or moved, and their label_map (source's classes)."""
+    how = (study.num_steps, study.cache, study.progress, moved)
+    return _projected(study.gan, study.source, study.num_test, *how), test_images(study, moved)[1]
+
+
+def test_images(study: Study, moved: bool = False) -> tuple[Tensor, Tensor]:
+    """The test pictures, as they are or moved, and their label_map (source's classes)."""
+    image, truth = _rendered(study.source, study.num_test, study.gan.resolution)
+    return move(image, truth) if moved else (image, truth)
+
+
+def move(image: Tensor, truth: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Pictures shifted by up to 30 %, scaled 0.6 to 1.6 and rotated by up to 10 degrees.
+
+    Args:
+        image: (N, 3, R, R); truth: (N, R, R) int64.
+    Returns:
+        image, its edges repeated; truth, 255 where it came from outside.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    matrix = augmentation.draw(len(image), image.shape[2:], rng, flip=0.0, scale=(0.6, 1.6), shift=0.3)
+    truth = augmentation.warp(truth[:, None] + 1.0, matrix, "nearest")[:, 0].long() - 1  # -1 from outside
+    return augmentation.warp(image, matrix, padding_mode="border"), truth.where(truth >= 0, labels.IGNORE_INDEX)
+
+
+def data_key(study: Study, cell: Cell) -> list[str]:
+    """Names of what a cell learns from and is scored on, which change with the pictures and with their labels.
+
+    The first ten pictures to learn from stand for all that the same source and seed would give.
+    """
+    size = study.gan.resolution
+    return [
+        study.source.name,
+        _shots_digest(study.source, cell.seed, size),
+        _test_digest(study.source, study.num_test, size),
+    ]
+
+
+@lru_cache(maxsize=64)  # a seed each
+def _shots_digest(source, seed, resolution):
+    return _digest(*source.shots(seed, min(CHUNK, source.most_shots), resolution))
+
+
+@lru_cache(maxsize=2)
+def _test_digest(source, num, resolution):
+    return _digest(*_rendered(source, num, resolution))
+
+
+def _digest(image, label_map):
+    """Of whole grey levels, which are the same however many threads drew them."""
+    pixels, parts = images.to_uint8(image), label_map.to(torch.uint8).numpy()
+    return hashlib.sha256(pixels.tobytes() + parts.tobytes()).hexdigest()[:12]
+
+
+@lru_cache(maxsize=2)  # cells share them
+def _rendered(source, num, resolution):
+    return source.test(num, resolution)
+
+
+@lru_cache(maxsize=2)
+def _projected(gan, source, num, num_steps, cache, progress, moved):
+    image, truth = _rendered(source, num, gan.resolution)
+    return project(gan, move(image, truth)[0] if moved else image, num_steps, cache, progress)
