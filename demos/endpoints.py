@@ -53,8 +53,8 @@ def fit(session, label_png, classes, network):
     names = [name.strip() for name in classes.split(",")]
     if label_png is None:
         raise ToolkitError("fit", "a label PNG", "none", "Pass handle_file(path)")
-    session.classes, session.shots, session.editing = tuple(names), [], None
-    session.shots.append(fewshot.Shot(session.sample, labels.load_label_png(label_png), names, session.gan))
+    shot = fewshot.Shot(session.sample, labels.load_label_png(label_png), names, session.gan)
+    session.classes, session.shots, session.editing = shot.classes, [shot], None
     for _, _, _, segmenter in fewshot.fitting(session.gan, session.shots, network=network):  # noqa: B007 the last one is kept
         yield gr.skip(), gr.skip()
     session.segmenter = segmenter

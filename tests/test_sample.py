@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from toolkit import fewshot
-from toolkit.errors import CheckpointError
+from toolkit.errors import CheckpointError, ShapeError
 from toolkit.files import load_tensors, save_tensors
+from toolkit.parts.sample import Sample
 
 
 def test_a_generated_sample_is_its_own_reconstruction(tiny_gan):
@@ -46,3 +47,25 @@ def test_a_sample_file_that_lacks_something_or_is_of_another_gan(tiny_gan, tmp_p
     save_tensors(path, tensors, {"format": "sample"})
     with pytest.raises(CheckpointError, match=r"load_sample: expected latents of GAN \w{12}; got those of None"):
         fewshot.load_sample(path, tiny_gan)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_floats_of_other_widths_are_as_good(tiny_gan, dtype):
+    sample = tiny_gan.sample(seed=1)
+    other = Sample(sample.image.to(dtype), sample.ws.to(dtype), {"b16.conv1": torch.ones(1, 1, 16, 16, dtype=dtype)})
+    assert other.ws.dtype == other.image.dtype == torch.float32
+    assert torch.isfinite(tiny_gan.hypercolumns(other).dense()).all()
+    generator, ws = tiny_gan.generator, sample.ws.to(dtype)
+    assert torch.equal(generator.synthesis(ws), generator.synthesis(ws.float()))
+    z = torch.randn(2, 8).to(dtype)
+    assert torch.equal(generator.mapping(z), generator.mapping(z.float()))
+
+
+def test_latents_that_are_no_floats_are_one_line(tiny_gan):
+    sample = tiny_gan.sample()
+    with pytest.raises(ShapeError, match="Sample: expected an array of floats; got Tensor"):
+        Sample(sample.image, sample.ws.long())
+    with pytest.raises(ShapeError, match="synthesis: expected ws"):
+        tiny_gan.generator.synthesis(sample.ws.long())
+    with pytest.raises(ShapeError, match="mapping: expected z"):
+        tiny_gan.generator.mapping(torch.zeros(1, 8, dtype=torch.long))

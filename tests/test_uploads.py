@@ -469,3 +469,10 @@ def test_seconds_and_memory_are_bounded(tmp_path):
         found = json.loads(line)
         assert found["ended"] == expected, (name, found)
         assert found["kilobytes"] < 1_000_000, (name, found)
+
+
+@pytest.mark.parametrize("data", [b"hello", b"\x89PNG\r\n\x1a\n" + b"x" * 50, b"BM" + b"x" * 60, b"GIF89a" + b"\0" * 5])
+def test_an_error_names_no_object_of_ours(data):
+    with pytest.raises(ImageError) as error:
+        open_rgb(data)
+    assert " object at 0x" not in str(error.value) and "_Patient" not in str(error.value)

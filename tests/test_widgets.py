@@ -218,8 +218,8 @@ def test_pictures_come_in_any_form():
     "value, error, message",
     [
         (torch.zeros(2, 16, 15, dtype=torch.int64), ShapeError, r"integers \(2, 16, 16\); got Tensor \(2, 16, 15\)"),
-        (torch.zeros(2, 16, 16), ShapeError, "expected integers .*; got Tensor .* float32"),
-        ("labels", ShapeError, "expected integers .*; got 'labels'"),
+        (torch.zeros(2, 16, 16), ShapeError, "expected label_map of integers; got Tensor .* float32"),
+        ("labels", ShapeError, "expected label_map of integers; got 'labels'"),
         (torch.full((2, 16, 16), 3), LabelError, "expected labels 0..2, or 255; got value 3. Name every class"),
         (torch.full((2, 16, 16), -1), LabelError, "got value -1"),
     ],

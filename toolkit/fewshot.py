@@ -111,7 +111,8 @@ class Segmenter:
     """A few-shot segmenter and the GAN it reads. Make one with `fit` or `Segmenter.load`."""
 
     def __init__(self, gan: GAN, network: nn.Module, network_name: str, classes: Sequence[str]) -> None:
-        self.gan, self.network, self.network_name, self.classes = gan, network, network_name, tuple(classes)
+        self.gan, self.network, self.network_name = gan, network, network_name
+        self.classes = labels.check_classes(classes, "Segmenter")
         self.palette = labels.default_palette(len(self.classes))
 
     @torch.no_grad()

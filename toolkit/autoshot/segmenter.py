@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from toolkit.autoshot import onnx_file
+from toolkit.devices import check_device
 from toolkit.errors import CheckpointError, ShapeError, describe
 from toolkit.files import load_tensors, save_tensors
 from toolkit.parts.networks import UNet
@@ -39,7 +40,8 @@ class AutoShotSegmenter:
     def __init__(
         self, network: nn.Module, classes: Sequence[str], resolution: int, palette: np.ndarray | None = None
     ) -> None:
-        self.network, self.classes, self.resolution = network.eval().requires_grad_(False), tuple(classes), resolution
+        self.network, self.resolution = network.eval().requires_grad_(False), resolution
+        self.classes = labels.check_classes(classes, "AutoShotSegmenter")
         self.palette = labels.default_palette(len(self.classes)) if palette is None else palette
 
     @property
@@ -117,6 +119,7 @@ class AutoShotSegmenter:
         Raises:
             CheckpointError: it is not one.
         """
+        device = check_device(device, "AutoShotSegmenter.load")
         tensors, about = load_tensors(path, "autoshot", "AutoShotSegmenter.load")
         try:
             classes, palette = about["classes"], torch.tensor(about["palette"], dtype=torch.uint8).numpy()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.errors import LabelError
+from toolkit.pictures.labels import check_classes
 
 # UTF-32 before UTF-16, whose mark its own begins with.
 BYTE_ORDER_MARKS = {
@@ -52,7 +53,7 @@ def read_class_names(path: Path, call: str) -> tuple[tuple[str, ...], np.ndarray
         if twice:
             raise LabelError(call, f"different {what} in {path}", f"{twice[0]!r} twice", "Change one of them")
     palette = np.array([list(bytes.fromhex(color)) for color in colors], np.uint8) if colors else None
-    return tuple(names), palette
+    return check_classes(names, call), palette
 
 
 def _decode(path, call):

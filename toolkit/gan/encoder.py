@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from toolkit.devices import check_device
 from toolkit.errors import CheckpointError, ShapeError, describe
 from toolkit.files import replace_when_done
 from toolkit.gan.stylegan2 import Discriminator, FullyConnected
@@ -90,6 +91,7 @@ def load_encoder(path, device="cpu"):
     Raises:
         CheckpointError: not such a file.
     """
+    device = check_device(device, "load_encoder")
     try:
         with safe_open(path, "pt") as file:
             metadata = json.loads((file.metadata() or {}).get("toolkit", "{}"))

@@ -191,6 +191,8 @@ class Synthesis(nn.Module):
         """
         noise = noise or {}
         self._check(ws, noise_mode, noise)
+        ws = ws.to(self.b4.const.dtype)  # float64 of NumPy's, float16 of a small file
+        noise = {name: value.to(ws.dtype) for name, value in noise.items()}
         if len(ws) == 1 or torch.is_grad_enabled() or self.resolutions[-1] < ONE_BY_ONE_FROM:
             image, activations = self._draw(ws, noise_mode, noise, rng, dtype, return_activations)
         else:
@@ -236,7 +238,7 @@ class Synthesis(nn.Module):
         return None
 
     def _check(self, ws, noise_mode, noise):
-        if ws.dim() != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
+        if not ws.is_floating_point() or ws.dim() != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ShapeError(
                 "synthesis", f"ws (N, {self.num_ws}, {self.w_dim})", describe(ws), "Take it from generator.mapping"
             )

@@ -124,9 +124,9 @@ class Mapping(nn.Module):
         Raises:
             ShapeError: z is not (N, z_dim), or class_label not (N, c_dim).
         """
-        if z.dim() != 2 or z.shape[1] != self.z_dim:
+        if not z.is_floating_point() or z.dim() != 2 or z.shape[1] != self.z_dim:
             raise ShapeError("mapping", f"z (N, {self.z_dim})", describe(z), "Draw it with torch.randn")
-        w = _unit_square(z)
+        w = _unit_square(z.to(self.fc0.weight.dtype))
         if self.embed is not None:
             w = torch.cat([w, _unit_square(self.embed(self._labels(class_label, w)))], dim=1)
         for i in range(self.num_layers):

@@ -34,6 +34,9 @@ class Result:
     frame: Frame | None = None
     full_image: Image.Image | None = None
 
+    def __post_init__(self) -> None:
+        self.classes = labels.check_classes(self.classes, "Result")
+
     @property
     def full_label_map(self):
         """(H, W) int64 in the upload's own pixels, 255 outside the frame; None without a frame."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from toolkit import metrics
-from toolkit.errors import CheckpointError
+from toolkit.errors import CheckpointError, as_floats
 from toolkit.files import load_tensors, read_metadata, save_tensors
 from toolkit.parts.hypercolumns import Hypercolumns
 from toolkit.pictures.images import Frame
@@ -23,6 +23,7 @@ class Sample:
     image: (N, 3, R, R) in [-1, 1], what a person labels; ws: (N, num_ws, w_dim);
     noise: layer name -> (N, 1, h, h); empty for the generator's own, as in pictures it made up;
     reconstruction: (N, 3, R, R), what ws synthesises: image itself when it was generated.
+    Floats of other widths become float32.
     Of projected pictures also trust: (N,), 0 to 1, see `trust`; and frames: N `images.Frame`s, where
     in the uploads the pictures lie. Else None.
     """
@@ -35,6 +36,7 @@ class Sample:
     frames: list[Frame] | None = None
 
     def __post_init__(self) -> None:
+        self.image, self.ws = as_floats(self.image, "Sample"), as_floats(self.ws, "Sample")
         if self.reconstruction is None:
             self.reconstruction = self.image
 

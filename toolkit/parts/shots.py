@@ -7,6 +7,7 @@ from os import PathLike
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from toolkit.errors import CheckpointError, LabelError, ShapeError, describe
@@ -20,7 +21,8 @@ class Shot:
 
     Args:
         sample: a `Sample` of one picture.
-        label_map: (H, W) or (1, H, W) integers, the picture's size; 255 = unlabelled.
+        label_map: (H, W) or (1, H, W) integers, the picture's size, as `labels.as_label_map` takes them; 255 =
+            unlabelled.
         classes: names, background first; label i means classes[i].
         gan: the `GAN` it came from, or its hash; None leaves that unchecked.
     Raises:
@@ -30,13 +32,13 @@ class Shot:
     def __init__(
         self,
         sample: Sample,
-        label_map: Tensor | np.ndarray,
+        label_map: Tensor | np.ndarray | Image.Image,
         classes: Sequence[str],
         gan: AnyGAN | str | None = None,
     ) -> None:
-        label_map = torch.as_tensor(label_map)
+        label_map = labels.as_label_map(label_map, "Shot")
         label_map = label_map[None] if label_map.dim() == 2 else label_map
-        self.classes = tuple(classes)
+        self.classes = labels.check_classes(classes, "Shot")
         labels.check_label_map(label_map, len(self.classes), "Shot")
         if len(sample) != 1 or label_map.shape[0] != 1 or label_map.shape[1:] != sample.image.shape[2:]:
             want = f"one picture and its label_map {tuple(sample.image.shape[2:])}"
@@ -46,7 +48,7 @@ class Shot:
                 f"{len(sample)} pictures, label_map {describe(label_map)}",
                 "Label the picture at its own size",
             )
-        self.sample, self.label_map = sample, label_map.long()
+        self.sample, self.label_map = sample, label_map
         self.gan_hash = getattr(gan, "hash", gan)
 
     def save(self, path: str | PathLike) -> None:

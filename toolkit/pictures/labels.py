@@ -2,10 +2,13 @@
 
 import colorsys
 import os
+import unicodedata
+from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from toolkit.errors import LabelError, ShapeError, describe
 from toolkit.files import replace_when_done
@@ -63,8 +66,9 @@ def merge(label_map, from_classes, to_classes):
     table[IGNORE_INDEX] = IGNORE_INDEX
     for i, name in enumerate(from_classes):
         table[i] = to_classes.index(name) if name in to_classes else 0
+    label_map = as_label_map(label_map, "merge")
     check_values(label_map, len(from_classes), "merge")
-    return table.to(label_map.device)[label_map.long()]
+    return table.to(label_map.device)[label_map]
 
 
 def keep(label_map, from_classes, to_classes):
@@ -78,11 +82,71 @@ def keep(label_map, from_classes, to_classes):
     Raises:
         LabelError: a value that is no class.
     """
+    label_map = as_label_map(label_map, "keep")
     check_values(label_map, len(from_classes), "keep")
     table = torch.full((IGNORE_INDEX + 1,), IGNORE_INDEX)
     for i, name in enumerate(from_classes):
         table[i] = to_classes.index(name) if name in to_classes else IGNORE_INDEX
-    return table.to(label_map.device)[label_map.long()]
+    return table.to(label_map.device)[label_map]
+
+
+def check_classes(classes: Iterable[str], call: str) -> tuple[str, ...]:
+    """The names of classes, once it is certain that each label has one of its own that can be read.
+
+    Args:
+        classes: list of names, background first, at most 255.
+        call: the public call to name in errors.
+    Returns:
+        tuple of str.
+    Raises:
+        LabelError: a string or a dictionary instead of a list; a name that is none, empty, or broken into lines; one
+            name twice, be it written with other spaces or composed of other Unicode characters.
+    """
+    fix = "Pass a list of different names, background first"
+    if isinstance(classes, (str, bytes, Mapping, Set)) or not isinstance(classes, Iterable):
+        if isinstance(classes, Mapping):  # whether names or numbers are its keys would be a guess
+            fix = "Pass a list of names in the order of their numbers, background first"
+        raise LabelError(call, "a list of class names", f"{type(classes).__name__} {describe(classes)}", fix)
+    names = tuple(classes)
+    if not 1 <= len(names) <= IGNORE_INDEX:
+        raise LabelError(call, f"1 to {IGNORE_INDEX} class names", len(names), "Use fewer classes" if names else fix)
+    seen = {}
+    for name in names:
+        kinds = {unicodedata.category(letter) for letter in name} if isinstance(name, str) else {"none"}
+        if kinds & {"none", "Cc", "Cs", "Zl", "Zp"} or not any(kind[0] not in "CZ" for kind in kinds):
+            raise LabelError(call, "names of letters that can be seen, on one line", describe(name), fix)
+        same = unicodedata.normalize("NFC", " ".join(name.split()))
+        if same in seen:
+            raise LabelError(call, "a name of its own for each class", f"{describe(name)} twice", fix)
+        seen[same] = name
+    return tuple(map(str, names))
+
+
+def as_label_map(label_map: object, call: str) -> Tensor:
+    """Labels as int64, in whatever form people have them.
+
+    Args:
+        label_map: a tensor, or a NumPy array in any order of memory, or nested lists, of integers or booleans; or a
+            PIL picture whose values are classes, as `masks.numbers` takes it.
+        call: the public call to name in errors.
+    Returns:
+        int64 tensor of the same shape, on its own device.
+    Raises:
+        ShapeError: anything else. ImageError, LabelError: a PIL picture of colours, or of black and white alone.
+    """
+    value = label_map
+    if isinstance(value, Image.Image):
+        value = masks.numbers(value, f"the mask that {call} was given")
+    if isinstance(value, (list, tuple)):
+        try:
+            value = np.asarray(value)
+        except ValueError:  # rows of different lengths
+            value = np.empty(0, object)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biu":
+        return torch.from_numpy(value.astype(np.int64))  # a copy: torch cannot take one that is flipped or big-endian
+    if isinstance(value, Tensor) and not value.is_floating_point() and not value.is_complex():
+        return value.long()
+    raise ShapeError(call, "label_map of integers", describe(label_map), "Convert it with label_map.long()")
 
 
 def default_palette(num_classes):
@@ -116,7 +180,7 @@ def check_label_map(label_map, num_classes, call):
         ShapeError: not three-dimensional, or not integers.
         LabelError: a value out of range, no pixel labelled, or only one class.
     """
-    _check_integers(label_map, call)
+    label_map = as_label_map(label_map, call)
     if label_map.ndim != 3:
         raise ShapeError(call, "label_map (N, H, W)", describe(label_map), "Use label_map[None] for one")
     check_values(label_map, num_classes, call)
@@ -229,17 +293,12 @@ def _numpy(label_map):
 
 def _single(label_map, call):
     """(H, W) from (H, W) or (1, H, W)."""
-    _check_integers(label_map, call)
+    label_map = as_label_map(label_map, call)
     if label_map.ndim == 3 and len(label_map) == 1:
         label_map = label_map[0]
     if label_map.ndim != 2:
         raise ShapeError(call, "label_map (H, W) or (1, H, W)", describe(label_map), "Pass one at a time")
     return label_map
-
-
-def _check_integers(label_map, call):
-    if not isinstance(label_map, (torch.Tensor, np.ndarray)) or _numpy(label_map).dtype.kind not in "iu":
-        raise ShapeError(call, "label_map of integers", describe(label_map), "Convert it with label_map.long()")
 
 
 def check_values(label_map: torch.Tensor | np.ndarray, num_classes: int, call: str) -> None:

@@ -2,11 +2,12 @@
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from toolkit.errors import ShapeError, describe
 from toolkit.pictures.images import PAPER, load_image, to_pil
-from toolkit.pictures.labels import colorize, default_palette
+from toolkit.pictures.labels import check_classes, colorize, default_palette
+from toolkit.show import fonts
 
 CELL = 192  # pixels a picture is magnified to, about
 GAP = 8
@@ -24,8 +25,9 @@ def comparison(columns, palette=None, classes=None):
     Returns:
         PIL image, RGB; small pictures are magnified without smoothing, so that each pixel shows.
     Raises:
-        ShapeError: no pictures, or columns of different lengths.
+        ShapeError: no pictures, or columns of different lengths. LabelError: names that are no list of names.
     """
+    classes = check_classes(classes, "comparison") if classes else None
     lengths = {len(pictures) for pictures in columns.values()}
     if len(lengths) != 1 or 0 in lengths:
         got = ", ".join(f"{title}: {len(pictures)}" for title, pictures in columns.items()) or "no columns"
@@ -35,7 +37,6 @@ def comparison(columns, palette=None, classes=None):
     cells = [[_cell(p, palette) for p in pictures] for pictures in columns.values()]
     width = max(cell.width for column in cells for cell in column) + GAP
     height = max(cell.height for column in cells for cell in column) + GAP
-    font = ImageFont.load_default(15)
     title_height, total = 30, len(cells) * width + GAP
     legend = _legend(classes, palette, total - 2 * GAP) if classes else None
     bottom = title_height + lengths.pop() * height
@@ -43,7 +44,8 @@ def comparison(columns, palette=None, classes=None):
     draw = ImageDraw.Draw(figure)
     for x, (title, column) in enumerate(zip(columns, cells)):
         left = GAP + x * width
-        draw.text((left + (width - GAP) / 2, title_height / 2), title, INK, font, anchor="mm")
+        centre = left + (width - GAP) / 2
+        fonts.write(draw, centre - fonts.width(title, 14) / 2, title_height / 2, title, INK, 14)
         for y, cell in enumerate(column):
             top = title_height + y * height
             figure.paste(cell, (left, top))
@@ -102,10 +104,10 @@ def _draw(picture, palette):
 
 def _legend(classes, palette, width):
     """A colour and a name for each class, in as many lines as the width asks for."""
-    font, swatch, line = ImageFont.load_default(14), 14, 24
+    size, swatch, line = 13, 14, 24
     places, x, y = [], 0, 0
     for name in classes:
-        step = swatch + 6 + font.getlength(name) + 16
+        step = swatch + 6 + fonts.width(name, size) + 16
         if x and x + step - 16 > width:
             x, y = 0, y + line
         places.append((x, y))
@@ -115,7 +117,7 @@ def _legend(classes, palette, width):
     for name, color, (left, top) in zip(classes, palette, places):
         box = (left, top + 5, left + swatch, top + 5 + swatch)
         draw.rounded_rectangle(box, 3, fill=tuple(color.tolist()))
-        draw.text((left + swatch + 6, top + 5 + swatch / 2), name, INK, font, anchor="lm")
+        fonts.write(draw, left + swatch + 6, top + 5 + swatch / 2, name, INK, size)
     return picture
 
 

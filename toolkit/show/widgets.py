@@ -13,7 +13,7 @@ from toolkit.errors import LabelError, ShapeError, ToolkitError, describe
 from toolkit.fewshot import Sample, save_shots
 from toolkit.parts.drawings import load_drawings, save_drawings, shots_of
 from toolkit.pictures.images import load_image, to_pil
-from toolkit.pictures.labels import IGNORE_INDEX, default_palette
+from toolkit.pictures.labels import IGNORE_INDEX, as_label_map, check_classes, default_palette
 from toolkit.show import plots
 
 try:
@@ -77,7 +77,7 @@ class Labeller(anywidget.AnyWidget):
         self._sample = images if isinstance(images, Sample) else None
         self._gan = gan
         pictures = _load(images)
-        self.classes = tuple(classes)
+        self.classes = check_classes(classes, "Labeller")
         self.palette = default_palette(len(self.classes))
         self._shape = (len(pictures), *pictures.shape[2:])
         self._save_to = None if save_to is None else Path(save_to)
@@ -140,15 +140,15 @@ class Labeller(anywidget.AnyWidget):
 
     def _checked(self, value):
         """The caller's labels as our own tensor (N, H, W) int64."""
-        integers = isinstance(value, (torch.Tensor, np.ndarray)) and not torch.as_tensor(value).is_floating_point()
-        if not integers or tuple(value.shape) not in (self._shape, self._shape[self._shape[0] == 1 :]):
+        value = as_label_map(value, "Labeller.label_maps")
+        if tuple(value.shape) not in (self._shape, self._shape[self._shape[0] == 1 :]):
             raise ShapeError(
                 "Labeller.label_maps",
                 f"integers {self._shape}",
                 describe(value),
                 "Set one label map a picture, of the picture's size",
             )
-        value = torch.as_tensor(value).reshape(self._shape).to("cpu", torch.int64, copy=True)
+        value = value.reshape(self._shape).to("cpu", copy=True)
         wrong = value[(value != IGNORE_INDEX) & ((value < 0) | (value >= len(self.classes)))]
         if len(wrong):
             raise LabelError(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import save_file
 
+from toolkit.devices import check_device
 from toolkit.errors import CheckpointError
 from toolkit.files import replace_when_done
 from toolkit.gan.files import arrays, pickles, wrappings
@@ -87,7 +88,9 @@ def load_networks(path, device="cpu", call="load_networks"):
         the parameters it has from the file, which tells whether a shot belongs to it.
     Raises:
         CheckpointError: not a StyleGAN2, damaged, or a tensor is missing, left over or of another shape.
+        ToolkitError: no such device here.
     """
+    device = check_device(device, call)
     with _opened(path, call) as (networks, metadata):
         generator = _generator(networks, metadata)
         judge = _discriminator(networks) if "discriminator" in networks else None
@@ -96,6 +99,7 @@ def load_networks(path, device="cpu", call="load_networks"):
 
 def load_generator(path, device="cpu"):
     """Read only the generator of a file; as `load_networks`."""
+    device = check_device(device, "load_generator")
     with _opened(path, "load_generator") as (networks, metadata):
         generator = _generator(networks, metadata)
     return generator.to(device)
@@ -103,6 +107,7 @@ def load_generator(path, device="cpu"):
 
 def load_discriminator(path, device="cpu"):
     """Read only the discriminator of a file; as `load_networks`, but a file without one is an error."""
+    device = check_device(device, "load_discriminator")
     with _opened(path, "load_discriminator") as (networks, _):
         if "discriminator" not in networks:
             raise Refused("a file with a discriminator", "none", "Use a GAN's whole weights file")
