@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from toolkit import experiments
+from toolkit import experiments, fewshot
 from toolkit.cli.experiments import TABLES
+from toolkit.errors import ToolkitError
 
 ROOT = Path(__file__).parent.parent
 GAN = ("train-gan", "--out", "x", "--world", "portraits")
@@ -120,3 +122,32 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path):
     done = run("convert", ROOT / "tests" / "golden" / "mal_reduce.pkl", tmp_path / "x.safetensors", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "posix.system" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundled_gan_has_a_name_and_segment_takes_pictures_and_latents(tmp_path, tiny_gan_file, monkeypatch):
+    """What `bundle` names is loaded by that name; without it `segment` asks for --gan."""
+    from toolkit.cli.pictures import segment
+    from toolkit.cli.training import bundle
+    from toolkit.gan.files import zoo
+
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(zoo, "folder", lambda: tmp_path / "weights")
+    bundle(tiny_gan_file, "my-cats")
+    gan = fewshot.load_gan("my-cats")
+    label_map = np.zeros((16, 16), int)
+    label_map[:8] = 1
+    shot = fewshot.Shot(gan.sample(), label_map, ["background", "top"], gan)
+    fewshot.fit(gan, [shot], network="linear", num_steps=2).save(tmp_path / "seg.safetensors")
+    np.savez(tmp_path / "found.npz", w=gan.sample(seed=2, num=2).ws.double().numpy())
+    segment([tmp_path / "found.npz"], tmp_path / "seg.safetensors", tmp_path / "out", latents=True)
+    parts = sorted(file.name for file in (tmp_path / "out").glob("*.parts.png"))
+    assert parts == ["found-2.parts.png", "found.parts.png"]
+    moved = (tmp_path / "weights/my-cats.safetensors").rename(tmp_path / "moved.safetensors")
+    gan.path.unlink(missing_ok=True)
+    with pytest.raises(ToolkitError, match="--gan"):
+        segment([tmp_path / "found.npz"], tmp_path / "seg.safetensors", tmp_path / "out", latents=True)
+    segment([tmp_path / "found.npz"], tmp_path / "seg.safetensors", tmp_path / "b", gan=str(moved), latents=True)
+    assert (tmp_path / "b/found.json").exists()
+    for name in ("../cats", "ffhq-1024", ".cats"):
+        with pytest.raises(ToolkitError, match="bundle: expected a name that is no path"):
+            bundle(moved, name)

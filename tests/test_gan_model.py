@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from toolkit import fewshot
-from toolkit.errors import ToolkitError
+from toolkit.errors import CheckpointError, ToolkitError
+from toolkit.gan.files import zoo
+from toolkit.gan.files.checkpoints import load_networks, save_gan
 from toolkit.gan.model import GAN
 from toolkit.pictures import images
 
@@ -75,3 +77,61 @@ def test_an_upload_comes_back_whole(gan):
     assert result.full_image.size == (50, 30) and result.full_label_map.shape == (30, 50)
     assert result.trust == 1 and result.frame.box == (10, 0, 40, 30)
     assert len(segmenter.segment([gan.sample(num=2).image, Image.new("RGB", (9, 9))], num_steps=2)) == 3
+
+
+# ---- a segmenter's GAN, found again
+@pytest.fixture
+def fitted(tmp_path, monkeypatch, tiny_gan_file):
+    """A folder with mine.safetensors, a GAN loaded by that relative path, and seg.safetensors fitted on it."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    generator, discriminator = load_networks(tiny_gan_file)
+    save_gan("mine.safetensors", generator, discriminator, {})
+    gan = fewshot.load_gan("mine.safetensors")
+    fit(gan).save("seg.safetensors")
+    monkeypatch.chdir("/")
+    return tmp_path / "work"
+
+
+def fit(gan):
+    label_map = torch.zeros(16, 16, dtype=torch.long)
+    label_map[4:8] = 1
+    shot = fewshot.Shot(gan.sample(1), label_map, ["background", "part"], gan)
+    return fewshot.fit(gan, [shot], network="linear", num_steps=2)
+
+
+def test_a_segmenter_finds_its_gan_from_any_working_folder(fitted):
+    assert fewshot.load_segmenter(fitted / "seg.safetensors").gan.path == fitted / "mine.safetensors"
+
+
+def test_a_gan_moved_with_its_segmenter_is_found_beside_it(fitted, tmp_path):
+    moved = fitted.rename(tmp_path / "elsewhere")
+    assert fewshot.load_segmenter(moved / "seg.safetensors").gan.path == moved / "mine.safetensors"
+
+
+def test_a_gan_of_the_cache_or_the_weights_is_found_by_its_name(fitted, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
+    gan = fewshot.load_gan(fitted / "mine.safetensors")
+    gan.metadata["name"] = "my-cats"
+    fit(gan).save(tmp_path / "seg.safetensors")
+    (tmp_path / "cache/gans").mkdir(parents=True)
+    cached = (fitted / "mine.safetensors").rename(tmp_path / "cache/gans/my-cats.safetensors")
+    assert fewshot.load_segmenter(tmp_path / "seg.safetensors").gan.path == cached
+    monkeypatch.setattr(zoo, "folder", lambda: tmp_path)
+    named = cached.rename(tmp_path / "my-cats.safetensors")
+    assert fewshot.load_segmenter(tmp_path / "seg.safetensors").gan.path == named
+
+
+def test_another_gan_of_that_name_is_passed_by(fitted, tmp_path):
+    original = (fitted / "mine.safetensors").rename(tmp_path / "hidden.safetensors")
+    generator, discriminator = load_networks(original)
+    with torch.no_grad():
+        generator.mapping.fc0.bias += 1
+    save_gan(fitted / "mine.safetensors", generator, discriminator, {})
+    with pytest.raises(CheckpointError, match=f"expected GAN .* got another one at {fitted}/mine.safetensors. .*--gan"):
+        fewshot.load_segmenter(fitted / "seg.safetensors")
+    (fitted / "mine.safetensors").write_bytes(b"no GAN at all")
+    with pytest.raises(CheckpointError, match="got none at .*Load it yourself and pass it as gan, or .*--gan"):
+        fewshot.load_segmenter(fitted / "seg.safetensors")
+    gan = fewshot.load_gan(original)
+    assert fewshot.load_segmenter(fitted / "seg.safetensors", gan=gan).gan is gan

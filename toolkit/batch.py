@@ -110,13 +110,38 @@ def segment_files(
     """
 
     def one(file, target):
-        result = segmenter.segment(file)
-        result.save_png(f"{target}.parts.png")
-        images.save_png(f"{target}.overlay.png", result.overlay())
-        with replace_when_done(f"{target}.json") as temporary:
-            Path(temporary).write_text(json.dumps({"file": str(file), **result.as_dict()}, indent=2) + "\n", "utf-8")
+        _write(segmenter.segment(file), file, target)
 
     return _each("segment", one, paths, out, progress)
+
+
+def segment_latents(
+    segmenter: fewshot.Segmenter, paths: Iterable[str | PathLike], out: str | PathLike, *, progress: bool = True
+) -> int:
+    """Segment the pictures of latents that were found elsewhere; of each write what `segment_files` does.
+
+    Args:
+        segmenter: a few-shot one.
+        paths: files as `GAN.from_latents` takes them.
+        out: folder; the second picture of a file and those after it are called NAME-2 and so on.
+        progress: show a bar.
+    Returns:
+        number of files that could not be read; each is reported on stderr.
+    """
+
+    def one(file, target):
+        results = segmenter.segment(segmenter.gan.from_latents(file))
+        for i, result in enumerate(results if isinstance(results, list) else [results], start=1):
+            _write(result, file, target if i == 1 else f"{target}-{i}")
+
+    return _each("segment", one, paths, out, progress)
+
+
+def _write(result: fewshot.Result, file: Path, target: str | Path) -> None:
+    result.save_png(f"{target}.parts.png")
+    images.save_png(f"{target}.overlay.png", result.overlay())
+    with replace_when_done(f"{target}.json") as temporary:
+        Path(temporary).write_text(json.dumps({"file": str(file), **result.as_dict()}, indent=2) + "\n", "utf-8")
 
 
 def _cut(name: str, length: int) -> str:

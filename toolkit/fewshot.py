@@ -20,7 +20,7 @@ from toolkit import autoshot
 from toolkit.autoshot import AutoShotSegmenter
 from toolkit.errors import CheckpointError
 from toolkit.files import load_tensors, read_metadata, save_tensors
-from toolkit.gan.model import GAN, PROJECTION_STEPS, load_gan
+from toolkit.gan.model import GAN, PROJECTION_STEPS, find_gan, load_gan
 from toolkit.parts import networks
 from toolkit.parts.fitting import DEFAULT_NETWORK, NUM_STEPS, check_shots, fit_network
 from toolkit.parts.result import Result
@@ -186,12 +186,13 @@ class Segmenter:
         return autoshot.distil(self, num_images, **options)
 
     def save(self, path: str | PathLike) -> None:
-        """Write the network, its classes and its GAN's name to one safetensors file."""
+        """Write the network, its classes, and its GAN's hash, name and path to one safetensors file."""
         meta = {
             "format": "segmenter",
             "network": self.network_name,
             "classes": self.classes,
             "gan": self.gan.metadata.get("name"),
+            "gan_path": None if self.gan.path is None else str(self.gan.path),
             "gan_hash": self.gan.hash,
             "class_index": self.gan.class_index,
         }
@@ -202,14 +203,16 @@ class Segmenter:
         """Read a file written by `save`.
 
         Args:
-            gan: the `GAN` it was fitted on; None loads the one the file names.
+            gan: the `GAN` it was fitted on; None looks for it where it was, beside the file, and by its name.
         Raises:
             CheckpointError: not such a file, a damaged one, or a segmenter of another GAN.
         """
         tensors, meta = load_tensors(path, "segmenter", "Segmenter.load")
         if missing := {"network", "classes", "gan", "gan_hash"} - meta.keys():
             raise _damaged(path, f"no {min(missing)}")
-        gan = gan or load_gan(meta["gan"], device, meta.get("class_index"))
+        if gan is None:
+            found = meta["gan_hash"], str(meta["gan"]), meta.get("gan_path")
+            gan = find_gan(*found, beside=path, device=device, class_index=meta.get("class_index"))
         if gan.hash != meta["gan_hash"]:
             raise CheckpointError(
                 "Segmenter.load",
@@ -226,14 +229,21 @@ class Segmenter:
         return cls(gan, net.to(gan.device).eval().requires_grad_(False), meta["network"], meta["classes"])
 
 
-def load_segmenter(path: str | PathLike, device: str | torch.device = "cpu") -> Segmenter | AutoShotSegmenter:
+def load_segmenter(
+    path: str | PathLike, device: str | torch.device = "cpu", gan: GAN | None = None
+) -> Segmenter | AutoShotSegmenter:
     """Read a segmenter of either kind, as the file says: a `Segmenter` or an `AutoShotSegmenter`.
+
+    Args:
+        path: the file.
+        device: where to put it.
+        gan: of a `Segmenter`, as `Segmenter.load` takes it; an `AutoShotSegmenter` needs none.
 
     Raises:
         CheckpointError: neither, or a segmenter whose GAN cannot be loaded.
     """
     kind = read_metadata(path, ("segmenter", "autoshot"), "load_segmenter")["format"]
-    return (Segmenter if kind == "segmenter" else AutoShotSegmenter).load(path, device=device)
+    return Segmenter.load(path, gan, device) if kind == "segmenter" else AutoShotSegmenter.load(path, device=device)
 
 
 def _damaged(path: str | PathLike, what: str) -> CheckpointError:

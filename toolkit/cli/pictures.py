@@ -8,6 +8,7 @@ import typer
 from toolkit.cli.commands import Gan, Precision, load_gan
 from toolkit.errors import ToolkitError
 
+FittedOn = Annotated[str | None, typer.Option(help="The segmenter's GAN, where it cannot be found: a name or a file.")]
 Pictures = Annotated[
     list[Path], typer.Argument(help="Files, or folders of them: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC.")
 ]
@@ -30,17 +31,27 @@ def segment(
     pictures: Pictures,
     segmenter: Annotated[Path, typer.Option(help="What Segmenter.save or AutoShotSegmenter.save wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for label maps, tinted pictures and JSON files.")],
+    gan: FittedOn = None,
+    latents: Annotated[
+        bool, typer.Option(help="The files are latents: .npy, .npz, .pt or what project wrote.")
+    ] = False,
 ):
     """Segment pictures at their own size. Exit status 1 if one of them could not be read."""
     from toolkit import batch, fewshot
 
-    if batch.segment_files(fewshot.load_segmenter(segmenter), pictures, out):
+    network = fewshot.load_segmenter(segmenter, gan=gan and load_gan(gan))
+    if latents and not isinstance(network, fewshot.Segmenter):
+        raise ToolkitError(
+            "segment", "a few-shot segmenter for --latents", f"{segmenter}", "Give it the pictures instead"
+        )
+    if (batch.segment_latents if latents else batch.segment_files)(network, pictures, out):
         raise typer.Exit(1)
 
 
 def autoshot(
     segmenter: Annotated[Path, typer.Option(help="What Segmenter.save wrote.")],
     out: Annotated[Path, typer.Option(help="The file to write; beside it a folder OUT-work, to go on from.")],
+    gan: FittedOn = None,
     num_images: Annotated[int, typer.Option(help="Pictures to generate and label.")] = 5000,
     truncation_psi: float = 1.0,
     drop: Annotated[float, typer.Option(help="Share of the pictures, the least certain ones, to leave out.")] = 0.0,
@@ -65,7 +76,7 @@ def autoshot(
     from toolkit.training.processes import processes
 
     state = processes()
-    few = fewshot.Segmenter.load(segmenter, device=state.device)
+    few = fewshot.Segmenter.load(segmenter, gan and fewshot.load_gan(gan, state.device), state.device)
     work = out.with_name(f"{out.stem}-work")
     steps = distilling(
         few,

@@ -94,10 +94,12 @@ def bundle(
 
     from toolkit.gan.files import checkpoints, zoo
 
-    generator = checkpoints.load_generator(checkpoint)
+    if Path(name).name != name or name in zoo.REGISTRY or name.startswith("."):
+        raise ToolkitError("bundle", "a name that is no path, nor a published GAN's", repr(name), "Choose another name")
+    generator, discriminator = checkpoints.load_networks(checkpoint, call="bundle")
     path = zoo.folder() / f"{name}.safetensors"
     metadata = {**generator.metadata, "name": name, "licence": "MIT"}
-    checkpoints.save_gan(path, generator, checkpoints.load_discriminator(checkpoint), metadata, torch.float16)
+    checkpoints.save_gan(path, generator, discriminator, metadata, torch.float16)
     print(path)
 
 

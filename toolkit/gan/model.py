@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,6 +38,7 @@ class GAN:
     def __init__(self, generator, discriminator=None, encoder=None):
         self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
         self.resolution, self.metadata, self.hash = generator.resolution, generator.metadata, generator.hash
+        self.path: Path | None = None  # of the file it was loaded from
         self._calibrations = {} if encoder is None or encoder.calibration is None else {0: encoder.calibration}
 
     @property
@@ -254,6 +257,50 @@ def load_gan(name=zoo.DEFAULT, device="cpu", class_index=None):
             "Train it again, or move it away",
         )
     gan = GAN(generator, discriminator, encoder)
+    gan.path = path.resolve()
     if class_index is not None:
         gan.use_class(class_index)
     return gan
+
+
+def find_gan(
+    gan_hash: str,
+    name: str,
+    path: str | None,
+    beside: str | PathLike,
+    device: str | torch.device = "cpu",
+    class_index: int | None = None,
+) -> GAN:
+    """Load the GAN that a file was made with: by its path, beside that file, or by its name.
+
+    Args:
+        gan_hash: which it must be; a file of another GAN at one of the places is passed by.
+        name: as `load_gan` takes it: one of its names, or the path as it was typed.
+        path: where its file was; None where that is not known.
+        beside: the file that was made with it; the GAN may have been moved into the same folder.
+        device, class_index: as `load_gan` takes them.
+    Raises:
+        CheckpointError: it is at none of these places. ToolkitError: as `load_gan`, where a name has to be fetched.
+    """
+    folder, places = Path(beside).resolve().parent, [Path(path)] if path else []
+    files = [place.name for place in (*places, Path(name))]
+    places += [folder / name, *(folder / file for file in files), zoo.cache_folder() / "gans" / f"{name}.safetensors"]
+    places += [Path(name)] if not zoo.is_name(name) else []
+    others = []
+    for place in dict.fromkeys(os.path.abspath(place) for place in places):
+        if os.path.isfile(place):
+            try:
+                gan = load_gan(place, device, class_index)
+            except CheckpointError:  # damaged, or something else that is called so
+                continue
+            if gan.hash == gan_hash:
+                return gan
+            others.append(place)
+    if zoo.is_name(name):
+        gan = load_gan(name, device, class_index)
+        if gan.hash == gan_hash:
+            return gan
+        others.append(name)
+    got = f"another one at {', '.join(others)}" if others else f"none at {path or name}, nor in {folder}"
+    fix = "Load it yourself and pass it as gan, or name its file with --gan"
+    raise CheckpointError("load_segmenter", f"GAN {gan_hash[:12]} ({name})", got, fix)

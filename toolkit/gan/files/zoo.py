@@ -32,15 +32,20 @@ def weights_path(name: str | os.PathLike, call: str = "load_gan") -> Path:
         ToolkitError: neither; or no network, or not the file that was expected.
         CheckpointError: what was downloaded is not a StyleGAN2.
     """
-    beside = folder() / f"{name}.safetensors"
-    if Path(name).name == str(name) and beside.is_file():
-        return beside
     if name in REGISTRY:
         return fetch(name)
+    if is_name(name):
+        return folder() / f"{name}.safetensors"
     if Path(name).is_file():
         return Path(name)
     known = ", ".join((*bundled(), *REGISTRY))
     raise ToolkitError(call, f"one of {known}, or a file", repr(str(name)), "Check the name")
+
+
+def is_name(name: str | os.PathLike) -> bool:
+    """Whether it is the name of a GAN in `folder()` or `REGISTRY`, and no path."""
+    bare = Path(name).name == str(name)
+    return bare and (str(name) in REGISTRY or (folder() / f"{name}.safetensors").is_file())
 
 
 def bundled() -> tuple[str, ...]:
