@@ -1,0 +1,48 @@
+"""Pictures moved, scaled, turned and mirrored at random, their features and labels as one."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from toolkit.pictures.labels import IGNORE_INDEX
+
+SCALE, ROTATION, SHIFT = 1.5, 15.0, 0.25  # at most: times larger or smaller, degrees, share of the side; either way
+
+
+def draw(num: int, resolution: int, rng: torch.Generator) -> torch.Tensor:
+    """Draw how to move some pictures, each its own way, every second one mirrored.
+
+    Args:
+        num: pictures.
+        resolution: R.
+        rng: on the device where the grid is wanted.
+    Returns:
+        grid (num, R, R, 2): where each pixel of the moved pictures comes from, as `move` takes it.
+    """
+
+    def between(most, *shape):
+        return (torch.rand(num, *shape, generator=rng, device=rng.device) * 2 - 1) * most
+
+    zoom, angle = between(math.log(SCALE)).exp(), between(math.radians(ROTATION))
+    mirror = between(1.0).sign()
+    cos, sin, shift = angle.cos() * zoom, angle.sin() * zoom, between(2 * SHIFT, 2)
+    matrix = torch.stack([cos * mirror, -sin * mirror, shift[:, 0], sin, cos, shift[:, 1]], 1).view(num, 2, 3)
+    return F.affine_grid(matrix, [num, 1, resolution, resolution], align_corners=False)
+
+
+def move(features: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Features (N, C, R, R), moved as a grid of `draw` says; zero where they come from outside, as convolutions pad.
+
+    Returns:
+        (N, C, R, R) in channels-last memory, differentiable.
+    """
+    moved = F.grid_sample(features, grid, align_corners=False)
+    return moved.contiguous(memory_format=torch.channels_last)
+
+
+def move_labels(label_map: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Labels (N, R, R) moved as `move` moves features: each takes the nearest, 255 where it comes from outside."""
+    above = label_map[:, None].float() + 1  # so that what comes from outside, zero, is no label
+    moved = F.grid_sample(above, grid, mode="nearest", align_corners=False)[:, 0].long() - 1
+    return moved.where(moved >= 0, IGNORE_INDEX)
