@@ -53,6 +53,7 @@ def test_evaluate_prints_one_json_object(tiny_gan_file, tmp_path):
             'train_encoder: expected mixed_precision "auto"',
         ),
         (["experiment", "table2", "--epochs", "0"], "train: expected num_epochs >= 1, a whole number; got 0."),
+        (["gan-info", "portraits-64", "--out", "."], "write: expected to write .; got a folder of that name. Name a"),
         (["gan-info", "portraits-64", "--num", "0"], "gan-info: expected num >= 1, a whole number; got 0."),
     ],
 )

@@ -283,7 +283,7 @@ def test_own_folder(own):
         (
             lambda f: (f / "images" / "03.png").rename(f / "images" / "03.HEIC").write_bytes(b"ftypheic"),
             ImageError,
-            r"OwnFolder.read: expected a readable picture \(JPEG, PNG, WebP or GIF\); got .*03.HEIC",
+            r"OwnFolder.read: expected a readable picture \(JPEG, .*\); got .*03.HEIC",
         ),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from toolkit.errors import LabelError, WriteError
 from toolkit.files import check_can_write, replace_when_done
@@ -57,6 +58,14 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(error, tmp_path, monkeyp
         with replace_when_done(path):
             raise error
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.pt"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("No space left on device (os error 28)")]
+)
+def test_a_full_disk_is_known_by_what_the_library_says(error, tmp_path):
+    with pytest.raises(WriteError, match="got a full disk"), replace_when_done(tmp_path / "a"):
+        raise error
 
 
 def test_other_errors_keep_their_own_words(tmp_path):

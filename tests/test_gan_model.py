@@ -67,6 +67,23 @@ def test_a_gan_without_calibration_makes_its_own_once(tiny_gan, monkeypatch, tmp
     assert torch.equal(again.calibration(1), first)
 
 
+def test_a_calibration_is_of_the_same_judge_and_a_damaged_one_is_made_again(tiny_gan, monkeypatch, tmp_path):
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path))
+    judged = GAN(tiny_gan.generator, tiny_gan.discriminator).calibration(0)
+    assert not torch.equal(GAN(tiny_gan.generator).calibration(0), judged)
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"")
+    assert torch.equal(GAN(tiny_gan.generator, tiny_gan.discriminator).calibration(0), judged)
+
+
+def test_a_cache_that_cannot_be_written_is_a_remark(tiny_gan, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "file"))
+    gan = GAN(tiny_gan.generator, tiny_gan.discriminator)
+    with pytest.warns(UserWarning, match="to write .*; got a file, and no folder, .* set TOOLKIT_CACHE"):
+        assert gan.calibration(0).shape == (64, 2)
+
+
 def test_an_upload_comes_back_whole(gan):
     label_map = torch.zeros(16, 16, dtype=torch.long)
     label_map[4:8, 4:12] = 1

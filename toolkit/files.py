@@ -1,6 +1,7 @@
 """Files: written so that a crash leaves the old one, never half of a new one; read without running any code."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from toolkit.errors import CheckpointError, WriteError
 
 ROOM = 1 << 20  # bytes free on a disk that is not full
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
@@ -76,7 +78,9 @@ def _in_one_line(path: Path) -> Iterator[None]:
     except WriteError:  # of another file, written meanwhile
         raise
     except (OSError, SafetensorError, RuntimeError) as error:
-        full = path.parent.is_dir() and shutil.disk_usage(path.parent).free < ROOM
+        # Not all of them say so, and some have removed their half by now.
+        full = getattr(error, "errno", None) in FULL or f"(os error {errno.ENOSPC})" in str(error)
+        full = full or (path.parent.is_dir() and shutil.disk_usage(path.parent).free < ROOM)
         if isinstance(error, RuntimeError) and not full:
             raise  # torch.save says no more than that, but so does anyone else
         reason = "a full disk" if full else getattr(error, "strerror", None) or str(error).split("\n")[0]

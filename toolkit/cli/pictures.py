@@ -7,6 +7,7 @@ import typer
 
 from toolkit.cli.commands import Gan, Precision, load_gan
 from toolkit.errors import ToolkitError
+from toolkit.files import check_can_write
 
 FittedOn = Annotated[str | None, typer.Option(help="The segmenter's GAN, where it cannot be found: a name or a file.")]
 Pictures = Annotated[
@@ -77,6 +78,7 @@ def autoshot(
 
     state = processes()
     few = fewshot.Segmenter.load(segmenter, gan and fewshot.load_gan(gan, state.device), state.device)
+    check_can_write(out)
     work = out.with_name(f"{out.stem}-work")
     steps = distilling(
         few,

@@ -7,6 +7,7 @@ import typer
 
 from toolkit.cli.commands import Gan, Precision, load_gan
 from toolkit.errors import ToolkitError
+from toolkit.files import check_can_write
 
 
 def train_gan(
@@ -77,6 +78,7 @@ def train_encoder(
     plan = EncoderPlan(num_pictures, batch_size, seed)
     model, images = load_gan(gan), None
     check(model.generator, plan, out, mixed_precision=mixed_precision)
+    check_can_write(out / "encoder.safetensors")
     cache = out / f"pictures-{model.resolution}.npy"
     if folder is not None:
         images = from_folder(folder, model.resolution, cache)

@@ -7,6 +7,7 @@ import typer
 
 from toolkit.cli.commands import Json, show
 from toolkit.errors import check_count
+from toolkit.files import check_can_write
 
 
 def convert(
@@ -17,6 +18,7 @@ def convert(
     """Turn any public StyleGAN2 into safetensors."""
     from toolkit.gan.files import checkpoints
 
+    check_can_write(out)
     generator = checkpoints.convert(source, out, {"licence": licence} if licence else None)
     print(f"{out}: {generator.resolution} pixels, {generator.metadata['source']}, hash {generator.hash[:12]}")
 
@@ -36,6 +38,7 @@ def gan_info(
 
     check_count("gan-info", "num", num)
     gan = fewshot.load_gan(file)
+    check_can_write(out)
     classes = range(gan.generator.c_dim) if gan.generator.c_dim else [None]
     samples = [gan.sample(seed=seed, class_index=index).image for index in classes for seed in range(num)]
     images.save_png(out, images.grid(torch.cat(samples), columns=num if len(classes) > 1 else None))

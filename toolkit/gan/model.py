@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from toolkit.errors import CheckpointError, ShapeError, ToolkitError, as_floats, describe
+from toolkit.errors import CheckpointError, ShapeError, ToolkitError, WriteError, as_floats, describe
 from toolkit.files import replace_when_done
 from toolkit.gan.encoder import load_encoder
 from toolkit.gan.files import zoo
@@ -206,12 +207,15 @@ class GAN:
         steps = num_steps if self.encoder is None else 0
         if steps not in self._calibrations:
             guess = f"w_avg-{self.generator.mapping.class_index}" if self.encoder is None else self.encoder.hash[:8]
-            path = zoo.cache_folder() / f"calibration-{self.hash[:16]}-{guess}-{steps}.safetensors"
-            if not path.is_file():
+            # A discriminator judges, so errors without one are of another kind.
+            judge = "alone" if self.discriminator is None else "judged"
+            path = zoo.cache_folder() / f"calibration-{self.hash[:16]}-{guess}-{steps}-{judge}.safetensors"
+            try:
+                errors = load_file(path)["errors"]
+            except (OSError, SafetensorError, KeyError):  # not there yet, or half a file
                 errors = self.measure(self.sample(0, CALIBRATION_PICTURES, 1.0).image, steps, progress=True)
-                with replace_when_done(path) as temporary:
-                    save_file({"errors": errors.cpu().contiguous()}, temporary)
-            self._calibrations[steps] = load_file(path)["errors"].to(self.device)
+                _keep(path, errors)
+            self._calibrations[steps] = errors.to(self.device)
         return self._calibrations[steps]
 
     def measure(self, image, num_steps, progress=False):
@@ -228,6 +232,15 @@ class GAN:
     def statistics(self):
         """Mean and std of every hypercolumn channel, (C,) each, over generated pictures."""
         return self.hypercolumns(self.sample(seed=0, num=128, truncation_psi=1.0)).mean_std()
+
+
+def _keep(path: Path, errors: Tensor) -> None:
+    """Write what would be worked out again without it; a cache that cannot be written is a remark, no error."""
+    try:
+        with replace_when_done(path) as temporary:
+            save_file({"errors": errors.cpu().contiguous()}, temporary)
+    except WriteError as error:
+        warnings.warn(f"{error} Or set TOOLKIT_CACHE; until then it is worked out anew each time.", stacklevel=4)
 
 
 def load_gan(name=zoo.DEFAULT, device="cpu", class_index=None):
