@@ -54,7 +54,7 @@
     const canvas = document.querySelector("#editor .pixi-target canvas:not([aria-label])");
     canvas?.setAttribute("role", "img");
     canvas?.setAttribute("aria-label", "The face to label, and what is painted on it");
-    document.querySelectorAll(".status:not([aria-live])").forEach((one) => one.setAttribute("aria-live", "polite"));
+    document.querySelectorAll(".block.status:not([aria-live])").forEach((one) => one.setAttribute("aria-live", "polite"));
     for (const [gallery, name] of Object.entries(NAMES)) {
       document.querySelectorAll(`${gallery} button.thumbnail-item`).forEach((item, i) => {
         if (item.ariaLabel !== `${name} ${i + 1}`) item.ariaLabel = `${name} ${i + 1}`;

@@ -192,6 +192,16 @@ def test_a_phone_with_a_fine_screen(visit, scheme, tmp_path):
     assert painted[:, 1].min() in (23, 24) and painted[:, 1].max() in (39, 40)
 
 
+def test_a_screen_reader_finds_names_and_what_is_chosen(visit):
+    page = (visitor := visit()).page
+    visitor.choose(2)
+    pressed = page.eval_on_selector_all("#legend .chip", "all => all.map(one => one.ariaPressed)")
+    assert pressed == ["false", "false", "true", "false"]
+    assert page.get_by_role("img", name="The face to label, and what is painted on it").count() == 1
+    assert page.get_by_role("button", name="Portrait 4").count() == 1
+    assert page.locator('.status[aria-live="polite"]').count() == 4  # one a step, none inside another
+
+
 def test_shots_are_edited_deleted_and_loaded(visit, tmp_path):
     visitor = visit()
     visitor.choose(1)
