@@ -6,17 +6,18 @@ in x and y. Tensors are (N, P): N pictures, P rays.
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 FAR = -3.0  # depth where a ray hits nothing
 
 
-def smoothstep(x, low, high):
-    """0 below `low`, 1 above `high`, smooth between; low > high turns it round."""
+def smoothstep(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+    """0 below `low`, 1 above `high`, smooth between; the other way round where low > high."""
     t = ((x - low) * (1 / (high - low))).clamp_(0, 1)
     return (t * -2).add_(3).mul_(t).mul_(t)
 
 
-def rotation(yaw, pitch, roll):
+def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """(N, 3, 3) matrices, head frame -> camera frame; angles (N, 1) in radians."""
     zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
 
@@ -30,7 +31,7 @@ def rotation(yaw, pitch, roll):
     return about_z @ about_x @ about_y
 
 
-def ellipsoid(x, y, frame, center, radii, tilt=None):
+def ellipsoid(x: Tensor, y: Tensor, frame: Tensor, center: Tensor, radii: Tensor, tilt: Tensor | None = None) -> Tensor:
     """Depth of an ellipsoid's front, (N, P); falls off steeply, but continuously, outside it.
 
     Args:
@@ -52,30 +53,31 @@ def ellipsoid(x, y, frame, center, radii, tilt=None):
     return root.sub_(b).clamp_(min=FAR).add_(cz)
 
 
-def hill(r2):
+def hill(r2: Tensor) -> Tensor:
     """exp(-r2); the far tail is cut where it would turn into (slow) denormal numbers."""
     return torch.exp(-r2.clamp(max=20))
 
 
-def bump(u, v, su, sv):
+def bump(u: Tensor, v: Tensor, su: float | Tensor, sv: float | Tensor) -> Tensor:
     """A Gaussian hill of height 1 at (0, 0), (N, P)."""
     return hill((u / su) ** 2 + (v / sv) ** 2)
 
 
-def blend(a, b, width):
-    """Smooth maximum: two surfaces melted together where they differ by less than `width`."""
+def blend(a: Tensor, b: Tensor, width: float) -> Tensor:
+    """Smooth maximum of two depths, blended where they differ by less than `width`."""
     gap = a - b
     h = (gap * (0.5 / width)).add_(0.5).clamp_(0, 1)
     return torch.addcmul(b, h, gap).add_((h - h * h).mul_(width))
 
 
-def to_body(x, y, z, frame):
+def to_body(x: Tensor, y: Tensor, z: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Camera coordinates (N, P) -> the body's own coordinates, three (N, P)."""
     f = frame[..., None]
-    return tuple(f[:, 0, i] * x + f[:, 1, i] * y + f[:, 2, i] * z for i in range(3))
+    right, up, front = (f[:, 0, i] * x + f[:, 1, i] * y + f[:, 2, i] * z for i in range(3))
+    return right, up, front
 
 
-def normals(z, side):
+def normals(z: Tensor, side: int) -> Tensor:
     """Unit normals (N, 3, P) of a depth field on a square grid over [-1, 1], by central differences."""
     spacing = 2 / side
     grid = F.pad(z.view(-1, 1, side, side), (1, 1, 1, 1), mode="replicate")[:, 0]
@@ -85,7 +87,7 @@ def normals(z, side):
     return torch.stack([dx * length, dy * length, length], 1).flatten(2)
 
 
-def shadow(z, side, light, softness, reach=0.7, steps=9):
+def shadow(z: Tensor, side: int, light: Tensor, softness: Tensor, reach: float = 0.7, steps: int = 9) -> Tensor:
     """How much of the key light each point gets, (N, P) in [0, 1], by marching the depth map.
 
     Args:
@@ -95,7 +97,7 @@ def shadow(z, side, light, softness, reach=0.7, steps=9):
     """
     depth = z.view(-1, 1, side, side)
     identity = torch.eye(2, 3, device=z.device).expand(len(z), 2, 3)
-    grid = F.affine_grid(identity, depth.shape, align_corners=False)
+    grid = F.affine_grid(identity, list(depth.shape), align_corners=False)
     direction = torch.stack([light[:, 0], -light[:, 1]], -1)[:, None, None]
     blocked = torch.zeros_like(z)
     for step in range(1, steps + 1):

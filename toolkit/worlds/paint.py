@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from toolkit.worlds.geometry import bump, hill, smoothstep
-from toolkit.worlds.people import lerp
+from toolkit.worlds.people import Person, lerp
 from toolkit.worlds.randomness import noise
+from toolkit.worlds.surfaces import Body, Face, Hair
 
 IRIS = ((0.16, 0.08, 0.04), (0.28, 0.17, 0.08), (0.25, 0.33, 0.20), (0.22, 0.38, 0.52), (0.35, 0.42, 0.46))
 LIPSTICK = ((0.55, 0.10, 0.12), (0.62, 0.18, 0.24), (0.42, 0.08, 0.16))
@@ -49,13 +50,13 @@ class Features(NamedTuple):
     brows: Tensor
 
 
-def mix(albedo, color, mask):
+def mix(albedo: Tensor, color: Tensor, mask: Tensor) -> Tensor:
     """Paint `color` (N, 3) or (N, 3, P) over albedo (N, 3, P) where mask (N, P)."""
     color = color[..., None] if color.dim() == 2 else color
     return torch.lerp(albedo, color, mask[:, None])
 
 
-def face(p, f):
+def face(p: Person, f: Face) -> tuple[Tensor, Tensor, Features]:
     """Albedo, shine (N, P) and `Features` of a `surfaces.Face`."""
     albedo, pores = _skin(p, f)
     albedo = _beard(p, f, albedo, pores)
@@ -179,7 +180,7 @@ def _glasses(p, f, albedo):
     return mix(albedo, d.choice("frame color", RIMS), frame * d.chance("glasses", 0.16) * (f.z > -0.1))
 
 
-def body(p, b):
+def body(p: Person, b: Body) -> Tensor:
     """Albedo of neck and clothes, of a `surfaces.Body`."""
     d = p.dice
     skin = p.skin[..., None] * (0.97 + 0.03 * noise(d.lattice("neck skin"), b.x * 12, b.y * 12))[:, None]
@@ -192,13 +193,13 @@ def body(p, b):
     return mix(skin, cloth * (1 + 0.16 * folds)[:, None], b.dressed)
 
 
-def hair(p, h, under):
+def hair(p: Person, h: Hair, under: Tensor) -> Tensor:
     """Albedo of a `surfaces.Hair`; cropped hair lets the skin `under` it (N, 3, P) through."""
     color = p.hair[..., None] * (1 + 0.55 * h.strand)[:, None].clamp(min=0.2)
     return mix(under, color, 1 - p.buzz * 0.45 * (0.7 + 0.3 * h.strand))
 
 
-def backdrop(p):
+def backdrop(p: Person) -> Tensor:
     """Colour of what is behind: two tones, soft shapes and sometimes lights out of focus."""
     d = p.dice
     first, second = d.choice("backdrop", BACKDROPS), d.choice("backdrop 2", BACKDROPS)

@@ -1,8 +1,12 @@
-"""Who stands before the camera: pose, traits and the rays that look at them."""
+"""The people in the pictures: pose, traits, and the camera's rays in their coordinates."""
+
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from toolkit.worlds.geometry import ellipsoid, rotation, smoothstep
+from toolkit.worlds.randomness import Dice
 
 SKIN = (
     (0.90, 0.68, 0.56),
@@ -25,7 +29,7 @@ GREY = (0.52, 0.51, 0.50)
 BALD, BUZZ, SHORT, LONG = STYLES = ((0.0,), (1.0,), (2.0,), (3.0,))
 
 
-def lerp(a, b, t):
+def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """a where t is 0, b where t is 1."""
     return a + (b - a) * t
 
@@ -34,14 +38,14 @@ class Person:
     """A batch of N people and the P rays that see them; lengths in picture half-widths.
 
     Traits are (N, 1), colours (N, 3) in linear light; (x, y) (N, P) are the rays in the person's
-    frame, (sx, sy) the same rays in the picture's. What depends on one part alone is rolled there.
+    frame, (sx, sy) the same rays in the picture's. Traits of one part alone are drawn in that part's code.
 
     Args:
         dice: `Dice` of N seeds.
         side: rays per row and column.
     """
 
-    def __init__(self, dice, side):
+    def __init__(self, dice: Dice, side: int) -> None:
         self.dice, self.side, self.spacing = dice, side, 2 / side
         line = (torch.arange(side, device=dice.seeds.device) + 0.5) * self.spacing - 1
         y, x = torch.meshgrid(-line, line, indexing="ij")
@@ -50,14 +54,20 @@ class Person:
         self._skin_and_hair()
         self._face()
 
-    def color(self, *rgb):
+    def color(self, *rgb: float | Sequence[float]) -> Tensor:
         """An RGB triple as (3,) on this batch's device."""
         return self.sx.new_tensor(rgb)
 
-    def solid(self, frame, center, radii, tilt=None):
+    def solid(
+        self,
+        frame: Tensor,
+        center: Sequence[float | Tensor],
+        radii: Sequence[float | Tensor],
+        tilt: Tensor | None = None,
+    ) -> Tensor:
         """Depth (N, P) of an ellipsoid; numbers and (N, 1) traits may be mixed in center and radii."""
-        center, radii = (torch.cat([self.age * 0 + part for part in v], 1) for v in (center, radii))
-        return ellipsoid(self.x, self.y, frame, center, radii, tilt)
+        at, size = (torch.cat([self.age * 0 + part for part in v], 1) for v in (center, radii))
+        return ellipsoid(self.x, self.y, frame, at, size, tilt)
 
     def _pose(self):
         d = self.dice
@@ -91,10 +101,8 @@ class Person:
             d.choice("style f", STYLES, [0, 0.2, 2.3, 7.5]),
         )
         style = torch.where(self.male > 0, his, hers)
-        self.has_hair, self.buzz, self.long = (
-            (style > 0).float(),
-            *((style == s[0]).float() for s in (BUZZ, LONG)),
-        )
+        self.has_hair = (style > 0).float()
+        self.buzz, self.long = ((style == s[0]).float() for s in (BUZZ, LONG))
         self.curly = d.chance("curly", 0.25) * (1 - self.buzz)
         rare = 1 - 0.7 * self.male * d.chance("no fringe", 0.6)
         self.fringe = d.chance("fringe", 0.35) * (1 - self.buzz) * rare

@@ -1,7 +1,7 @@
 """Procedural portraits with exact part labels: the world this toolkit can be tested in.
 
-A head of melted ellipsoids, hair, neck and clothes is seen by an orthographic camera, painted in
-its own coordinates, so that features turn with the head, and lit by a key light with cast shadows.
+Head, hair, neck and clothes are blended ellipsoids seen by an orthographic camera, painted in their
+own coordinates, so that features turn with the head, and lit by a key light with cast shadows.
 Framing follows FFHQ: eyes and mouth sit where FFHQ's alignment puts them. Labels follow
 CelebAMask-HQ: a beard belongs to the face, glasses to what they cover.
 """
@@ -10,6 +10,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from toolkit.errors import ShapeError
 from toolkit.worlds import paint, surfaces
@@ -23,7 +24,7 @@ SUPERSAMPLING = 2  # rays per pixel, along each axis
 CHUNK_RAYS = 1 << 17  # rays traced at once: the working set then stays in a core's cache
 
 
-def render(num, resolution, seed, device="cpu"):
+def render(num: int, resolution: int, seed: int, device: str | torch.device = "cpu") -> tuple[Tensor, Tensor]:
     """Render portraits and their part labels.
 
     Args:
@@ -46,7 +47,8 @@ def render(num, resolution, seed, device="cpu"):
     chunk = max(1, CHUNK_RAYS // (resolution * SUPERSAMPLING) ** 2)
     seeds = torch.arange(seed, seed + num, dtype=torch.int64, device=device)
     parts = [_photograph(Person(Dice(s), resolution * SUPERSAMPLING)) for s in seeds.split(chunk)]
-    return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+    image, label_map = zip(*parts, strict=True)
+    return torch.cat(image), torch.cat(label_map)
 
 
 def _photograph(p):

@@ -6,9 +6,11 @@ another device, so every number is a hash of (seed, name) instead of a draw from
 
 import math
 import zlib
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 
 def _hash(x):
@@ -25,7 +27,7 @@ class Dice:
         seeds: (N,) int64, one seed a picture.
     """
 
-    def __init__(self, seeds):
+    def __init__(self, seeds: Tensor) -> None:
         self.seeds = seeds
         self.num = len(seeds)
 
@@ -36,33 +38,33 @@ class Dice:
         bits = _hash(_hash(self.seeds[:, None] + 0x1E3779B97F4A7C15) + salt + index)
         return ((bits >> 40) & 0xFFFFFF).float() / 0x1000000
 
-    def uniform(self, name, low=0.0, high=1.0, count=1):
+    def uniform(self, name: str, low: float = 0.0, high: float = 1.0, count: int = 1) -> Tensor:
         """(N, count) float32, uniform in [low, high)."""
         return low + (high - low) * self._unit(name, count)
 
-    def normal(self, name, mean=0.0, std=1.0, limit=2.0):
+    def normal(self, name: str, mean: float = 0.0, std: float = 1.0, limit: float = 2.0) -> Tensor:
         """(N, 1) float32, normal, cut off at `limit` standard deviations."""
         u = self._unit(name, 2)
         value = torch.sqrt(-2 * torch.log1p(-u[:, :1])) * torch.cos(2 * math.pi * u[:, 1:])
         return mean + std * value.clamp(-limit, limit)
 
-    def chance(self, name, probability):
+    def chance(self, name: str, probability: float) -> Tensor:
         """(N, 1) float32, 1 with this probability, else 0."""
         return (self._unit(name, 1) < probability).float()
 
-    def choice(self, name, options, weights=None):
+    def choice(self, name: str, options: Sequence[Sequence[float]], weights: Sequence[float] | None = None) -> Tensor:
         """(N, D) float32: one row of `options` (K, D) a picture; `weights` (K,) need not sum to 1."""
-        options = torch.as_tensor(options, dtype=torch.float32, device=self.seeds.device)
-        weights = torch.ones(len(options)) if weights is None else torch.as_tensor(weights).float()
-        edges = (weights.cumsum(0) / weights.sum()).to(options.device)
-        return options[torch.searchsorted(edges, self._unit(name, 1)[:, 0]).clamp(max=len(options) - 1)]
+        rows = torch.as_tensor(options, dtype=torch.float32, device=self.seeds.device)
+        odds = torch.ones(len(rows)) if weights is None else torch.as_tensor(weights).float()
+        edges = (odds.cumsum(0) / odds.sum()).to(rows.device)
+        return rows[torch.searchsorted(edges, self._unit(name, 1)[:, 0]).clamp(max=len(rows) - 1)]
 
-    def lattice(self, name, size=32):
+    def lattice(self, name: str, size: int = 32) -> Tensor:
         """(N, 1, size, size) float32 in [-1, 1): random values for `noise`."""
         return self.uniform(name, -1, 1, size * size).view(self.num, 1, size, size)
 
 
-def noise(lattice, u, v, mode="bilinear"):
+def noise(lattice: Tensor, u: Tensor, v: Tensor, mode: str = "bilinear") -> Tensor:
     """Value noise: the lattice read at (u, v), mirrored outside.
 
     Args:

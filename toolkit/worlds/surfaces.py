@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from toolkit.worlds.geometry import FAR, blend, bump, hill, rotation, smoothstep, to_body
-from toolkit.worlds.people import lerp
+from toolkit.worlds.people import Person, lerp
 from toolkit.worlds.randomness import noise
 
 
@@ -38,7 +38,7 @@ class Hair(NamedTuple):
     strand: Tensor
 
 
-def face(p):
+def face(p: Person) -> Face:
     """Head without ears: skull, jaw and nose as ellipsoids, the rest as hills on them."""
     d = p.dice
     jaw, fat = d.uniform("jaw", 0.85, 1.05) + 0.06 * p.male, d.uniform("cheeks", 0.0, 1.0)
@@ -76,14 +76,14 @@ def _nose(p):
     return nose
 
 
-def ears(p):
+def ears(p: Person) -> Tensor:
     """Depth of both ears, (N, P)."""
     out = p.dice.uniform("ear angle", 0.45, 0.49) * p.width
     left, right = (p.solid(p.head, (s * out, 0.02, -0.05), (0.055, 0.125, 0.085)) for s in (-1, 1))
     return torch.maximum(left, right)
 
 
-def body(p):
+def body(p: Person) -> Body:
     """Neck and shoulders, dressed below a neckline."""
     d = p.dice
     broad = d.uniform("shoulders", 0.92, 1.08) * (0.93 + 0.12 * p.male)
@@ -103,7 +103,7 @@ def body(p):
     return Body(depth + dressed * (0.03 + 0.02 * collar), x, y, dressed, collar)
 
 
-def hair(p, head_depth):
+def hair(p: Person, head_depth: Tensor) -> Hair:
     """A cap over the skull, and for long hair a curtain behind and two locks beside the face."""
     d = p.dice
     lattice, fine = d.lattice("hair lumps"), d.lattice("strands", 64)
