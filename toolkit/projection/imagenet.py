@@ -1,4 +1,4 @@
-"""What a network that has seen ImageNet makes of a picture: features that no GAN and no label had a part in."""
+"""Features of a network trained on ImageNet, independent of any GAN and of any part labels."""
 
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ from toolkit.errors import ShapeError, ToolkitError, describe
 
 LAST_BLOCKS = (0, 2, 4, 10, 15)  # of EfficientNet-Lite0: the last block of each stage that ends before a stride
 CHANNELS = (16, 24, 40, 112, 320)  # what these put out, at strides 2, 4, 8, 16, 32
-JUDGED_AT = 128  # pixels; `embed` enlarges smaller pictures, whose faces ImageNet's filters would hardly see
+JUDGED_AT = 128  # pixels; `embed` enlarges smaller pictures: ImageNet's objects are larger than theirs
 
 
 class ImageNetFeatures(nn.Module):
@@ -47,7 +47,7 @@ class ImageNetFeatures(nn.Module):
         return super().train(False)
 
     def forward(self, image: Tensor, num_stages: int = 5) -> list[Tensor]:
-        """See pictures at several scales.
+        """Features of pictures at several scales.
 
         Args:
             image: (N, 3, H, W) float in [-1, 1], which is the range these weights were trained on.

@@ -1,7 +1,11 @@
-"""How different two pictures look: pixels, and the features of a network that knows the object."""
+"""How different two pictures look: by their pixels, and by the features of a network trained on such pictures."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from toolkit.errors import ToolkitError
 
@@ -20,14 +24,14 @@ class Distance:
         ToolkitError: lpips is asked for and not installed.
     """
 
-    def __init__(self, target, discriminator=None, lpips=False):
+    def __init__(self, target: Tensor, discriminator: Any = None, lpips: bool = False) -> None:
         self.target = target
         self.lpips = _lpips(target.device) if lpips else None
         self.features = None if lpips or discriminator is None else discriminator.features
         with torch.no_grad():
             self.target_features = [] if self.features is None else unit(self.features(target))
 
-    def __call__(self, image):
+    def __call__(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """image (N, 3, R, R) -> pixel (N,), the mean squared error, and perceptual (N,)."""
         pixel = (image - self.target).square().mean((1, 2, 3))
         if self.lpips is not None:
@@ -35,10 +39,10 @@ class Distance:
         if self.features is None:
             return pixel, torch.zeros_like(pixel)
         pairs = zip(unit(self.features(image)), self.target_features, strict=True)
-        return pixel, sum((a - b).square().sum(1).mean((1, 2)) for a, b in pairs)
+        return pixel, sum(((a - b).square().sum(1).mean((1, 2)) for a, b in pairs), torch.zeros_like(pixel))
 
 
-def unit(features):
+def unit(features: Iterable[Tensor]) -> list[Tensor]:
     """Each pixel's features at unit length, so that no block of the network outweighs another."""
     return [F.normalize(f.float(), dim=1) for f in features]
 
@@ -49,8 +53,8 @@ def _lpips(device):
     except ImportError as error:
         raise ToolkitError(
             "project",
-            'the package lpips for perceptual="lpips"',
+            "the package lpips for lpips=True",
             "it is not installed",
-            "pip install lpips, or leave perceptual to the discriminator",
+            "pip install lpips, or leave lpips out: the discriminator's features are then compared",
         ) from error
     return lpips.LPIPS(net="vgg", verbose=False).to(device).requires_grad_(False)

@@ -1,7 +1,8 @@
 """Projection: the latent whose synthesis best matches a picture, guessed by an encoder, then optimised."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from toolkit.errors import ShapeError, ToolkitError, describe
 from toolkit.projection.perceptual import PERCEPTUAL_WEIGHT, Distance
 from toolkit.stepwise import finish
 
-LEARNING_RATE, LEARNING_RATE_FROM_GUESS = 0.1, 0.05  # an encoder's guess is near, and too long a step leaves it
+LEARNING_RATE, LEARNING_RATE_FROM_GUESS = 0.1, 0.05  # an encoder's guess is near: larger steps would lose it
 RAMP_UP, RAMP_DOWN = 0.05, 0.30  # shares of the steps over which the learning rate rises and falls
 LATENT_WEIGHT = 3e-2  # pull towards w_avg or the encoder's guess, in variances of w
 NOISE_WEIGHT = 1e5  # of noise's autocorrelation, as in StyleGAN2's own projector
@@ -23,7 +24,7 @@ class Projection(NamedTuple):
     """Per picture the best latent found, the noise that went with it, and what they synthesise."""
 
     ws: Tensor  # (N, num_ws, w_dim)
-    noise: dict  # layer name -> (N, 1, h, h)
+    noise: dict[str, Tensor]  # layer name -> (N, 1, h, h)
     image: Tensor  # (N, 3, R, R) in [-1, 1]
     loss: Tensor  # (N,) the best iterate's distance, pixel + weighted perceptual
     errors: Tensor  # (N, 2) its parts: mean squared pixel error, perceptual distance
@@ -31,7 +32,7 @@ class Projection(NamedTuple):
     history: Tensor  # (N, steps) the distance of every iterate; nan after an early stop
 
 
-def project(generator, image, *, progress=False, **options):
+def project(generator: Any, image: Tensor, *, progress: bool = False, **options: Any) -> Projection:
     """Find the latents whose synthesis best matches some pictures.
 
     Every picture keeps its own best iterate; pictures do not influence one another.
@@ -48,21 +49,21 @@ def project(generator, image, *, progress=False, **options):
 
 
 def projecting(
-    generator,
-    image,
+    generator: Any,
+    image: Tensor,
     *,
-    encoder=None,
-    discriminator=None,
-    lpips=False,
-    space="w+",
-    noise=False,
-    num_steps=50,
-    every=10,
-    patience=PATIENCE,
-    batch_size=20,
-    start=None,
-    seed=0,
-):
+    encoder: Any = None,
+    discriminator: Any = None,
+    lpips: bool = False,
+    space: str = "w+",
+    noise: bool = False,
+    num_steps: int = 50,
+    every: int = 10,
+    patience: int | None = PATIENCE,
+    batch_size: int = 20,
+    start: Projection | None = None,
+    seed: int = 0,
+) -> Iterator[tuple[int, int, Projection]]:
     """Project pictures step by step: a generator, to show the pictures forming and to stop at will.
 
     Args:
@@ -112,7 +113,7 @@ def projecting(
     yield done, total, _join(searches)
 
 
-def no_noise(generator, num):
+def no_noise(generator: Any, num: int) -> dict[str, Tensor]:
     """Noise maps of zeros for `num` pictures: dict, layer name -> (N, 1, h, h)."""
     layers = generator.synthesis.layers()
     return {name: layer.noise_const.new_zeros(num, 1, *layer.noise_const.shape) for name, layer in layers.items()}
@@ -172,7 +173,7 @@ class _Search:
                 self.anchor = self.anchor if space == "w+" else self.anchor.mean(1, keepdim=True)
             else:
                 self.anchor = w_avg.repeat(len(image), rows, 1)
-        # Around w_avg there is ground to explore; a guess or a former result is already in the right valley.
+        # From w_avg the search must explore; an encoder's guess or an earlier result is already near the optimum.
         self.jitter = START_JITTER if encoder is None and start is None else 0.0
         latent = self.anchor if start is None else start.ws[:, :rows]
         self.latent = latent.clone().requires_grad_()
@@ -216,7 +217,7 @@ class _Search:
 
     @torch.no_grad()
     def finish(self):
-        """Look at where the last step led, too."""
+        """Evaluate the latent that the last step led to, too."""
         self._look(self.latent)
 
     def plateau(self, patience):

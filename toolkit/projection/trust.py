@@ -1,16 +1,18 @@
 """Trust: could this GAN have made such a picture? Its reconstruction error among those of in-world ones.
 
-A GAN draws something for every picture, and a segmenter labels whatever it draws. Before a mask is
-believed, one has to know whether the drawing is the picture. The encoder's first guess tells best: it
-stays among what the GAN knows, where optimisation in W+ ends up drawing even a grey wall.
+Projection finds a latent for any picture, and a segmenter labels whatever that latent synthesises: its
+parts are right only where the reconstruction shows the same picture. The error of the encoder's first
+guess tells best whether it does. The guess is always a picture typical of the GAN, while optimisation
+in W+ reproduces pictures of anything, a grey wall for instance.
 """
 
 import torch
+from torch import Tensor
 
 LOW = 0.05  # below this a picture is unlike anything the GAN makes
 
 
-def trust(errors, calibration):
+def trust(errors: Tensor, calibration: Tensor) -> Tensor:
     """The share of in-world pictures that came out no better than these.
 
     Args:
