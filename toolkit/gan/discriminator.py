@@ -1,12 +1,13 @@
-"""The discriminator: how real a picture looks, and what is seen on the way there.
+"""The discriminator: how real a picture looks, and the features it computes on the way.
 
-Source: Karras et al. 2020 (arXiv:1912.04958), with its three ways to read colours.
+Source: Karras et al. 2020 (arXiv:1912.04958), with its three architectures.
 """
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from toolkit.errors import ShapeError, describe
 from toolkit.gan.layers import (
@@ -21,9 +22,18 @@ from toolkit.gan.layers import (
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions that halve the resolution; "resnet" has a residual branch, "skip" reads colours every time."""
+    """Two convolutions that halve the resolution; "resnet" has a residual branch, "skip" reads RGB in every block."""
 
-    def __init__(self, in_channels, out_channels, img_channels, architecture, *, is_first, conv_clamp):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        img_channels: int,
+        architecture: str,
+        *,
+        is_first: bool,
+        conv_clamp: float | None,
+    ) -> None:
         super().__init__()
         residual = architecture == "resnet"
         colours = is_first or architecture == "skip"
@@ -38,12 +48,10 @@ class DiscriminatorBlock(nn.Module):
             else None
         )
 
-    def forward(self, x, image=None):
+    def forward(self, x: Tensor, image: Tensor | None = None) -> Tensor:
         """x (N, C, r, r), or the picture itself in the first block -> (N, C', r/2, r/2); image only for "skip"."""
-        if image is not None:
-            x = x + self.fromrgb(image)
-        elif self.fromrgb is not None:
-            x = self.fromrgb(x)
+        if self.fromrgb is not None:
+            x = self.fromrgb(x) if image is None else x + self.fromrgb(image)
         y = self.conv1(self.conv0(x))
         return y if self.skip is None else self.skip(x) + y
 
@@ -51,7 +59,17 @@ class DiscriminatorBlock(nn.Module):
 class DiscriminatorEpilogue(nn.Module):
     """4x4 features -> out_dim numbers, with the minibatch standard deviation as extra channels."""
 
-    def __init__(self, channels, out_dim, img_channels, *, colours, mbstd_group_size, mbstd_num_channels, conv_clamp):
+    def __init__(
+        self,
+        channels: int,
+        out_dim: int,
+        img_channels: int,
+        *,
+        colours: bool,
+        mbstd_group_size: int | None,
+        mbstd_num_channels: int,
+        conv_clamp: float | None,
+    ) -> None:
         super().__init__()
         self.group_size, self.num_channels = mbstd_group_size, mbstd_num_channels
         self.fromrgb = Conv(img_channels, channels, 1) if colours else None
@@ -59,7 +77,7 @@ class DiscriminatorEpilogue(nn.Module):
         self.fc = FullyConnected(channels * 16, channels, activate=True)
         self.out = FullyConnected(channels, out_dim)
 
-    def minibatch_stddev(self, x):
+    def minibatch_stddev(self, x: Tensor) -> Tensor:
         """Append, per group of samples, the mean deviation across the group: it shows mode collapse."""
         if not self.num_channels:
             return x
@@ -72,9 +90,11 @@ class DiscriminatorEpilogue(nn.Module):
         y = y.repeat(group, 1)[:, :, None, None].expand(-1, -1, h, w)
         return torch.cat([x, y], dim=1)
 
-    def forward(self, x, image=None):
+    def forward(self, x: Tensor, image: Tensor | None = None) -> Tensor:
         """x (N, C, 4, 4), image (N, img_channels, 4, 4) only for "skip" -> (N, out_dim)."""
-        x = x.float() if image is None else x.float() + self.fromrgb(image.float())
+        x = x.float()
+        if self.fromrgb is not None and image is not None:
+            x = x + self.fromrgb(image.float())
         x = self.conv(self.minibatch_stddev(x))
         return self.out(self.fc(x.flatten(1)))
 
@@ -105,18 +125,18 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        resolution,
-        channels,
-        mbstd_group_size=4,
-        mbstd_num_channels=1,
-        conv_clamp=None,
-        architecture="resnet",
-        img_channels=3,
-        c_dim=0,
-        cmap_dim=None,
-        num_mapping_layers=8,
-        **mapping,
-    ):
+        resolution: int,
+        channels: dict[int, int],
+        mbstd_group_size: int | None = 4,
+        mbstd_num_channels: int = 1,
+        conv_clamp: float | None = None,
+        architecture: str = "resnet",
+        img_channels: int = 3,
+        c_dim: int = 0,
+        cmap_dim: int | None = None,
+        num_mapping_layers: int = 8,
+        **mapping: Any,
+    ) -> None:
         super().__init__()
         check_architecture("Discriminator", architecture)
         self.resolution, self.architecture = resolution, architecture
@@ -145,11 +165,11 @@ class Discriminator(nn.Module):
         )
         self.mapping = Mapping(0, cmap_dim, None, num_mapping_layers, c_dim=c_dim, **mapping) if c_dim else None
 
-    def blocks(self):
+    def blocks(self) -> list[DiscriminatorBlock]:
         """The blocks, finest first."""
         return [getattr(self, f"b{r}") for r in self.resolutions[:-1]]
 
-    def features(self, image):
+    def features(self, image: Tensor) -> list[Tensor]:
         """What each block puts out, finest first: a list of (N, C, r, r), r = R/2 ... 4.
 
         Args:
@@ -164,7 +184,7 @@ class Discriminator(nn.Module):
             features.append(x)
         return features
 
-    def forward(self, image, class_label=None):
+    def forward(self, image: Tensor, class_label: Tensor | None = None) -> Tensor:
         """Judge pictures.
 
         Args:

@@ -1,28 +1,30 @@
-"""The encoder: a picture's latent in one look, where optimisation starts or speed matters most."""
+"""The encoder: a picture's latent in one forward pass, to start optimisation from, or where speed matters most."""
 
 import hashlib
 import json
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from toolkit.devices import check_device
 from toolkit.errors import CheckpointError, ShapeError, describe
 from toolkit.files import replace_when_done
 from toolkit.gan.stylegan2 import Discriminator, FullyConnected
 
-MAX_SIDE = 256  # larger pictures are area-averaged first: a latent needs no pores
+MAX_SIDE = 256  # larger pictures are area-averaged first: latents do not need finer detail
 HIDDEN = 512
 
 
 class Encoder(nn.Module):
     """Image -> W+: a discriminator's convolutions, then two fully connected layers.
 
-    What a discriminator has learned to look at is what an encoder needs to see, so a GAN's own
-    discriminator is the best start for its weights.
+    The features a discriminator has learned are those an encoder needs, so the GAN's own discriminator
+    gives the best initial weights.
 
     Args:
         resolution: of the pictures; above 256 they are averaged down.
@@ -30,7 +32,14 @@ class Encoder(nn.Module):
         num_ws, w_dim: of the generator.
     """
 
-    def __init__(self, resolution, channels, num_ws, w_dim):
+    w_avg: Tensor
+    w_std: Tensor
+    # Set by `load_encoder`.
+    hash: str
+    metadata: dict[str, Any]
+    calibration: Tensor | None
+
+    def __init__(self, resolution: int, channels: dict[int, int], num_ws: int, w_dim: int) -> None:
         super().__init__()
         self.resolution, self.num_ws, self.w_dim = resolution, num_ws, w_dim
         self.side = min(resolution, MAX_SIDE)
@@ -43,7 +52,7 @@ class Encoder(nn.Module):
         self.register_buffer("w_avg", torch.zeros(w_dim))
         self.register_buffer("w_std", torch.ones(()))
 
-    def forward(self, image):
+    def forward(self, image: Tensor) -> Tensor:
         """Guess the latents of some pictures.
 
         Args:
@@ -64,7 +73,13 @@ class Encoder(nn.Module):
         return self.w_avg + x.view(-1, self.num_ws, self.w_dim) * (self.w_std / self.w_dim**0.5)
 
 
-def save_encoder(path, encoder, metadata, calibration=None, dtype=torch.float32):
+def save_encoder(
+    path: str | Path,
+    encoder: Encoder,
+    metadata: dict[str, Any],
+    calibration: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """Write an encoder, whole or not at all.
 
     Args:
@@ -82,7 +97,7 @@ def save_encoder(path, encoder, metadata, calibration=None, dtype=torch.float32)
         save_file(tensors, temporary, {"toolkit": json.dumps({"format": "encoder", **sizes, **metadata})})
 
 
-def load_encoder(path, device="cpu"):
+def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> Encoder:
     """Read a file written by `save_encoder`.
 
     Returns:

@@ -1,17 +1,18 @@
 """The generator: mapping and synthesis, in plain PyTorch on any device.
 
-Source: Karras et al. 2020 (arXiv:1912.04958), with its three ways to make colours. Differs in how,
-not in what, is computed: the modulated convolution scales its input by the style, applies one
-convolution shared by the whole batch, and scales its output by the demodulation; for a single picture
-all that goes into the weights. Gains are folded into small tensors, because on a CPU every pass over
-the activations costs as much as arithmetic.
+Source: Karras et al. 2020 (arXiv:1912.04958), with its three architectures. Computes the same values in
+another order: the modulated convolution scales its input by the style, applies one convolution shared
+by the whole batch, and scales its output by the demodulation; for a single picture both scales are
+multiplied into the weights. Gains are multiplied into small tensors, because on a CPU every pass over
+the activations takes about as long as a convolution.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from toolkit.errors import ShapeError, describe
 from toolkit.gan.layers import (
@@ -35,7 +36,19 @@ ONE_BY_ONE_FROM = 256  # pixels; from there on a batch saves less than passes ov
 class SynthesisConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU; doubles the resolution if `up`."""
 
-    def __init__(self, in_channels, out_channels, w_dim, resolution, *, up, conv_clamp, gain=1.0):
+    noise_const: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        *,
+        up: bool,
+        conv_clamp: float | None,
+        gain: float = 1.0,
+    ) -> None:
         super().__init__()
         self.resolution, self.up = resolution, up
         self.conv_clamp = conv_clamp and conv_clamp * gain
@@ -46,7 +59,7 @@ class SynthesisConv(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", normal(resolution, resolution))
 
-    def forward(self, x, w, noise):
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x (N, C, h, w), latent w (N, w_dim), noise (N or 1, 1, H, W) or None -> (N, C', H, W)."""
         if len(x) == 1 and not torch.is_grad_enabled():
             return self._of_one(x, w, noise)
@@ -90,14 +103,14 @@ class SynthesisConv(nn.Module):
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to colours, without demodulation; always returns float32."""
 
-    def __init__(self, in_channels, w_dim, img_channels, *, conv_clamp):
+    def __init__(self, in_channels: int, w_dim: int, img_channels: int, *, conv_clamp: float | None) -> None:
         super().__init__()
         self.conv_clamp = conv_clamp
         self.affine = FullyConnected(w_dim, in_channels, bias=1.0)
         self.weight = nn.Parameter(normal(img_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(img_channels))
 
-    def forward(self, x, w):
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
         style, weight = self.affine(w)[:, :, None, None] / math.sqrt(self.weight.shape[1]), self.weight
         if len(x) == 1:
             weight = weight * style  # cheaper than a pass over x
@@ -112,8 +125,17 @@ class SynthesisBlock(nn.Module):
     """One resolution: (constant or up-convolution), convolution; by architecture, colours or a residual branch."""
 
     def __init__(
-        self, in_channels, out_channels, w_dim, resolution, img_channels, architecture, *, is_last, conv_clamp
-    ):
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        img_channels: int,
+        architecture: str,
+        *,
+        is_last: bool,
+        conv_clamp: float | None,
+    ) -> None:
         super().__init__()
         self.is_first = resolution == 4
         residual = architecture == "resnet" and not self.is_first
@@ -136,7 +158,7 @@ class SynthesisBlock(nn.Module):
             Conv(in_channels, out_channels, 1, activate=False, bias=False, gain=RESNET_GAIN) if residual else None
         )
 
-    def convs(self):
+    def convs(self) -> dict[str, SynthesisConv]:
         """The convolutions in order, by name."""
         return {"conv1": self.conv1} if self.is_first else {"conv0": self.conv0, "conv1": self.conv1}
 
@@ -144,10 +166,20 @@ class SynthesisBlock(nn.Module):
 class Synthesis(nn.Module):
     """ws (N, num_ws, w_dim) -> image (N, img_channels, R, R).
 
-    Small pictures are drawn as one batch, large ones, unless gradients are wanted, one by one.
+    Small pictures are synthesised as one batch, large ones, unless gradients are wanted, one by one.
     """
 
-    def __init__(self, resolution, w_dim, channels, conv_clamp, architecture, img_channels):
+    fade: Tensor
+
+    def __init__(
+        self,
+        resolution: int,
+        w_dim: int,
+        channels: dict[int, int],
+        conv_clamp: float | None,
+        architecture: str,
+        img_channels: int,
+    ) -> None:
         super().__init__()
         check_architecture("Generator", architecture)
         self.resolutions = check_table("Generator", resolution, channels)
@@ -155,7 +187,7 @@ class Synthesis(nn.Module):
         self.w_dim, self.num_ws = w_dim, 2 * len(self.resolutions)
         for r in self.resolutions:
             block = SynthesisBlock(
-                channels.get(r // 2),
+                channels.get(r // 2, 0),
                 channels[r],
                 w_dim,
                 r,
@@ -165,16 +197,24 @@ class Synthesis(nn.Module):
                 conv_clamp=conv_clamp,
             )
             self.add_module(f"b{r}", block)
-        # Below 1 only while training fades the newest resolution in. In no file, so never on device "meta".
+        # Below 1 only while training fades the newest resolution in. No file has it, so it is never on device "meta".
         self.register_buffer("fade", torch.ones((), device="cpu"), persistent=False)
 
-    def layers(self):
+    def layers(self) -> dict[str, SynthesisConv]:
         """Every convolution by its activation's name, in synthesis order: "b4.conv1", "b8.conv0", ..."""
         blocks = ((r, getattr(self, f"b{r}")) for r in self.resolutions)
         return {f"b{r}.{name}": conv for r, block in blocks for name, conv in block.convs().items()}
 
-    def forward(self, ws, noise_mode="const", noise=None, rng=None, return_activations=False, dtype=torch.float32):
-        """Draw the picture of a latent.
+    def forward(
+        self,
+        ws: Tensor,
+        noise_mode: str = "const",
+        noise: dict[str, Tensor] | None = None,
+        rng: torch.Generator | None = None,
+        return_activations: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """Synthesise the pictures of some latents.
 
         Args:
             ws: (N, num_ws, w_dim), a row per layer; equal rows are W, free rows W+.
@@ -277,18 +317,22 @@ class Generator(nn.Module):
         ToolkitError: no such architecture.
     """
 
+    # Set by `load_generator`.
+    hash: str  # sha256 of the parameters
+    metadata: dict[str, Any]  # what the file says of them
+
     def __init__(
         self,
-        resolution,
-        z_dim,
-        w_dim,
-        channels,
-        num_mapping_layers,
-        conv_clamp=None,
-        architecture="skip",
-        img_channels=3,
-        **mapping,
-    ):
+        resolution: int,
+        z_dim: int,
+        w_dim: int,
+        channels: dict[int, int],
+        num_mapping_layers: int,
+        conv_clamp: float | None = None,
+        architecture: str = "skip",
+        img_channels: int = 3,
+        **mapping: Any,
+    ) -> None:
         super().__init__()
         self.synthesis = Synthesis(resolution, w_dim, channels, conv_clamp, architecture, img_channels)
         self.resolution, self.z_dim, self.w_dim = resolution, z_dim, w_dim
@@ -296,10 +340,10 @@ class Generator(nn.Module):
         self.channels = {r: channels[r] for r in self.synthesis.resolutions}
         self.mapping = Mapping(z_dim, w_dim, self.num_ws, num_mapping_layers, **mapping)
         self.c_dim = self.mapping.c_dim
-        self._w_statistics = {}
+        self._w_statistics: dict[int, tuple[Tensor, Tensor]] = {}
 
     @torch.no_grad()
-    def w_statistics(self):
+    def w_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean (w_dim,) and standard deviation (a scalar) of w over random z: computed once a class, then kept.
 
         The deviation is the root mean square distance from the mean. Meant for a network that no longer trains.
@@ -312,6 +356,13 @@ class Generator(nn.Module):
             self._w_statistics[index] = w.mean(0), (w - w.mean(0)).square().sum(1).mean().sqrt()
         return self._w_statistics[index]
 
-    def forward(self, z, class_label=None, truncation_psi=1.0, truncation_cutoff=None, **options):
+    def forward(
+        self,
+        z: Tensor,
+        class_label: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+        **options: Any,
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """z (N, z_dim) -> image; `options` are those of `Synthesis.forward`."""
         return self.synthesis(self.mapping(z, class_label, truncation_psi, truncation_cutoff), **options)

@@ -4,10 +4,11 @@ Source: Karras et al. 2020 (arXiv:1912.04958).
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from toolkit.errors import ShapeError, ToolkitError, describe
 
@@ -15,27 +16,27 @@ SLOPE = 0.2  # of every leaky ReLU
 LRELU_GAIN = math.sqrt(2)  # brings a leaky ReLU's output back to unit variance
 RESNET_GAIN = math.sqrt(0.5)  # keeps the sum of two branches at unit variance
 MAPPING_LR = 0.01
-ARCHITECTURES = ("skip", "resnet", "orig")  # colours at every resolution, residual blocks, or neither
+ARCHITECTURES = ("skip", "resnet", "orig")  # RGB at every resolution, residual blocks, or neither
 
 
-def fir(channels, gain, like):
+def fir(channels: int, gain: float, like: Tensor) -> Tensor:
     """The paper's low-pass filter outer([1, 3, 3, 1]) / 64 as depthwise weights (channels, 1, 4, 4)."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=like.dtype, device=like.device)
     return (torch.outer(taps, taps) * (gain / 64)).expand(channels, 1, 4, 4).contiguous()
 
 
-def is_fir(lazy, gain):
+def is_fir(lazy: Any, gain: float) -> bool:
     """Whether a stored filter (`arrays.Lazy`) is this one."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
     return lazy.shape == (4, 4) and torch.allclose(lazy.read().float(), torch.outer(taps, taps) * (gain / 64))
 
 
-def blur(x, pad, gain=1.0, bias=None):
+def blur(x: Tensor, pad: int, gain: float = 1.0, bias: Tensor | None = None) -> Tensor:
     """Low-pass x (N, C, H, W), zero-padded by `pad` on each side; then add bias (C,)."""
     return F.conv2d(x, fir(x.shape[1], gain, x), bias, padding=pad, groups=x.shape[1])
 
 
-def upsample(image):
+def upsample(image: Tensor) -> Tensor:
     """Double the side of image (N, C, H, W), low-passed; zeros beyond its edge."""
     # Zero-insertion followed by this filter is bilinear interpolation except at the border, where
     # interpolation repeats the edge: hence the ring of zeros, cut off again.
@@ -43,23 +44,23 @@ def upsample(image):
     return F.interpolate(ring, scale_factor=2, mode="bilinear")[:, :, 2:-2, 2:-2]
 
 
-def downsample(image):
+def downsample(image: Tensor) -> Tensor:
     """Halve the side of image (N, C, H, W), low-passed."""
     return F.conv2d(image, fir(image.shape[1], 1.0, image), padding=1, stride=2, groups=image.shape[1])
 
 
-def check_architecture(call, architecture):
+def check_architecture(call: str, architecture: str) -> None:
     """Raise ToolkitError unless it is "skip", "resnet" or "orig"."""
     if architecture not in ARCHITECTURES:
         raise ToolkitError(call, f"architecture one of {ARCHITECTURES}", repr(architecture), "Choose one of these")
 
 
-def num_blocks(resolution):
+def num_blocks(resolution: int) -> int:
     """How many resolutions a network of this size has, 4 pixels included."""
     return int(math.log2(resolution)) - 1
 
 
-def check_table(call, resolution, channels):
+def check_table(call: str, resolution: int, channels: dict[int, int]) -> list[int]:
     """Return the resolutions 4, 8, ..., resolution, or raise ShapeError when the table lacks one."""
     if resolution < 8 or resolution & (resolution - 1):
         raise ShapeError(call, "resolution a power of two, at least 8", resolution, "Round it to one")
@@ -70,7 +71,7 @@ def check_table(call, resolution, channels):
     return resolutions
 
 
-def normal(*shape, std=1.0):
+def normal(*shape: int, std: float = 1.0) -> Tensor:
     """Normal numbers; on device "meta" there are none, and torch would load 70 MB of code to draw them."""
     drawn = torch.empty(shape)
     return drawn if drawn.is_meta else drawn.normal_().mul_(std)
@@ -79,14 +80,16 @@ def normal(*shape, std=1.0):
 class FullyConnected(nn.Module):
     """y = activation(x W^T + b), W stored at unit variance and scaled here (equalised learning rate)."""
 
-    def __init__(self, in_features, out_features, *, activate=False, lr=1.0, bias=0.0):
+    def __init__(
+        self, in_features: int, out_features: int, *, activate: bool = False, lr: float = 1.0, bias: float = 0.0
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(normal(out_features, in_features, std=1 / lr))
         self.bias = nn.Parameter(torch.full((out_features,), bias / lr))
         self.activate, self.lr = activate, lr
         self.weight_gain = lr / math.sqrt(in_features)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         gain = LRELU_GAIN if self.activate else 1.0
         x = F.linear(x, self.weight * (self.weight_gain * gain), self.bias * (self.lr * gain))
         return F.leaky_relu(x, SLOPE) if self.activate else x
@@ -96,10 +99,23 @@ class Mapping(nn.Module):
     """z (N, z_dim) -> ws (N, num_ws, w_dim); of a conditional network, (z, class_label) -> ws.
 
     A discriminator's maps the label alone (z_dim 0) and to one row (num_ws None): (N, w_dim).
-    `class_index` is the class that is meant where a caller names none.
+    `class_index` is the class used where a caller passes no label.
     """
 
-    def __init__(self, z_dim, w_dim, num_ws, num_layers, *, c_dim=0, embed_dim=None, hidden_dim=None, lr=MAPPING_LR):
+    w_avg: Tensor
+
+    def __init__(
+        self,
+        z_dim: int,
+        w_dim: int,
+        num_ws: int | None,
+        num_layers: int,
+        *,
+        c_dim: int = 0,
+        embed_dim: int | None = None,
+        hidden_dim: int | None = None,
+        lr: float = MAPPING_LR,
+    ) -> None:
         super().__init__()
         self.z_dim, self.c_dim, self.num_ws, self.num_layers, self.lr = z_dim, c_dim, num_ws, num_layers, lr
         self.class_index = 0
@@ -111,7 +127,13 @@ class Mapping(nn.Module):
         if num_ws is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
 
-    def forward(self, z, class_label=None, truncation_psi=1.0, truncation_cutoff=None):
+    def forward(
+        self,
+        z: Tensor,
+        class_label: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
         """Map z to one latent, repeated for every layer.
 
         Args:
@@ -162,8 +184,17 @@ class Conv(nn.Module):
     """Equalised convolution without styles. `gain` multiplies the output."""
 
     def __init__(
-        self, in_channels, out_channels, kernel, *, activate=True, bias=True, down=False, gain=1.0, conv_clamp=None
-    ):
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        activate: bool = True,
+        bias: bool = True,
+        down: bool = False,
+        gain: float = 1.0,
+        conv_clamp: float | None = None,
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(normal(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
@@ -171,7 +202,7 @@ class Conv(nn.Module):
         self.gain = gain * (LRELU_GAIN if activate else 1.0)
         self.weight_gain = self.gain / math.sqrt(in_channels * kernel**2)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """x (N, C, h, w) -> (N, C', h, w), or half the side if `down`."""
         kernel = self.weight.shape[-1]
         weight = (self.weight * self.weight_gain).to(x.dtype)
