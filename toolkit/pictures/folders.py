@@ -19,7 +19,7 @@ class Found(NamedTuple):
     """The pictures of a folder, sorted, and how many other files there are of each kind."""
 
     files: list[Path]
-    left_out: Counter
+    left_out: Counter[str]
 
     def remark(self, folder: str | PathLike) -> str:
         """One line that counts what was left out; empty when nothing was."""
@@ -37,7 +37,9 @@ def pictures_in(folder: str | PathLike, *, deep: bool = False, but: str | PathLi
     Raises:
         ImageError: the folder cannot be listed.
     """
-    folder, files, left_out, readable = Path(folder), [], Counter(), suffixes_read()
+    folder, readable = Path(folder), suffixes_read()
+    files: list[Path] = []
+    left_out: Counter[str] = Counter()
     but = None if but is None else Path(but).resolve()
     below = but is not None and folder.resolve() in but.parents
     for place, folders, names in os.walk(folder, onerror=_refuse):

@@ -1,11 +1,14 @@
 """Pictures: files, PIL and NumPy on people's side, tensors (N, 3, H, W) in [-1, 1] on ours."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from toolkit.errors import ImageError, ShapeError, describe
 from toolkit.files import replace_when_done
@@ -17,13 +20,16 @@ SLACK = 1e-6  # of a pixel, by which a box that ends at the picture's edge may m
 ROUNDING = 1e-3  # how far beyond [-1, 1] a tensor may stray
 
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
 class Frame(NamedTuple):
-    """Where in an upload the picture lies that a network saw."""
+    """Where in an upload the square lies that was cut out for a network."""
 
-    box: tuple  # (left, top, right, bottom) in the upload's pixels, floats; may reach beyond its edges
-    size: tuple  # (width, height) of the upload, upright
+    box: Box  # in the upload's pixels; may reach beyond its edges
+    size: tuple[int, int]  # (width, height) of the upload, upright
 
-    def restore(self, label_map, outside=255):
+    def restore(self, label_map: Tensor, outside: int = 255) -> Tensor:
         """Carry labels back to the upload's own pixels: each takes the nearest label, or, of an upload with fewer
         pixels than the labels, the one that covers most of it.
 
@@ -47,19 +53,19 @@ class Frame(NamedTuple):
         return full
 
 
-def centre_box(picture):
+def centre_box(picture: Image.Image) -> Box:
     """The largest centred square of a PIL image: (left, top, right, bottom)."""
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return left, top, left + side, top + side
 
 
-def given_box(box):
+def given_box(box: Box) -> Callable[[Image.Image], Box]:
     """An `align` for `frame_image` that always answers with this box (left, top, right, bottom)."""
     return lambda picture: box
 
 
-def frame_image(source, resolution, align=centre_box):
+def frame_image(source: Any, resolution: int, align: Callable[[Image.Image], Box] = centre_box) -> tuple[Tensor, Frame]:
     """Cut from an upload the square that a network sees, and remember where it was.
 
     Args:
@@ -75,14 +81,14 @@ def frame_image(source, resolution, align=centre_box):
     """
     _check_resolution(resolution, "frame_image")
     if isinstance(source, torch.Tensor):
-        size = (resolution, resolution)
-        return _check_tensor(source, resolution, "frame_image"), Frame((0.0, 0.0, *map(float, size)), size)
+        frame = Frame((0.0, 0.0, float(resolution), float(resolution)), (resolution, resolution))
+        return _check_tensor(source, resolution, "frame_image"), frame
     picture = open_rgb(source, "frame_image")
     frame = Frame(_check_box(align(picture), "frame_image"), picture.size)
     return _to_tensor(_cut(picture, frame.box, resolution, "frame_image")), frame
 
 
-def load_image(source, resolution=None):
+def load_image(source: Any, resolution: int | None = None) -> Tensor:
     """Turn whatever a person calls a picture into a tensor.
 
     Args:
@@ -114,7 +120,7 @@ def load_image(source, resolution=None):
     return _to_tensor(picture)
 
 
-def to_uint8(image):
+def to_uint8(image: Tensor) -> np.ndarray:
     """Tensor to bytes; what lies beyond [-1, 1], as synthesis may, is clipped.
 
     Args:
@@ -130,7 +136,7 @@ def to_uint8(image):
     return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def to_pil(image):
+def to_pil(image: Tensor) -> Image.Image:
     """One picture as a PIL image.
 
     Args:
@@ -146,7 +152,7 @@ def to_pil(image):
     return Image.fromarray(to_uint8(batch)[0])
 
 
-def save_png(path, image):
+def save_png(path: str | Path, image: Tensor | Image.Image) -> None:
     """Write a PNG, whole or not at all.
 
     Args:
@@ -158,7 +164,7 @@ def save_png(path, image):
         picture.save(temporary, format="PNG")
 
 
-def grid(images, columns=None, gap=2):
+def grid(images: Tensor | Sequence[Image.Image], columns: int | None = None, gap: int = 2) -> Image.Image:
     """A contact sheet, filled row by row.
 
     Args:
@@ -210,7 +216,7 @@ def _check_tensor(image, resolution, call):
     return image.float()
 
 
-def _check_box(box, call):
+def _check_box(box: Any, call: str) -> Box:
     try:
         left, top, right, bottom = map(float, box)
     except (TypeError, ValueError):

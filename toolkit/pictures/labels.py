@@ -1,9 +1,9 @@
 """Label maps: class sets, palettes, checks at the door, indexed PNG files."""
 
 import colorsys
-import os
 import unicodedata
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
+from os import PathLike
 
 import numpy as np
 import torch
@@ -48,8 +48,8 @@ COLORS = (
 )
 
 
-def merge(label_map, from_classes, to_classes):
-    """Say the same with fewer classes: those that to_classes lacks become background.
+def merge(label_map: Tensor | np.ndarray, from_classes: Sequence[str], to_classes: Sequence[str]) -> Tensor:
+    """Reduce a label map to fewer classes: those that to_classes lacks become background.
 
     Args:
         label_map: (N, H, W) int64 over from_classes; 255 stays 255.
@@ -71,7 +71,7 @@ def merge(label_map, from_classes, to_classes):
     return table.to(label_map.device)[label_map]
 
 
-def keep(label_map, from_classes, to_classes):
+def keep(label_map: Tensor | np.ndarray, from_classes: Sequence[str], to_classes: Sequence[str]) -> Tensor:
     """Carry labels over to another set of classes by name; what it does not name becomes unlabelled.
 
     Args:
@@ -149,7 +149,7 @@ def as_label_map(label_map: object, call: str) -> Tensor:
     raise ShapeError(call, "label_map of integers", describe(label_map), "Convert it with label_map.long()")
 
 
-def default_palette(num_classes):
+def default_palette(num_classes: int) -> np.ndarray:
     """A colour for each class: background dark, parts distinct for any colour vision up to ten classes.
 
     Args:
@@ -169,7 +169,7 @@ def default_palette(num_classes):
     return np.array(colors[:num_classes], np.uint8)
 
 
-def check_label_map(label_map, num_classes, call):
+def check_label_map(label_map: Tensor | np.ndarray, num_classes: int, call: str) -> None:
     """Refuse labels that nothing can be learned from.
 
     Args:
@@ -194,7 +194,7 @@ def check_label_map(label_map, num_classes, call):
         raise LabelError(call, "at least two classes labelled", got, fix)
 
 
-def save_label_png(path, label_map, palette):
+def save_label_png(path: str | PathLike, label_map: Tensor | np.ndarray, palette: np.ndarray) -> None:
     """Write a label map as an indexed PNG, whole or not at all; any program shows it in colour.
 
     Args:
@@ -213,7 +213,7 @@ def save_label_png(path, label_map, palette):
         picture.save(temporary, format="PNG")
 
 
-def load_label_png(path: str | os.PathLike, palette: np.ndarray | None = None) -> torch.Tensor:
+def load_label_png(path: str | PathLike, palette: np.ndarray | None = None) -> Tensor:
     """Read a PNG whose values, or whose colours, are classes.
 
     Args:
@@ -235,7 +235,7 @@ def load_label_png(path: str | os.PathLike, palette: np.ndarray | None = None) -
     return torch.from_numpy(values.astype(np.int64))[None]
 
 
-def colorize(label_map, palette):
+def colorize(label_map: Tensor | np.ndarray, palette: np.ndarray) -> Image.Image:
     """A label map in its palette's colours, unlabelled pixels grey.
 
     Args:
@@ -253,8 +253,8 @@ def colorize(label_map, palette):
 
 
 def overlay(
-    image: torch.Tensor | Image.Image,
-    label_map: torch.Tensor | np.ndarray,
+    image: Tensor | Image.Image,
+    label_map: Tensor | np.ndarray,
     palette: np.ndarray,
     alpha: float = 0.5,
 ) -> Image.Image:
@@ -272,15 +272,17 @@ def overlay(
     """
     indices = _numpy(_single(label_map, "overlay"))
     height, width = indices.shape
-    is_picture = isinstance(image, Image.Image)
-    if (image.size != (width, height)) if is_picture else (tuple(image.shape) != (1, 3, height, width)):
-        got = f"a picture of {image.width}x{image.height}" if is_picture else describe(image)
+    if isinstance(image, Image.Image):
+        fits, got = image.size == (width, height), f"a picture of {image.width}x{image.height}"
+    else:
+        fits, got = tuple(image.shape) == (1, 3, height, width), describe(image)
+    if not fits:
         fix = "Pass one picture and its own label map"
         raise ShapeError("overlay", f"image (1, 3, {height}, {width}), or a picture of {width}x{height}", got, fix)
     if not 0 <= alpha <= 1:
         raise ShapeError("overlay", "alpha in [0, 1]", alpha, "Use e.g. 0.5")
     # In PIL's bytes: an upload of 50 million pixels as floats would fill the memory.
-    tinted = image.convert("RGB") if is_picture else to_pil(image)
+    tinted = image.convert("RGB") if isinstance(image, Image.Image) else to_pil(image)
     strength = [0 if i in (0, IGNORE_INDEX) else round(255 * alpha) for i in range(256)]
     mask = Image.fromarray(indices.astype(np.uint8)).point(strength)
     tinted.paste(colorize(indices, palette), mask=mask)
@@ -301,7 +303,7 @@ def _single(label_map, call):
     return label_map
 
 
-def check_values(label_map: torch.Tensor | np.ndarray, num_classes: int, call: str) -> None:
+def check_values(label_map: Tensor | np.ndarray, num_classes: int, call: str) -> None:
     """Refuse, with a LabelError, labels other than 0..num_classes-1 and 255."""
     values = np.unique(_numpy(label_map))
     wrong = [v for v in values.tolist() if not 0 <= v < num_classes and v != IGNORE_INDEX]

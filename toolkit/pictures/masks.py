@@ -84,7 +84,7 @@ def colors_of(picture: Image.Image) -> dict[int, str]:
     if picture.mode != "P":
         return {}
     codes = _codes(np.array(picture.getpalette("RGB")).reshape(-1, 3))
-    return {index: f"#{codes[index]:06X}" for index in np.unique(picture).tolist() if index < len(codes)}
+    return {index: f"#{codes[index]:06X}" for index in np.unique(np.asarray(picture)).tolist() if index < len(codes)}
 
 
 def _whole(picture, name):

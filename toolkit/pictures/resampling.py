@@ -22,15 +22,13 @@ def majority(label_map: np.ndarray, rows: np.ndarray, columns: np.ndarray, unlab
     """
     counts = np.bincount(label_map.ravel(), minlength=unlabelled + 1)
     parts = [value for value in np.argsort(counts, kind="stable") if counts[value] and value not in (0, unlabelled)]
-    found, most = None, None
+    shape = (len(rows) - 1, len(columns) - 1)
+    found, most = np.zeros(shape, np.uint8), np.full(shape, -np.inf)
     for value in [*parts, 0, unlabelled]:
         share = _sums(_sums(label_map == value, columns).T, rows).T
         if value == unlabelled:
             share += np.outer(np.diff(rows), np.diff(columns))
             share -= np.outer(*(np.diff(e.clip(0, n)) for e, n in zip((rows, columns), label_map.shape, strict=True)))
-        if found is None:
-            found, most = np.full(share.shape, value, np.uint8), share
-            continue
         more = share > most + TIE
         found[more], most[more] = value, share[more]
     return found

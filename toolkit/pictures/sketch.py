@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from toolkit.errors import ShapeError, describe
 from toolkit.pictures.labels import IGNORE_INDEX
@@ -10,7 +11,7 @@ BRUSH_ALPHA = 0.5  # strokes are see-through: the face stays visible below them
 MIN_SHARE = 0.25  # of a pixel's cell that must be painted, so that a thin line is not lost
 
 
-def decode(drawing, palette, resolution):
+def decode(drawing: np.ndarray, palette: np.ndarray, resolution: int) -> Tensor:
     """Read a drawing as a label map: each pixel takes the class that most of its cell is painted in.
 
     Args:
@@ -45,7 +46,7 @@ def decode(drawing, palette, resolution):
     return torch.from_numpy(label_map.astype(np.int64))[None]
 
 
-def encode(label_map, palette, size):
+def encode(label_map: Tensor, palette: np.ndarray, size: int) -> np.ndarray:
     """Draw a label map as a brush would have: the inverse of `decode`.
 
     Args:
