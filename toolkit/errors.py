@@ -6,13 +6,14 @@ print it, the page can show it, and a test can match it.
 
 import copyreg
 import re
+from typing import Any
 
 import numpy as np
 import torch
 
 
 class ToolkitError(ValueError):
-    """Something a caller can mend: the message says where, what was expected, and how.
+    """An error the caller can correct: the message says where, what was expected, and how to correct it.
 
     Args:
         call: the public call that refuses, e.g. ``"fit"``.
@@ -21,7 +22,7 @@ class ToolkitError(ValueError):
         fix: one sentence, no full stop, that tells the reader what to do.
     """
 
-    def __init__(self, call, expected, got, fix):
+    def __init__(self, call: str, expected: str, got: object, fix: str) -> None:
         super().__init__(f"{call}: expected {expected}; got {got}. {fix}.")
         self.fix = fix
 
@@ -50,7 +51,7 @@ class WriteError(ToolkitError, OSError):
     """A file or folder cannot be written, or the disk is full; an `OSError` too, as what it stands for."""
 
 
-def as_floats(value: object, call: str) -> torch.Tensor:
+def as_floats(value: Any, call: str) -> torch.Tensor:
     """A float32 tensor of what people pass as numbers.
 
     Args:
@@ -75,7 +76,7 @@ def as_floats(value: object, call: str) -> torch.Tensor:
     return value.detach().float()
 
 
-def describe(value):
+def describe(value: object) -> str:
     """Say what an argument is, in a few words: type, shape, dtype, range.
 
     Args:
@@ -94,7 +95,7 @@ def describe(value):
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def check_count(call: str, name: str, value: object, lowest: int = 1, highest: int | None = None) -> None:
+def check_count(call: str, name: str, value: Any, lowest: int = 1, highest: int | None = None) -> None:
     """Raise ToolkitError unless an argument is a whole number within bounds.
 
     Args:

@@ -7,12 +7,14 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from toolkit.errors import CheckpointError, WriteError
 
@@ -37,7 +39,7 @@ def replace_when_done(path: str | PathLike) -> Iterator[str]:
         with _in_one_line(path):
             yield temporary
             with contextlib.suppress(PermissionError):  # some disks know no rights
-                os.chmod(temporary, 0o644)  # mkstemp's own is for the owner's eyes only
+                os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
             os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
@@ -88,7 +90,7 @@ def _in_one_line(path: Path) -> Iterator[None]:
         raise WriteError("write", f"to write {path}", reason, fix) from error
 
 
-def save_tensors(path, tensors, metadata):
+def save_tensors(path: str | PathLike, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and what they are to one safetensors file, whole or not at all.
 
     Args:
@@ -97,11 +99,11 @@ def save_tensors(path, tensors, metadata):
         metadata: dict that JSON can hold; "format" says what kind of file it is.
     """
     with replace_when_done(path) as temporary:
-        tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
-        save_file(tensors, temporary, {"toolkit": json.dumps(metadata)})
+        own = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
+        save_file(own, temporary, {"toolkit": json.dumps(metadata)})
 
 
-def read_metadata(path, kinds, call):
+def read_metadata(path: str | PathLike, kinds: str | Sequence[str], call: str) -> dict[str, Any]:
     """The metadata of a file written by `save_tensors`, its tensors left unread.
 
     Args:
@@ -125,7 +127,9 @@ def read_metadata(path, kinds, call):
     return metadata
 
 
-def load_tensors(path, kinds, call):
+def load_tensors(
+    path: str | PathLike, kinds: str | Sequence[str], call: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a file written by `save_tensors`.
 
     Args, Raises: as `read_metadata`.

@@ -69,7 +69,7 @@ def autoshot(
     """Distil a few-shot segmenter into a network that needs no GAN; the same command goes on where it stopped.
 
     Several processes share the work: `accelerate launch --multi_gpu --num_processes N -m toolkit autoshot ...`,
-    also on processors."""
+    also on CPUs."""
     import torch
 
     from toolkit import fewshot

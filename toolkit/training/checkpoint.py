@@ -55,18 +55,19 @@ def _refusal(call, path, reason):
 def write_log(path: str | Path, row: Mapping[str, Any]) -> None:
     """Add a row to a .csv file, written whole or not at all.
 
-    The first column counts what is done. Rows from this row's count on are replaced: a run that was
-    killed after them has gone back behind them.
+    The first column counts what is done. Rows of the same or a higher count are removed first: a run that
+    was killed resumes from a checkpoint that is older than its last rows.
 
     Args:
         path: the file; its folder is created.
         row: name -> number; new names get columns of their own.
     """
-    path, count, rows = Path(path), next(iter(row)), []
+    path, count = Path(path), next(iter(row))
+    rows: list[dict[str, Any]] = []
     if path.is_file():
         with path.open(newline="") as file:
             rows = [old for old in csv.DictReader(file) if _is_before(old, count, row[count])]
-    rows.append(row)
+    rows.append(dict(row))
     with replace_when_done(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, dict.fromkeys(name for each in rows for name in each))
         writer.writeheader()

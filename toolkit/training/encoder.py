@@ -1,4 +1,4 @@
-"""Train an encoder for any GAN on what the GAN itself draws: endless pairs, no labels, no downloads."""
+"""Train an encoder for any GAN on pictures the GAN itself generates: any number of them, no labels, no downloads."""
 
 import copy
 from pathlib import Path
@@ -21,7 +21,7 @@ from toolkit.training.precision import check_precision, dtype_of
 LEARNING_RATE = 1e-3
 COOL_DOWN = 0.5  # last share of the pictures, over which the learning rate falls to zero
 LATENT_WEIGHT = 0.1  # of the latent error, in variances of w, against the picture's
-STYLE_MIXING = 0.5  # share of drawn pictures whose finer layers get another w
+STYLE_MIXING = 0.5  # share of generated pictures whose finer layers get another w
 EMA_HALF_LIFE = 4_000  # pictures
 LOG_KEEP = 0.98  # of the running means, from step to step
 STATE = ("encoder", "ema", "optimizer", "seen")  # a checkpoint
@@ -65,8 +65,8 @@ def train_encoder(
 ) -> Path:
     """Train an encoder, or go on where the last run in `out_dir` stopped.
 
-    Half of each batch may be real pictures without latents: they count by how well they are drawn
-    again. Writes `encoder.safetensors` (EMA), `checkpoint.pt`, `pairs.png` and `log.csv`.
+    Half of each batch may be real pictures without latents: for these only the reconstruction counts.
+    Writes `encoder.safetensors` (EMA), `checkpoint.pt`, `pairs.png` and `log.csv`.
 
     Args:
         generator: a `Generator`; left alone.
@@ -88,10 +88,11 @@ def train_encoder(
     """
     plan, size = plan or EncoderPlan(), generator.resolution
     check(generator, plan, out_dir, mixed_precision=mixed_precision)
-    fits = pictures is None or (len(pictures) and tuple(pictures.shape[1:]) == (3, size, size))
-    if not fits or "uint8" not in str(getattr(pictures, "dtype", "uint8")):
-        want, got = f"pictures (N, 3, {size}, {size}) uint8, N >= 1", f"{tuple(pictures.shape)} {pictures.dtype}"
-        raise ToolkitError("train_encoder", want, got, "Resize them first")
+    if pictures is not None:
+        fits = len(pictures) and tuple(pictures.shape[1:]) == (3, size, size)
+        if not fits or "uint8" not in str(pictures.dtype):
+            want, got = f"pictures (N, 3, {size}, {size}) uint8, N >= 1", f"{tuple(pictures.shape)} {pictures.dtype}"
+            raise ToolkitError("train_encoder", want, got, "Resize them first")
     job = _Job(generator, discriminator, Path(out_dir), plan, pictures, mixed_precision)
     run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "encoder.safetensors"
@@ -132,7 +133,7 @@ class _Job:
         self.dtype = dtype_of(mixed_precision, self._trial, self.device)
 
     def step(self):
-        """One batch: drawn pictures with their latents, and real ones without."""
+        """One batch: generated pictures with their latents, and real ones without."""
         # Seeded by the step: a resumed run draws what an unbroken one would.
         rng = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.seen)
         self.learner.cool_down(cool_down(self.seen, self.plan.num_pictures, COOL_DOWN))
@@ -184,7 +185,7 @@ class _Job:
         return torch.where(mirrored, image.flip(3), image)
 
     def save(self):
-        """Write the encoder, the state to resume from, some pictures drawn again, and a line of log."""
+        """Write the encoder, the state to resume from, pictures beside their reconstructions, and a line of log."""
         state = {
             "encoder": self.encoder.state_dict(),
             "ema": self.ema.state_dict(),

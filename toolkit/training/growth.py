@@ -24,10 +24,11 @@ class GrowingDiscriminator(Discriminator):
 
     def __init__(self, resolution: int, channels: dict[int, int]) -> None:
         super().__init__(resolution, channels)
-        self.stem, self.fade = None, 1.0
+        self.stem: Conv | None = None
+        self.fade = 1.0
 
     def add_stem(self) -> None:
-        """Make room for the coarser resolution's colour layer."""
+        """Add the coarser resolution's colour layer, untrained."""
         self.stem = Conv(self.img_channels, self.channels[self.resolution // 2], 1)
 
     def features(self, image: Tensor) -> list[Tensor]:
@@ -70,10 +71,10 @@ def _load(module: nn.Module, state: dict[str, Tensor]) -> None:
 
 @torch.no_grad()
 def finished(generator: Generator, discriminator: GrowingDiscriminator) -> tuple[Generator, Discriminator]:
-    """Copies fit for a file: plain networks, wherever growth may be.
+    """Copies to write to a file: plain networks, at whatever stage of growth.
 
     Returns:
-        generator: its w_avg is its own mapping's, and the newest colours carry the fade.
+        generator: its w_avg is its own mapping's, and the newest colour layer is multiplied by the fade.
         discriminator: without the stem.
     """
     judge = Discriminator(discriminator.resolution, discriminator.channels)

@@ -99,8 +99,8 @@ def average(slow: nn.Module, fast: nn.Module, num: int, half_life: float, seen: 
     decay = 0.5 ** (num / max(1.0, min(half_life, EMA_RAMP * seen)))
     for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
         old.lerp_(new, 1 - decay)
-    for old, new in zip(slow.buffers(), fast.buffers(), strict=True):
-        old.copy_(new)
+    for buffer, latest in zip(slow.buffers(), fast.buffers(), strict=True):
+        buffer.copy_(latest)
 
 
 class Means(dict):

@@ -1,4 +1,4 @@
-"""What GAN to train, and from what on: refused at once where it cannot be done, not after hours."""
+"""Which GAN to train, and what to start from: a plan that cannot be carried out is refused at once, not after hours."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,7 +65,7 @@ def starting_point(
     """What a training goes on from, or begins with.
 
     Args:
-        plan: a sound one.
+        plan: one that `Plan.check` accepts.
         out_dir: folder of the training.
         init_from: a GAN's file; not read where there is a checkpoint.
     Returns:
@@ -88,10 +88,10 @@ def starting_point(
         return state, None
     if init_from is None:
         return None, None
-    networks = load_generator(init_from), load_discriminator(init_from)
-    states = (network.state_dict() for network in networks)
-    _compare(plan, plan.start_resolution, *states, init_from, "Give the plan the file's sizes, or take another file")
-    return None, networks
+    generator, judge = load_generator(init_from), load_discriminator(init_from)
+    fix = "Give the plan the file's sizes, or take another file"
+    _compare(plan, plan.start_resolution, generator.state_dict(), judge.state_dict(), init_from, fix)
+    return None, (generator, judge)
 
 
 def _compare(plan, resolution, generator, discriminator, path, fix):

@@ -1,4 +1,4 @@
-"""float32 or bfloat16: whichever the device at hand is faster in, found by trying both."""
+"""float32 or bfloat16: whichever is faster on the device at hand, found by timing both."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from toolkit.training.processes import processes, share_mean
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16}
 ROUNDS = 3  # trials of each; the first of them also warms up
 CLEARLY = 0.9  # bfloat16 is less exact, so it must take at most this share of float32's time
-HOPELESS = 2.0  # times float32's slowest trial: enough seen
+HOPELESS = 2.0  # times float32's slowest trial: no more trials are needed
 
 
 def check_precision(call: str, mixed_precision: str) -> None:
@@ -24,8 +24,8 @@ def check_precision(call: str, mixed_precision: str) -> None:
 def dtype_of(mixed_precision: str, trial: Callable[[torch.dtype], object], device: torch.device) -> torch.dtype:
     """What to compute the costly part of a training in.
 
-    Processors without instructions for bfloat16 take 5 times as long for it as for float32, those with
-    them half as long, and nothing says so as reliably as a clock.
+    CPUs without instructions for bfloat16 take 5 times as long for it as for float32, those with them
+    half as long, and only timing tells reliably which kind this is.
 
     Args:
         mixed_precision: "no" for float32, "bf16" for bfloat16, "auto" for the faster; of several
@@ -64,6 +64,6 @@ def _seconds(trial, dtype, device):
 
 
 def _wait(device):
-    """An accelerator works on after a call has returned."""
+    """Calls on an accelerator return before its work is done."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
