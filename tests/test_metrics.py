@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torchmetrics import JaccardIndex
 
 from toolkit.errors import LabelError, ShapeError
-from toolkit.metrics import ConfusionMatrix, frechet_distance, psnr
+from toolkit.metrics import ConfusionMatrix, boundary_f_score, frechet_distance, psnr
 
 
 def label_maps(num_classes, seed, unlabelled=0.2, used=None):
@@ -151,3 +151,41 @@ def test_frechet_refuses_sizes_that_do_not_match():
     (m1, c1), (m2, c2) = gaussian(3, 0), gaussian(4, 0)
     with pytest.raises(ShapeError, match=r"expected means \(D,\) and covariances .*; got \(3,\), \(3, 3\), \(4,\)"):
         frechet_distance(m1, c1, m2, c2)
+
+
+@pytest.mark.parametrize(("size", "tolerance"), [(16, 1), (188, 1), (400, 4)])
+def test_an_outline_counts_as_met_up_to_the_tolerance(size, tolerance):
+    """A square moved down: its two level edges leave the true ones, the upright ones stay but for their ends."""
+    truth = torch.zeros(1, size, size, dtype=torch.int64)
+    truth[:, 4:10, 4:10] = 1
+    for step in range(tolerance + 1):
+        assert (boundary_f_score(truth.roll(step, 1), truth, 2) == 1).all()
+    far = boundary_f_score(truth.roll(tolerance + 1, 1), truth, 2)
+    assert (far < 1).all() and (far > 0.3).all()
+
+
+def test_boundary_f_by_hand():
+    """Of a 3-pixel square's eight boundary pixels half are predicted, all rightly: F = 2 (1 * 7/8) / (1 + 7/8)."""
+    truth = torch.zeros(1, 9, 9, dtype=torch.int64)
+    truth[:, 3:6, 3:6] = 1
+    prediction = truth.clone()
+    prediction[:, 5, 5] = 0
+    assert boundary_f_score(prediction, truth, 3).tolist()[1] == 1  # the lost corner is within a pixel
+    prediction[:, 5, 3:6] = prediction[:, 3:6, 5] = 0  # leaves 2 x 2; only the far corner is not within a pixel
+    assert boundary_f_score(prediction, truth, 3)[1].item() == pytest.approx(14 / 15)
+    assert boundary_f_score(prediction, truth, 3)[2].isnan()
+    assert boundary_f_score(truth * 0, truth, 2).tolist() == [0, 0]
+    blank = truth.masked_fill(truth == 1, 255)
+    assert boundary_f_score(prediction, blank, 2).isnan().all()  # no two known pixels differ
+    with pytest.raises(LabelError, match="expected prediction in 0..1"):
+        boundary_f_score(truth + 2, truth, 2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 999))
+def test_boundary_f_is_symmetric_blind_to_turns_and_one_only_near(seed):
+    prediction, truth = label_maps(3, seed, unlabelled=0)
+    score = boundary_f_score(prediction, truth, 3)
+    assert (boundary_f_score(truth, truth, 3).nan_to_num(1) == 1).all() and ((0 <= score) & (score <= 1)).all()
+    torch.testing.assert_close(boundary_f_score(truth, prediction, 3), score)
+    torch.testing.assert_close(boundary_f_score(prediction.rot90(1, (1, 2)), truth.rot90(1, (1, 2)), 3), score)

@@ -11,6 +11,8 @@ import typer
 from toolkit.cli.commands import Commands, Gan, Json, load_gan, show
 
 OUT = Path("out/experiments")
+World = Annotated[str, typer.Option(help="The world whose pictures are used.")]
+Data = Annotated[Path | None, typer.Option(help="A data set's folder, instead of a world; then also --gan.")]
 
 
 def quickstart(out: Path = Path("out/quickstart.png"), gan: Gan = None, num_test: int = 8):
@@ -24,8 +26,10 @@ def quickstart(out: Path = Path("out/quickstart.png"), gan: Gan = None, num_test
 
 
 def evaluate(
-    world: str = "portraits",
-    classes: int = 10,
+    world: World = "portraits",
+    data: Data = None,
+    thing: Annotated[str | None, typer.Option("--object", help="Of PASCAL-Parts as --data: car or horse.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Of faces, 10 or 3; default: all.")] = None,
     shots: int = 1,
     network: str | None = None,
     seed: int = 0,
@@ -34,12 +38,13 @@ def evaluate(
     save: Annotated[Path | None, typer.Option(help="Write the segmenter to this file.")] = None,
     as_json: Json = False,
 ):
-    """The paper's face protocol: K annotated portraits against N others, all projected."""
+    """The paper's protocol: K annotated pictures against N others, all projected."""
     from toolkit import experiments, fewshot
 
+    source = experiments.source_of("evaluate", world, data, gan, thing)
     report = experiments.evaluate(
         load_gan(gan),
-        world=world,
+        source=source,
         num_classes=classes,
         num_shots=shots,
         network=network or fewshot.DEFAULT_NETWORK,
@@ -57,8 +62,6 @@ experiment = typer.Typer(
     no_args_is_help=True,
     help="Measure a claim; run again, it goes on where it stopped and measures nothing twice.",
 )
-World = Annotated[str, typer.Option(help="The world whose pictures are used.")]
-Data = Annotated[Path | None, typer.Option(help="A data set's folder, instead of a world; then also --gan.")]
 Num = Annotated[int, typer.Option(help="Pictures to judge by.")]
 Seeds = Annotated[int, typer.Option(help="Choices of labelled pictures to take the mean over.")]
 NumImages = Annotated[int, typer.Option(help="Pictures that auto-shot learns from.")]
@@ -132,11 +135,12 @@ def gan_quality(
 
 
 @experiment.command()
-def gap(world: World = "portraits", num: Num = 200, gan: Gan = None, as_json: Json = False):
+def gap(world: World = "portraits", data: Data = None, num: Num = 200, gan: Gan = None, as_json: Json = False) -> None:
     """Where IoU is lost: in the GAN and projection, or in the segmenter."""
     from toolkit import experiments
 
-    show(experiments.gap(load_gan(gan), world=world, num_test=num, progress=not as_json), as_json)
+    source = experiments.source_of("gap", world, data, gan)
+    show(experiments.gap(load_gan(gan), source=source, num_test=num, progress=not as_json), as_json)
 
 
 @experiment.command()

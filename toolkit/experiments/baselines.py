@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from toolkit.autoshot.augmentation import augment
 from toolkit.autoshot.distillation import soft_cross_entropy
@@ -38,7 +39,7 @@ def fit_unet(image, label_map, classes, seed=0, num_steps=None):
     for _ in range(num_steps):
         pick = torch.randint(len(image), (BATCH_SIZE,), generator=rng)
         known = label_map[pick] != labels.IGNORE_INDEX
-        soft = _one_hot(label_map[pick], len(classes))
+        soft = one_hot(label_map[pick], len(classes))
         # Unlabelled pixels have no class at all, so where they blend in, the classes do not add up to 1.
         view, soft, inside = augment(image[pick], soft, rng)
         known = inside & (soft.sum(1) > 0.999) if not known.all() else inside
@@ -60,12 +61,12 @@ def fit_mean_map(label_map, num_classes):
     Returns:
         function, image (M, 3, R, R) -> label_map (M, R, R).
     """
-    mean = _one_hot(label_map, num_classes).mean(0).argmax(0)
+    mean = one_hot(label_map, num_classes).mean(0).argmax(0)
     return lambda pictures: mean.expand(len(pictures), -1, -1)
 
 
-def _one_hot(label_map, num_classes):
-    """(N, R, R) -> (N, K, R, R) float, nothing where unlabelled."""
+def one_hot(label_map: Tensor, num_classes: int) -> Tensor:
+    """label_map (N, R, R) -> (N, K, R, R) float, nothing where unlabelled."""
     known = label_map != labels.IGNORE_INDEX
     one_hot = F.one_hot(label_map.where(known, 0), num_classes) * known[..., None]
     return one_hot.permute(0, 3, 1, 2).float()

@@ -1,10 +1,14 @@
 """Experiments by name: measure what is missing, print, write."""
 
+from pathlib import Path
+
 from toolkit import datasets
 from toolkit.errors import ToolkitError
 from toolkit.experiments import pascal, records, report, tables
 from toolkit.experiments.cost import cost
 from toolkit.experiments.sources import Collection, World
+from toolkit.experiments.study import IMAGENET
+from toolkit.projection.imagenet import imagenet_features
 
 PLANS = {
     "table1": tables.table1,
@@ -21,7 +25,13 @@ PASCAL = {"table4": ("car", "car-512"), "table5": ("horse", "horse-256")}  # the
 ALL = ("table1", "table2", "table3", "networks", "layers")
 
 
-def source_of(name, world="portraits", data=None, gan=None):
+def source_of(
+    name: str,
+    world: str = "portraits",
+    data: Path | None = None,
+    gan: str | None = None,
+    thing: str | None = None,
+) -> World | Collection:
     """Where an experiment's pictures come from.
 
     Args:
@@ -29,6 +39,7 @@ def source_of(name, world="portraits", data=None, gan=None):
         world: name of a world, where no data set is given.
         data: folder of a data set, or None.
         gan: name of the GAN, or None for the bundled one.
+        thing: of PASCAL-Parts, "car" or "horse", where the experiment does not say it; None for other data sets.
     Returns:
         `World` or `Collection`.
     Raises:
@@ -46,13 +57,14 @@ def source_of(name, world="portraits", data=None, gan=None):
         return World(world)
     if gan is None:
         raise ToolkitError(
-            "experiment",
+            "evaluate" if name == "evaluate" else "experiment",
             "--gan NAME of a GAN of what --data shows",
             "no --gan",
             "Name one, e.g. ffhq-1024 for faces, or a weights file",
         )
-    if name in PASCAL:
-        return Collection(datasets.PascalParts(data, PASCAL[name][0]))
+    thing = PASCAL[name][0] if name in PASCAL else thing
+    if thing is not None:
+        return Collection(datasets.PascalParts(data, thing))
     return Collection(datasets.open_dataset(data))
 
 
@@ -79,6 +91,8 @@ def run(study, names, *, seeds=3, workers=1, progress=False, **options):
         raise ToolkitError("experiment", "seeds >= 1", seeds, "Use e.g. 3")
     plans = [PLANS[name](study, seeds, **options) for name in names]
     cells = [cell for plan in plans for cell in (*plan.cells, *plan.sheet.values())]
+    if any(cell.method == IMAGENET for cell in cells):
+        imagenet_features()  # refused now, not after hours of measuring
     found = records.results(study, cells, workers, progress)
     reports = {}
     for plan in plans:

@@ -11,11 +11,12 @@ from toolkit.errors import ToolkitError
 from toolkit.experiments import baselines
 from toolkit.experiments.features import OtherFeatures, with_noise
 from toolkit.experiments.fingerprint import work_folder
+from toolkit.experiments.imagenet import fit_imagenet
 from toolkit.experiments.material import shot_pictures, test_pictures
 from toolkit.experiments.projection import CACHE, project
 from toolkit.experiments.scoring import Clock, score
 from toolkit.experiments.sources import Collection, World
-from toolkit.experiments.study import AUTO_SHOT, MEAN_MAP, UNET, Cell, Study
+from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MEAN_MAP, UNET, Cell, Study
 from toolkit.fewshot import Segmenter, Shot
 from toolkit.pictures import labels
 
@@ -104,6 +105,8 @@ def _fit(study, cell, image, shots, label_map, classes, save):
     """What the labels taught: a function, `Sample` -> label_map."""
     if cell.method == UNET:
         predict = baselines.fit_unet(image, label_map, classes, cell.seed)
+    elif cell.method == IMAGENET:
+        predict = fit_imagenet(image, label_map, classes, cell.seed)
     elif cell.method == MEAN_MAP:
         predict = baselines.fit_mean_map(label_map, len(classes))
     elif cell.method == AUTO_SHOT:

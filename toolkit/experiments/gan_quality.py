@@ -4,7 +4,7 @@ from toolkit import metrics
 from toolkit.errors import check_count
 from toolkit.experiments.parser import parse, train_parser
 from toolkit.experiments.scoring import score
-from toolkit.experiments.sources import EVALUATION_SEED, world_named
+from toolkit.experiments.sources import EVALUATION_SEED, World, world_named
 from toolkit.pictures import images
 
 
@@ -24,7 +24,7 @@ def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, o
     """
     check_count("gan_quality", "num", num, 2)  # now, not after the parser's training; of one there is no covariance
     module, size = world_named(world), gan.resolution
-    net = train_parser(module, size, parser_steps, seed, progress)
+    net = train_parser(World(world), size, parser_steps, seed, progress)
     renders, truth = module.render(num, size, EVALUATION_SEED)
     others, _ = module.render(num, size, EVALUATION_SEED + num)
     samples = gan.sample(seed, num, truncation_psi=1.0).image

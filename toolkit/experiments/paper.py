@@ -56,7 +56,7 @@ TABLE4 = {
         "wheel": 66.3,
         "window": 61.0,
         "background": 67.4,
-        "average": 58.7,
+        "mean": 58.7,
     },
     "CNN+CRF [48]": {
         "body": 75.4,
@@ -65,7 +65,7 @@ TABLE4 = {
         "wheel": 64.3,
         "window": 61.8,
         "background": 68.7,
-        "average": 57.0,
+        "mean": 57.0,
     },
     "auto-shot": {
         "body": 75.5,
@@ -74,7 +74,7 @@ TABLE4 = {
         "wheel": 57.2,
         "window": 62.4,
         "background": 70.7,
-        "average": 52.2,
+        "mean": 52.2,
     },
     "OMPS [62], no background": {
         "body": 86.3,
@@ -82,7 +82,7 @@ TABLE4 = {
         "light": 55.1,
         "wheel": 75.5,
         "window": 65.2,
-        "average": 66.5,
+        "mean": 66.5,
     },
     "auto-shot, no background": {
         "body": 76.4,
@@ -90,7 +90,7 @@ TABLE4 = {
         "light": 29.3,
         "wheel": 52.5,
         "window": 64.1,
-        "average": 47.9,
+        "mean": 47.9,
     },
 }
 

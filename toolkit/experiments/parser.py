@@ -1,39 +1,42 @@
-"""A parser that knows the world's true labels: a judge, never shipped, which no GAN or segmenter ever sees."""
+"""A parser that knows the true labels: a judge, never shipped, which no GAN or segmenter ever sees."""
 
 import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from toolkit.experiments.sources import PARSER_SEED
+from toolkit.experiments.sources import Collection, World
 from toolkit.parts.networks import UNet
+from toolkit.pictures.labels import IGNORE_INDEX
 
 BATCH_SIZE, LEARNING_RATE = 32, 2e-3
 
 
-def train_parser(world, resolution, num_steps, seed, progress=False):
-    """Teach a U-Net a world's labels from its renders.
+def train_parser(
+    source: World | Collection, resolution: int, num_steps: int, seed: int, progress: bool = False
+) -> UNet:
+    """Teach a U-Net a source's labels.
 
     Args:
-        world: module with `render` and `CLASSES`.
-        resolution: of the renders.
-        num_steps: of 32 renders each.
+        source: `World` or `Collection`.
+        resolution: of its pictures.
+        num_steps: of 32 pictures each.
         seed: of weights and order.
     Returns:
         `UNet`, ready to use.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = UNet(len(world.CLASSES), width=16)
+        net = UNet(len(source.classes), width=16)
     optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     rng = torch.Generator().manual_seed(seed)
-    image, label_map = world.render(min(4000, num_steps * 8), resolution, PARSER_SEED)
+    image, label_map = source.for_parser(min(4000, num_steps * 8), resolution)
     for _ in tqdm(range(num_steps), desc="train parser", unit="step", disable=not progress):
         pick = torch.randint(len(image), (BATCH_SIZE,), generator=rng)
         x, y = image[pick], label_map[pick]
         if torch.rand((), generator=rng) < 0.5:
             x, y = x.flip(3), y.flip(2)
-        loss = F.cross_entropy(net(x), y)
+        loss = F.cross_entropy(net(x), y, ignore_index=IGNORE_INDEX)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

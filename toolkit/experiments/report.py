@@ -17,7 +17,8 @@ from toolkit.pictures import images, labels
 from toolkit.show import plots
 
 CAPTION = """Means over {seeds} choices of labelled pictures, ± their standard deviation; scored on {num_test} other \
-pictures of {source}; GAN {gan}, {resolution} pixels. "Paper": its own numbers, on photographs at 1024 pixels."""
+pictures of {source}; GAN {gan}, {resolution} pixels.
+Mean: plain mean IoU over classes. "Paper": its own numbers, on photographs at 1024 pixels."""
 
 
 def write(study, plan, found, tables, seeds):
@@ -123,7 +124,8 @@ def _markdown(study, plan, tables, seeds, about):
         parts += [f"**{title}**"] if len(tables) > 1 else []
         parts.append(markdown_table(_rows(rows)))
     made = ", ".join(f"{name} {about[name]}" for name in ("toolkit", "commit", "torch", "python"))
-    parts.append(f"`python -m toolkit experiment {plan.name} --seeds {seeds}`: {made}; {about['machine']}.")
+    chosen = "" if study.source.is_world else f" --data {about['world']} --gan {about['gan']}"
+    parts.append(f"`python -m toolkit experiment {plan.name}{chosen} --seeds {seeds}`: {made}; {about['machine']}.")
     return "\n\n".join(parts) + "\n"
 
 

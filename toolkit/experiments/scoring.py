@@ -1,20 +1,23 @@
 """Label maps against truth, and a stopwatch."""
 
 import time
+from collections.abc import Sequence
+
+from torch import Tensor
 
 from toolkit import metrics
 from toolkit.errors import LabelError
 from toolkit.pictures import labels
 
 
-def score(prediction, truth, classes):
-    """Weighted, mean and per-class IoU in percent, as the paper's tables count them.
+def score(prediction: Tensor, truth: Tensor, classes: Sequence[str]) -> dict:
+    """Weighted, mean and per-class IoU, and boundary F-scores, in percent, as the paper's tables count them.
 
     Args:
         prediction, truth: (N, H, W) int64; 255 in truth counts nowhere.
         classes: names, background first; with `THREE_CLASSES` background is left out of the means.
     Returns:
-        dict with weighted_iou, mean_iou and per_class; a class nobody has is None.
+        dict with weighted_iou, mean_iou, per_class (IoU) and boundary_f (by class); a class nobody has is None.
     Raises:
         LabelError: truth without a pixel that counts, whose mean would be no number.
     """
@@ -24,11 +27,12 @@ def score(prediction, truth, classes):
     if not matrix.counts[0 if background else 1 :].any():
         want = f"pixels of {', '.join(classes if background else classes[1:])} to score on"
         raise LabelError("score", want, "none", f"Label the test pictures; {labels.IGNORE_INDEX} is unlabelled")
-    per_class = [None if v != v else round(100 * v, 2) for v in matrix.iou().tolist()]
+    each = {"per_class": matrix.iou(), "boundary_f": metrics.boundary_f_score(prediction, truth, len(classes))}
+    percent = {kind: [None if v != v else round(100 * v, 2) for v in values.tolist()] for kind, values in each.items()}
     return {
         "weighted_iou": round(100 * float(matrix.weighted_iou(include_background=background)), 2),
         "mean_iou": round(100 * float(matrix.mean_iou(include_background=background)), 2),
-        "per_class": dict(zip(classes, per_class, strict=True)),
+        **{kind: dict(zip(classes, values, strict=True)) for kind, values in percent.items()},
     }
 
 

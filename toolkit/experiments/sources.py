@@ -55,6 +55,10 @@ class World:
         """As `shots`, for whoever learns from thousands of labels."""
         return world_named(self.name).render(num, resolution, MANY_SEED + num * seed)
 
+    def for_parser(self, num, resolution):
+        """As `shots`, for the judge."""
+        return world_named(self.name).render(num, resolution, PARSER_SEED)
+
     def test(self, num, resolution):
         """Pictures to score on: always the same."""
         return world_named(self.name).render(num, resolution, EVALUATION_SEED)
@@ -92,6 +96,10 @@ class Collection:
     def many(self, seed, num, resolution):
         """As `shots`, for whoever learns from thousands of labels; all there are, where there are fewer."""
         return self.shots(seed, min(num, self.most_shots), resolution)
+
+    def for_parser(self, num, resolution):
+        """As `many`, for the judge."""
+        return self.many(0, num, resolution)
 
     def test(self, num, resolution):
         """Pictures to score on: always the same; all there are, where there are fewer."""

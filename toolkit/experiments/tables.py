@@ -6,10 +6,11 @@ from typing import NamedTuple
 from toolkit import fewshot
 from toolkit.experiments import paper
 from toolkit.experiments.features import NOISES, UPSAMPLINGS
-from toolkit.experiments.study import AUTO_SHOT, MANY, MEAN_MAP, UNET, Cell
+from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MANY, MEAN_MAP, UNET, Cell, Study
 
 SHOTS = (1, 5, 10)
-NAMES = {UNET: "U-Net", MEAN_MAP: "mean label map"}
+NAMES = {UNET: "U-Net", MEAN_MAP: "mean label map", IMAGENET: "ImageNet MLP"}
+INSTEAD = (IMAGENET, UNET, MEAN_MAP)  # of a GAN's features, with the same labels
 
 
 class TablePlan(NamedTuple):
@@ -27,42 +28,48 @@ class TablePlan(NamedTuple):
 
 
 def table1(study, seeds):
-    """CNN and MLP by shots, weighted IoU, with what they must beat."""
-    methods = [(m, k) for m in ("cnn-l", "mlp", UNET, MEAN_MAP) for k in SHOTS] + [(UNET, MANY)]
+    """CNN and MLP by shots, weighted and plain mean IoU, with what they must beat."""
+    methods = [(m, k) for m in ("cnn-l", "mlp", *INSTEAD) for k in shots_of(study)] + [(UNET, MANY)]
     sets = sorted(study.source.class_sets)
 
     def tables(found):
         rows = []
         for method, shots in methods:
-            row = {"network": NAMES.get(method, method), "shots": shots}
+            row = {"network": NAMES.get(method, method), "shots": number(study, shots)}
             for num in sets:
                 here = summary(found, [Cell(method, num, shots, s) for s in range(seeds)])
                 row |= {
                     f"{num}-class": here["weighted"],
                     f"{num}-class ±": here["±"],
+                    f"{num}-class, mean": here["mean"],
                     f"{num}-class, paper": paper.TABLE1.get((method, shots), {}).get(num),
                 }
             rows.append(row)
-        return {"weighted IoU": rows}
+        return {"IoU": rows}
 
     cells = [Cell(m, num, k, s) for num in sets for m, k in methods for s in range(seeds)]
-    return TablePlan("table1", "Networks and shots: weighted IoU in percent", cells, tables, _sheet(sets[-1]))
+    return TablePlan("table1", "Networks and shots: IoU in percent", cells, tables, _sheet(study, sets[-1]))
 
 
-def table2(study, seeds, num_shots=10):
+def table2(study, seeds, num_shots=SHOTS[-1]):
     """A few-shot segmenter through projection against the auto-shot network distilled from it."""
-    num = max(study.source.class_sets)
+    num, num_shots = max(study.source.class_sets), min(num_shots, study.source.most_shots)
     methods = {
         f"{num_shots}-shot, projected": (fewshot.DEFAULT_NETWORK, num_shots),
         "auto-shot": (AUTO_SHOT, num_shots),
     }
-    others = {f"U-Net from scratch, {num_shots} labels": (UNET, num_shots), f"U-Net, {MANY} labels": (UNET, MANY)}
+    others = {
+        f"ImageNet MLP, {num_shots} labels": (IMAGENET, num_shots),
+        f"U-Net from scratch, {num_shots} labels": (UNET, num_shots),
+        f"U-Net, {number(study, MANY)} labels": (UNET, MANY),
+    }
 
     def cells_of(method, shots):
         return [Cell(method, num, shots, s, moved=(method, shots) in methods.values()) for s in range(seeds)]
 
     def tables(found):
         here = [{"segmenter": name} | summary(found, cells_of(*m)) for name, m in (methods | others).items()]
+        lines = [{"segmenter": name} | outlines(found, cells_of(*m)) for name, m in (methods | others).items()]
         keys = list(here[0])[1:]
         theirs = [
             {"segmenter": f"paper: {name}"} | {key: row.get(key) for key in keys}
@@ -76,7 +83,7 @@ def table2(study, seeds, num_shots=10):
             "moved (wanted: 15)": rows[1]["weighted"] - rows[0]["weighted"],
         }
         ahead = {name: round(points, 1) for name, points in ahead.items()}
-        return {"as they are": here + theirs, "moved": rows, "auto-shot ahead, in points": ahead}
+        return {"as they are": here + theirs, "boundary F": lines, "moved": rows, "auto-shot ahead, in points": ahead}
 
     cells = [cell for m in (*methods.values(), *others.values()) for cell in cells_of(*m)]
     sheet = {name: cells_of(*m)[0] for name, m in (methods | others).items()}
@@ -88,41 +95,47 @@ def table2(study, seeds, num_shots=10):
 def table3(study, seeds):
     """Three classes: IoU of each by shots."""
     num = min(study.source.class_sets)
-    methods = [(m, k) for k in SHOTS for m in dict.fromkeys(("cnn-l", fewshot.DEFAULT_NETWORK, UNET, MEAN_MAP))]
+    few = dict.fromkeys(("cnn-l", fewshot.DEFAULT_NETWORK, *INSTEAD))
+    methods = [(m, k) for k in shots_of(study) for m in few]
     methods.append((UNET, MANY))
 
     def tables(found):
-        rows = []
+        rows, lines = [], []
         for name, k in methods:
+            row = {"network": NAMES.get(name, name), "shots": number(study, k)}
             here = summary(found, [Cell(name, num, k, s) for s in range(seeds)])
             if name == "cnn-l" and num == 3:
                 theirs = {key: paper.TABLE3[k].get(key) for key in here}
                 rows.append({"network": "paper: CNN", "shots": k} | theirs)
-            rows.append({"network": NAMES.get(name, name), "shots": k} | here)
-        return {"by class": rows}
+            rows.append(row | here)
+            lines.append(row | outlines(found, [Cell(name, num, k, s) for s in range(seeds)]))
+        return {"by class": rows, "boundary F": lines}
 
     cells = [Cell(name, num, k, s) for name, k in methods for s in range(seeds)]
-    return TablePlan("table3", f"{num} classes by shots: IoU in percent", cells, tables, _sheet(num))
+    return TablePlan("table3", f"{num} classes by shots: IoU in percent", cells, tables, _sheet(study, num))
 
 
-def networks(study, seeds, names=tuple(fewshot.NUM_STEPS), shots=(1, 10)):
+def networks(study, seeds, names=tuple(fewshot.NUM_STEPS), shots=(SHOTS[0], SHOTS[-1])):
     """All networks, and what they must beat: IoU of each class."""
-    methods = [(m, k) for k in shots for m in (*names, UNET, MEAN_MAP)] + [(UNET, MANY)]
+    shots = shots_of(study, shots)
+    methods = [(m, k) for k in shots for m in (*names, *INSTEAD)] + [(UNET, MANY)]
     sets = study.source.class_sets
 
     def tables(found):
-        rows = {num: [] for num in sets}
+        rows, lines = {num: [] for num in sets}, {num: [] for num in sets}
         for num in sets:
             for method, k in methods:
                 results = [Cell(method, num, k, s) for s in range(seeds)]
                 seconds = statistics.mean(found[cell]["seconds"]["fit"] for cell in results)
-                row = {"network": NAMES.get(method, method), "shots": k} | summary(found, results)
-                rows[num].append(row | {"fit, s": round(seconds, 1)})
-        return {f"{num}-class": rows[num] for num in sets}
+                row = {"network": NAMES.get(method, method), "shots": number(study, k)}
+                rows[num].append(row | summary(found, results) | {"fit, s": round(seconds, 1)})
+                lines[num].append(row | outlines(found, results))
+        boundaries = {f"{num}-class, boundary F": lines[num] for num in sets}
+        return {f"{num}-class": rows[num] for num in sets} | boundaries
 
     cells = [Cell(m, num, k, s) for num in sets for m, k in methods for s in range(seeds)]
     names = tuple(name for name in ("cnn-l", "mlp") if name in names) or names
-    return TablePlan("networks", "Networks: IoU in percent", cells, tables, _sheet(max(sets), names, shots))
+    return TablePlan("networks", "Networks: IoU in percent", cells, tables, _sheet(study, max(sets), names, shots))
 
 
 def layers(study, seeds):
@@ -162,12 +175,29 @@ def noise(study, seeds):
     return _variants(study, seeds, "noise", title, {name: {"noise": kind} for name, kind in kinds.items()})
 
 
-def summary(found, cells):
-    """Mean over cells that differ in their seed alone: weighted IoU, its standard deviation ("±"), each class."""
+def summary(found: dict[Cell, dict], cells: list[Cell]) -> dict:
+    """Mean over cells that differ in their seed alone: weighted IoU, its deviation ("±"), plain mean, each class."""
     results = [found[cell] for cell in cells]
     weighted = [r["weighted_iou"] for r in results]
     row = {"weighted": _mean(weighted), "±": round(statistics.stdev(weighted), 1) if len(weighted) > 1 else None}
+    row["mean"] = _mean([r["mean_iou"] for r in results])
     return row | {name: _mean([r["per_class"][name] for r in results]) for name in results[0]["per_class"]}
+
+
+def outlines(found: dict[Cell, dict], cells: list[Cell]) -> dict:
+    """Mean over cells that differ in their seed alone: boundary F-score of each class."""
+    results = [found[cell]["boundary_f"] for cell in cells]
+    return {name: _mean([r[name] for r in results]) for name in results[0]}
+
+
+def shots_of(study: Study, shots: tuple[int, ...] = SHOTS) -> tuple[int, ...]:
+    """These numbers of labelled pictures, those beyond what the source has replaced by all it has."""
+    return tuple(dict.fromkeys(min(k, study.source.most_shots) for k in shots))
+
+
+def number(study: Study, shots: int) -> int:
+    """How many labelled pictures a cell really has: of `MANY`, as many as there are."""
+    return shots if study.source.is_world else min(shots, study.source.most_shots)
 
 
 def _mean(values):
@@ -188,12 +218,13 @@ def _variants(study, seeds, name, title, variants):
     return TablePlan(name, title, cells, tables, {variant: cells_of(o)[0] for variant, o in variants.items()})
 
 
-def _sheet(num, names=("cnn-l", "mlp"), shots=(1, 10)):
+def _sheet(study, num, names=("cnn-l", "mlp"), shots=SHOTS):
     """The first seed's cells of some networks, then of what they must beat."""
+    shots = shots_of(study, shots)
     methods = {
         f"{NAMES.get(name, name)}, {k} shot{'s'[: k > 1]}": (name, k)
-        for name in (*names, UNET)
+        for name in (*names, IMAGENET, UNET)
         for k in (shots[0], shots[-1])
     }
-    methods |= {f"U-Net, {MANY} labels": (UNET, MANY), "mean label map": (MEAN_MAP, shots[-1])}
+    methods |= {f"U-Net, {number(study, MANY)} labels": (UNET, MANY), "mean label map": (MEAN_MAP, shots[-1])}
     return {title: Cell(method, num, k, 0) for title, (method, k) in methods.items()}

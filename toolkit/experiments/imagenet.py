@@ -1,0 +1,89 @@
+"""What a user would try instead of a GAN: features of a network trained on ImageNet, read by the same MLP."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from toolkit.autoshot.augmentation import augment
+from toolkit.autoshot.distillation import soft_cross_entropy
+from toolkit.experiments.baselines import one_hot
+from toolkit.parts import fitting, hypercolumns, networks
+from toolkit.parts.hypercolumns import Hypercolumns
+from toolkit.pictures import labels
+from toolkit.projection.imagenet import imagenet_features
+
+NETWORK = "mlp"
+
+
+def fit_imagenet(
+    image: Tensor, label_map: Tensor, classes: Sequence[str], seed: int = 0, num_steps: int | None = None
+) -> Callable[[Tensor], Tensor]:
+    """Fit the few-shot MLP on fixed ImageNet features instead of a GAN's.
+
+    It sees each picture in as many views as a GAN would give, moved as auto-shot moves them, for there are no
+    latents to mix.
+
+    Args:
+        image: (N, 3, R, R) in [-1, 1].
+        label_map: (N, R, R) int64 over classes; 255 = unlabelled.
+        classes: names, background first.
+        seed: of weights and views.
+        num_steps: None for as many as on a GAN's features.
+    Returns:
+        function, image (M, 3, R, R) -> label_map (M, R, R).
+    Raises:
+        ToolkitError: the extra `imagenet` is not installed.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    views = _views(image, label_map, len(classes), rng)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = networks.build(NETWORK, views[0][0].channels, len(classes))
+    mix = networks.mix_of(net)
+    mix.standardise(*views[0][0].mean_std())
+    num_steps = num_steps or fitting.NUM_STEPS[NETWORK]
+    optimizer = torch.optim.Adam(net.parameters(), fitting.LEARNING_RATE, weight_decay=fitting.WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+    for step in range(num_steps):
+        mix.hide(fitting.HIDDEN[NETWORK], rng)
+        columns, soft, known = views[step % len(views)]
+        loss = soft_cross_entropy(net(columns), soft, known)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    mix.hide(0)
+    net.eval().requires_grad_(False)
+    return lambda pictures: torch.cat([networks.label(net, columns_of(one)).argmax(1) for one in pictures.split(8)])
+
+
+@torch.no_grad()
+def columns_of(image: Tensor) -> Hypercolumns:
+    """Hypercolumns of EfficientNet-Lite0's five stages, from pictures enlarged to twice their size.
+
+    So the finest stage has as many pixels as the picture; without that, a small picture's parts would be lost
+    before the network sees them.
+
+    Args:
+        image: (N, 3, R, R) float in [-1, 1].
+    Returns:
+        `Hypercolumns` of resolution R with 512 channels.
+    """
+    size = image.shape[-1]
+    large = F.interpolate(image.cpu(), size=(2 * size, 2 * size), mode="bilinear")
+    features = imagenet_features()(large)
+    return Hypercolumns({f"stride {2 ** (i + 1)}": f for i, f in enumerate(features)}, size)
+
+
+def _views(image, label_map, num_classes, rng):
+    """(hypercolumns, soft labels, known pixels) of the pictures as they are, and moved."""
+    soft, known = one_hot(label_map, num_classes), label_map != labels.IGNORE_INDEX
+    views = [(hypercolumns.cat([columns_of(one) for one in image.split(8)]), soft, known)]
+    size = sum(a.numel() for a in views[0][0].activations.values())
+    for _ in range(1, max(1, min(fitting.VIEWS, fitting.MAX_VIEW_ELEMENTS // size))):
+        moved, their, inside = augment(image, soft, rng)
+        columns = hypercolumns.cat([columns_of(one) for one in moved.split(8)])
+        views.append((columns, their, inside & (their.sum(1) > 0.999)))
+    return [view for view in views if view[2].any()]
