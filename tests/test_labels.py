@@ -272,3 +272,7 @@ def test_every_function_of_labels_takes_a_flipped_array():
     assert labels.keep(flipped, ["a", "b"], ["a", "b"]).tolist() == MASK.tolist()
     labels.check_label_map(flipped[None], 2, "test")
     assert labels.colorize(flipped, palette) == labels.colorize(MASK, palette)
+
+
+def test_a_single_row_may_be_flipped_too():
+    assert labels.as_label_map(np.array([[0, 1, 1]])[::-1, ::-1], "test").tolist() == [[1, 1, 0]]

@@ -68,7 +68,8 @@ def as_floats(value: Any, call: str) -> torch.Tensor:
             array = np.asarray(parts if isinstance(value, (list, tuple)) else value)
             if array.dtype.kind != "f":
                 raise TypeError
-            value = torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
+            # A copy: torch takes no negative stride, and ascontiguousarray leaves that of a single flipped row.
+            value = torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
         except (TypeError, ValueError) as error:
             raise ShapeError(call, "an array of floats", describe(value), "Convert it to float32") from error
     if not value.is_floating_point():

@@ -143,7 +143,9 @@ def as_label_map(label_map: object, call: str) -> Tensor:
         except ValueError:  # rows of different lengths
             value = np.empty(0, object)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biu":
-        return torch.from_numpy(value.astype(np.int64))  # a copy: torch cannot take one that is flipped or big-endian
+        return torch.from_numpy(
+            value.astype(np.int64, order="C")
+        )  # a copy: torch cannot take one that is flipped or big-endian
     if isinstance(value, Tensor) and not value.is_floating_point() and not value.is_complex():
         return value.long()
     raise ShapeError(call, "label_map of integers", describe(label_map), "Convert it with label_map.long()")
