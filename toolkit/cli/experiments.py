@@ -147,10 +147,11 @@ def gap(world: World = "portraits", data: Data = None, num: Num = 200, gan: Gan 
 def readme(
     out: Annotated[Path, typer.Option(help="The folder that tables were written to.")] = OUT, as_json: Json = False
 ):
-    """Put the tables that were written into README.md, where it has room for them."""
+    """Put the tables that were written into README.md and docs/results.md, where these have room for them."""
     from toolkit import experiments
 
-    show({"README.md": ", ".join(experiments.into_readme("README.md", out))}, as_json)
+    texts = ("README.md", "docs/results.md")
+    show({text: ", ".join(experiments.into_readme(text, out)) for text in texts}, as_json)
 
 
 def _run(
