@@ -6,10 +6,15 @@ conv(F) = sum of U(conv_i(a_i)). So mix every layer at its own resolution, then 
 mixed channels.
 """
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from toolkit.errors import ShapeError, ToolkitError, describe
 
@@ -28,7 +33,7 @@ class Hypercolumns:
     Source: Tritrong et al. 2021, sec. 3.1 (arXiv:2103.04379).
     """
 
-    def __init__(self, activations, resolution):
+    def __init__(self, activations: dict[str, Tensor], resolution: int) -> None:
         _check_activations(activations, resolution)
         self.resolution = resolution
         self.channels = {name: a.shape[1] for name, a in activations.items()}
@@ -42,24 +47,24 @@ class Hypercolumns:
         }
 
     @property
-    def num_channels(self):
+    def num_channels(self) -> int:
         """C, the sum of the layers' channels."""
         return sum(self.channels.values())
 
     @property
-    def num_images(self):
+    def num_images(self) -> int:
         """N, the number of pictures."""
         return next(iter(self._levels.values())).shape[0]
 
     @property
-    def activations(self):
+    def activations(self) -> dict[str, Tensor]:
         """dict, layer name -> (N, C_i, h, h) with h = min(H_i, R): views, in the order of F."""
         found = {}
         for side, names in self._names.items():
             found.update(zip(names, self._levels[side].split([self.channels[n] for n in names], 1)))
         return {name: found[name] for name in self.channels}
 
-    def dense(self):
+    def dense(self) -> Tensor:
         """Build the paper's F: to look at and to test against; `mix` never needs it.
 
         Returns:
@@ -67,7 +72,7 @@ class Hypercolumns:
         """
         return torch.cat([_upsample(a, self.resolution) for a in self.activations.values()], 1)
 
-    def mix(self, weight, bias=None):
+    def mix(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """The 1x1 convolution of F, equal to `conv2d(dense(), weight[:, :, None, None], bias)`.
 
         Args:
@@ -95,7 +100,7 @@ class Hypercolumns:
             total = mixed if total is None else total.add_(mixed)
         return total
 
-    def mean_std(self):
+    def mean_std(self) -> tuple[Tensor, Tensor]:
         """Per-channel statistics of the activations, each layer at its own resolution.
 
         Upsampling keeps the mean but for the border and shrinks the std a little, so these are
@@ -107,7 +112,7 @@ class Hypercolumns:
         moments = [torch.var_mean(a, (0, 2, 3), correction=0) for a in self.activations.values()]
         return torch.cat([mean for _, mean in moments]), torch.cat([var for var, _ in moments]).sqrt()
 
-    def select(self, names):
+    def select(self, names: Iterable[str]) -> Hypercolumns:
         """The hypercolumns of some layers only, in the order of `names`.
 
         Raises:
@@ -124,20 +129,20 @@ class Hypercolumns:
         activations = self.activations
         return Hypercolumns({name: activations[name] for name in names}, self.resolution)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | slice | list[int] | Tensor) -> Hypercolumns:
         """The hypercolumns of some pictures: an int (N stays, as 1), a slice, a list or a tensor."""
         if isinstance(index, int):
             index = [range(self.num_images)[index]]
         return self._map(lambda level: level[index])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_images
 
-    def to(self, device):
+    def to(self, device: str | torch.device) -> Hypercolumns:
         """The same hypercolumns on another device."""
         return self._map(lambda level: level.to(device))
 
-    def flip(self):
+    def flip(self) -> Hypercolumns:
         """The hypercolumns of the mirrored pictures: columns of pixels in reverse order."""
         return self._map(lambda level: level.flip(3))
 
@@ -147,7 +152,7 @@ class Hypercolumns:
         return mapped
 
 
-def cat(hypercolumns):
+def cat(hypercolumns: Iterable[Hypercolumns]) -> Hypercolumns:
     """Join the pictures of several hypercolumns.
 
     Args:
@@ -172,7 +177,15 @@ def cat(hypercolumns):
 
 
 @torch.no_grad()
-def from_generator(generator, ws, noise_mode="const", noise=None, rng=None, layers=None, resolution=None):
+def from_generator(
+    generator: Any,
+    ws: Tensor,
+    noise_mode: str = "const",
+    noise: dict[str, Tensor] | None = None,
+    rng: torch.Generator | None = None,
+    layers: Iterable[str] | None = None,
+    resolution: int | None = None,
+) -> tuple[Tensor, Hypercolumns]:
     """Synthesise pictures and keep what the generator knew about each pixel.
 
     Args:

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ class Result:
 
     image: Tensor
     label_map: Tensor
-    classes: tuple
+    classes: tuple[str, ...]
     palette: np.ndarray
     reconstruction: Tensor | None = None
     psnr: float | None = None
@@ -38,11 +40,11 @@ class Result:
         self.classes = labels.check_classes(self.classes, "Result")
 
     @property
-    def full_label_map(self):
+    def full_label_map(self) -> Tensor | None:
         """(H, W) int64 in the upload's own pixels, 255 outside the frame; None without a frame."""
         return None if self.frame is None else self.frame.restore(self.label_map)
 
-    def overlay(self, alpha=0.5):
+    def overlay(self, alpha: float = 0.5) -> Image.Image:
         """The picture with its parts tinted: the whole upload where it is at hand, else image.
 
         Args:
@@ -54,16 +56,16 @@ class Result:
         image = self.full_image if whole else self.image[None]
         return labels.overlay(image, self._widest() if whole else self.label_map, self.palette, alpha)
 
-    def save_png(self, path):
+    def save_png(self, path: str | PathLike) -> None:
         """Write the label map, in the upload's own pixels if known, as an indexed PNG with its palette."""
         labels.save_label_png(path, self._widest(), self.palette)
 
-    def areas(self):
+    def areas(self) -> dict[str, int]:
         """dict, class name -> pixels of the label map that `save_png` writes."""
         counts = torch.bincount(self._widest().flatten(), minlength=labels.IGNORE_INDEX + 1).tolist()
         return dict(zip(self.classes, counts, strict=False))
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """What JSON can hold of it: size, classes, areas, palette, and psnr, trust and box where they apply."""
         height, width = self._widest().shape
         return {
@@ -76,7 +78,7 @@ class Result:
             "box": None if self.frame is None else list(self.frame.box),
         }
 
-    def coco(self):
+    def coco(self) -> list[dict[str, Any]]:
         """The parts as COCO annotations with run-length masks, those without a pixel left out.
 
         Returns:

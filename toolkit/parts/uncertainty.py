@@ -1,11 +1,15 @@
 """Where a segmenter is unsure, and which picture a person should therefore label next."""
 
 import math
+from typing import Any
 
 import torch
+from torch import Tensor
+
+from toolkit.parts.sample import Sample
 
 
-def entropy(logits):
+def entropy(logits: Tensor) -> Tensor:
     """How undecided a segmenter is at each pixel.
 
     Args:
@@ -17,7 +21,9 @@ def entropy(logits):
     return -(log_p.exp() * log_p).sum(1) / math.log(logits.shape[1])
 
 
-def next_to_label(segmenter, *, num=64, seed=0, truncation_psi=0.7):
+def next_to_label(
+    segmenter: Any, *, num: int = 64, seed: int = 0, truncation_psi: float = 0.7
+) -> tuple[Sample, Tensor]:
     """Among generated pictures the one whose labels would teach most: that of the highest mean entropy.
 
     Args:

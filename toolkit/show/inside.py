@@ -2,13 +2,14 @@
 
 import matplotlib
 import torch
+from torch import Tensor
 
 from toolkit.errors import ShapeError, describe
 
 HEAT = "magma"
 
 
-def principal_colours(features):
+def principal_colours(features: Tensor) -> Tensor:
     """Features as colours: pixels whose features are alike get like colours, in all pictures.
 
     Args:
@@ -29,7 +30,7 @@ def principal_colours(features):
     return _pictures(components, features)
 
 
-def likeness(features, x, y, picture=0):
+def likeness(features: Tensor, x: int, y: int, picture: int = 0) -> Tensor:
     """How much every pixel of all pictures is like one of them.
 
     Args:
@@ -55,7 +56,7 @@ def likeness(features, x, y, picture=0):
     return _pictures(pixels @ pixels[(picture * height + y) * width + x][:, None], features)[:, 0]
 
 
-def heat(values):
+def heat(values: Tensor) -> Tensor:
     """Numbers as pictures, dark for 0 and below, bright for 1 and above.
 
     Args:

@@ -1,8 +1,10 @@
 """Figures and tables for people to look at."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from toolkit.errors import ShapeError, describe
 from toolkit.pictures.images import PAPER, load_image, to_pil
@@ -14,7 +16,9 @@ GAP = 8
 INK, FRAME = (40, 40, 46), (205, 205, 210)
 
 
-def comparison(columns, palette=None, classes=None):
+def comparison(
+    columns: Mapping[str, Sequence | Tensor], palette: np.ndarray | None = None, classes: Sequence[str] | None = None
+) -> Image.Image:
     """Pictures and label maps side by side: a row a picture, a titled column a kind, a legend below.
 
     Args:
@@ -55,7 +59,7 @@ def comparison(columns, palette=None, classes=None):
     return figure
 
 
-def table(rows):
+def table(rows: Sequence[tuple]) -> str:
     """Results as aligned text, numbers to the right.
 
     Args:
@@ -88,9 +92,9 @@ def _cell(picture, palette):
 
 def _draw(picture, palette):
     """Any one entry of a column as a PIL image."""
-    if isinstance(picture, (torch.Tensor, np.ndarray)) and picture.ndim == 2:
+    if isinstance(picture, (Tensor, np.ndarray)) and picture.ndim == 2:
         return colorize(picture, palette)
-    if isinstance(picture, torch.Tensor):
+    if isinstance(picture, Tensor):
         if picture.dim() != 3:
             raise ShapeError(
                 "comparison",
