@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from toolkit import fewshot
+from toolkit.errors import check_count
 from toolkit.experiments.evaluation import evaluate
 from toolkit.experiments.material import test_pictures
 from toolkit.experiments.parser import parse, train_parser
@@ -36,6 +37,7 @@ def gap(
         eyes, mouth and nose; segmenter_vs_parser (the segmenter on generated pictures, where nothing was
         projected) and segmenter (end to end).
     """
+    check_count("gap", "num_test", num_test)  # now, not after the parser's training
     source = source or World(world)
     net = train_parser(source, gan.resolution, parser_steps, seed, progress)
     test, truth = test_pictures(Study(gan, source, num_test, cache=cache, progress=progress))
@@ -48,8 +50,8 @@ def gap(
         parsed = parse(net, getattr(test, seen))[1]
         for num, classes in source.class_sets.items():
             suffix = "" if num == len(source.classes) else f"_{num}_class"
-            merged = [labels.merge(label_map, source.classes, classes) for label_map in (parsed, truth)]
-            report[f"parser_on_{seen}s{suffix}"] = score(*merged, classes)["weighted_iou"]
+            found, wanted = (labels.merge(label_map, source.classes, classes) for label_map in (parsed, truth))
+            report[f"parser_on_{seen}s{suffix}"] = score(found, wanted, classes)["weighted_iou"]
     report["segmenter_vs_parser"] = score(pure, parse(net, generated.image)[1], source.classes)["weighted_iou"]
     whole = evaluate(gan, source=source, seed=seed, num_test=num_test, cache=cache)
     return {**report, "segmenter": whole["weighted_iou"], "psnr": whole["psnr"]}
