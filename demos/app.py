@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read at import: nothing leaves the machine
@@ -25,7 +26,7 @@ MAX_UPLOAD = "8mb"
 QUEUE_LENGTH = 64
 
 
-def build(gans=(zoo.DEFAULT,)):
+def build(gans: Sequence[str] = (zoo.DEFAULT,)) -> gr.Blocks:
     """The page as `gr.Blocks`, for these GANs: bundled names or paths."""
     sessions = Sessions(gans)
     with gr.Blocks(title="One-shot parts", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
@@ -41,7 +42,7 @@ def build(gans=(zoo.DEFAULT,)):
     return demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
 
 
-def main():
+def main() -> None:
     """Serve the page; every way to open it to others is a flag."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gan", action="append", help="a bundled GAN's name or a weights file to offer; repeat it")

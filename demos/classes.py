@@ -1,6 +1,11 @@
 """The classes of step 1: which parts there are to draw, and how to change that."""
 
+from collections.abc import Sequence
+
 import gradio as gr
+from drawing import Drawing
+from session import Session
+from torch import Tensor
 from words import Sorry
 
 from toolkit.pictures import labels
@@ -13,7 +18,7 @@ LONGEST = 40  # letters of a name
 class Classes:
     """A preset to start from, and buttons to add, rename and remove a class."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         with gr.Accordion("Classes", open=False, elem_id="classes"):
             self.preset = gr.Radio(list(PRESETS), value="3 parts", label="Start from", elem_id="preset")
             with gr.Row(elem_classes="tight"):
@@ -29,7 +34,7 @@ class Classes:
                 self.remove = gr.Button("Remove", size="sm", min_width=70, elem_id="class-remove")
         self.outputs = [self.name, self.which]
 
-    def shown(self, session):
+    def shown(self, session: Session) -> dict:
         """The classes to choose from, none chosen."""
         return {self.which: gr.Dropdown(choices=list(session.classes), value=None), self.name: ""}
 
@@ -37,7 +42,9 @@ class Classes:
 # Each of these changes the session's classes and returns the strokes (1, R, R) of the drawing that stay, or None.
 
 
-def use(session, drawing, classes, renamed=None):
+def use(
+    session: Session, drawing: Drawing, classes: Sequence[str], renamed: Sequence[str] | None = None
+) -> Tensor | None:
     """Have these classes. renamed: the old ones by their new names, in the old order."""
     classes = [name.strip() for name in classes]
     if not all(classes):
@@ -52,19 +59,19 @@ def use(session, drawing, classes, renamed=None):
     return None if strokes is None else labels.keep(strokes, old, tuple(classes))
 
 
-def add(session, name, drawing):
+def add(session: Session, name: str, drawing: Drawing) -> Tensor | None:
     """One more class."""
     return use(session, drawing, [*session.classes, name])
 
 
-def rename(session, which, name, drawing):
+def rename(session: Session, which: str | None, name: str, drawing: Drawing) -> Tensor | None:
     """Another name for a class."""
     _check(session, which)
     names = [name.strip() if old == which else old for old in session.classes]
     return use(session, drawing, names, names)
 
 
-def remove(session, which, drawing):
+def remove(session: Session, which: str | None, drawing: Drawing) -> Tensor | None:
     """One class less."""
     _check(session, which)
     if which == session.classes[0]:

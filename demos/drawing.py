@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from toolkit.pictures import labels, sketch
 
@@ -18,14 +19,14 @@ class Drawing:
     layer: np.ndarray | None = None
     fill: bool = True
 
-    def strokes(self, palette, resolution):
+    def strokes(self, palette: np.ndarray, resolution: int) -> Tensor | None:
         """The strokes as a label map (1, R, R), what is unpainted as unlabelled; None where nothing is painted."""
         if self.layer is None:
             return None
         label_map = sketch.decode(self.layer, palette, resolution)
         return None if (label_map == labels.IGNORE_INDEX).all() else label_map
 
-    def label_map(self, palette, resolution):
+    def label_map(self, palette: np.ndarray, resolution: int) -> Tensor | None:
         """The label map that is meant: `strokes`, filled up where that is wanted; None where nothing is painted."""
         strokes = self.strokes(palette, resolution)
         if strokes is None or not self.fill:

@@ -1,10 +1,14 @@
 """The useful steps as documented endpoints: what `gradio_client` can call. One client is one session."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from fields import picture
 from look import tinted
+from PIL import Image
+from session import Session, Sessions
 from step_label import LAST_SEED
 from wiring import QUEUED, endpoint
 
@@ -16,7 +20,7 @@ from toolkit.pictures import images, labels
 MAX_STEPS = 1000
 
 
-def wire(sessions):
+def wire(sessions: Sessions) -> None:
     """The endpoints /generate, /fit and /segment, on components that the page does not show."""
     with gr.Column(visible=False):
         seed = gr.Number(7, label="seed", precision=0, minimum=0, maximum=LAST_SEED)
@@ -41,13 +45,13 @@ def wire(sessions):
     serve(segment, [photo, steps], [labelled, report], **QUEUED)
 
 
-def generate(session, seed, truncation_psi):
+def generate(session: Session, seed: float, truncation_psi: float) -> Image.Image:
     """Generate a face, which becomes the one that /fit labels. Returns a PNG."""
     session.show(session.gan.sample(int(seed), truncation_psi=truncation_psi))
     return images.to_pil(session.sample.image)
 
 
-def fit(session, label_png, classes, network):
+def fit(session: Session, label_png: str | None, classes: str, network: str) -> Iterator[tuple[Any, Any]]:
     """Learn the labels of the last generated face: an indexed or grey PNG of its size whose values are class numbers,
     255 for unlabelled. Returns the segmenter's file and the face with the parts it finds."""
     names = [name.strip() for name in classes.split(",")]
@@ -63,7 +67,7 @@ def fit(session, label_png, classes, network):
     yield session.path("segmenter.safetensors"), tinted(result.image, result.label_map, result.palette)
 
 
-def segment(session, source, num_steps):
+def segment(session: Session, source: Any, num_steps: float) -> Iterator[tuple[Any, Any]]:
     """Segment a picture with what /fit learned. Returns an indexed PNG of the picture's size, and JSON."""
     if source is None:
         raise ToolkitError("segment", "a picture", "none", "Pass handle_file(path)")

@@ -1,11 +1,13 @@
 """Inputs that give handlers only what these can use: files unopened, and numbers that are numbers."""
 
 import base64
+from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 
 
-def picture(label, sources=("upload", "clipboard", "webcam"), **options):
+def picture(label: str, sources: Sequence[str] = ("upload", "clipboard", "webcam"), **options: Any) -> gr.Image:
     """A `gr.Image` for input whose value is a path or bytes: what was sent, not yet decoded, so that the toolkit's own
     checks meet it first."""
     component = gr.Image(label=label, type="filepath", sources=list(sources), buttons=[], **options)
@@ -13,14 +15,14 @@ def picture(label, sources=("upload", "clipboard", "webcam"), **options):
     return component
 
 
-def slider(minimum, maximum, usual, **options):
+def slider(minimum: float, maximum: float, usual: float, **options: Any) -> gr.Slider:
     """A `gr.Slider` whose value is in its range whatever was typed beside it, and `usual` where that was cleared."""
     component = gr.Slider(minimum, maximum, usual, **options)
     component.preprocess = lambda payload: _within(payload, minimum, maximum, usual)
     return component
 
 
-def whole_number(minimum, maximum, usual, **options):
+def whole_number(minimum: int, maximum: int, usual: int, **options: Any) -> gr.Number:
     """A `gr.Number` of the same kind, for whole numbers."""
     component = gr.Number(usual, precision=0, minimum=minimum, maximum=maximum, **options)
     component.preprocess = lambda payload: round(_within(payload, minimum, maximum, usual))

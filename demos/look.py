@@ -2,9 +2,12 @@
 
 import html
 import time
+from collections.abc import Sequence
 
 import gradio as gr
+import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from toolkit.pictures import images, labels
 from toolkit.show import inside
@@ -43,17 +46,17 @@ HEADER = """
 """
 
 
-def heading(number, title, text):
+def heading(number: int, title: str, text: str) -> gr.HTML:
     """A numbered step's title and what to do there."""
     return gr.HTML(f'<div class="step"><span>{number}</span><div><h2>{title}</h2><p>{text}</p></div></div>')
 
 
-def hexes(palette):
+def hexes(palette: np.ndarray) -> list[str]:
     """Colours as CSS writes them."""
     return ["#{:02x}{:02x}{:02x}".format(*color) for color in palette]
 
 
-def legend(classes, palette, brush=False):
+def legend(classes: Sequence[str], palette: np.ndarray, brush: bool = False) -> str:
     """Names and colours; with brush=True they are buttons that choose what to draw, numbered as their keys, and the
     first part is chosen, as it is in `canvas.brush`."""
     chips = []
@@ -69,13 +72,13 @@ def legend(classes, palette, brush=False):
     return f'<div class="legend{group}>{"".join(chips)}</div>'
 
 
-def enlarge(picture, size=256):
+def enlarge(picture: Image.Image, size: int = 256) -> Image.Image:
     """A small PIL image in whole multiples of its pixels, smoothly, at least about `size` wide."""
     factor = max(1, round(size / max(picture.size)))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
 
 
-def tinted(image, label_map, palette, size=256, alpha=0.55):
+def tinted(image: Tensor, label_map: Tensor, palette: np.ndarray, size: int = 256, alpha: float = 0.55) -> Image.Image:
     """A picture enlarged, with its parts over it in crisp pixels. image (3, R, R), label_map (R, R)."""
     picture = enlarge(images.to_pil(image), size)
     factor = picture.width // image.shape[-1]
@@ -83,12 +86,12 @@ def tinted(image, label_map, palette, size=256, alpha=0.55):
     return labels.overlay(picture, crisp, palette, alpha)
 
 
-def heat(values, size=256):
+def heat(values: Tensor, size: int = 256) -> Image.Image:
     """Numbers (R, R) in [0, 1] as warm colours on dark, PIL."""
     return enlarge(images.to_pil(inside.heat(values[None])), size)
 
 
-def bar(what, done, total, left=0.0, note=""):
+def bar(what: str, done: int, total: int, left: float = 0.0, note: str = "") -> str:
     """A progress bar with the seconds that are left."""
     remaining = f"about {left:.0f} s left" if 0 < done < total and left >= 1 else ""
     text = " · ".join(filter(None, [f"{what} {done} of {total}", note, remaining]))
@@ -100,14 +103,14 @@ def bar(what, done, total, left=0.0, note=""):
 class Progress:
     """A `bar` that estimates the time left from the time it took so far."""
 
-    def __init__(self, what):
+    def __init__(self, what: str) -> None:
         self.what, self.started = what, time.monotonic()
 
-    def __call__(self, done, total, note=""):
+    def __call__(self, done: int, total: int, note: str = "") -> str:
         left = (time.monotonic() - self.started) / max(done, 1) * (total - done)
         return bar(self.what, done, total, left, note)
 
 
-def note(text):
+def note(text: str) -> str:
     """A quiet line under a button."""
     return f'<p class="note">{text}</p>'

@@ -8,15 +8,20 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
+from drawing import Drawing
+from torch import Tensor
 from words import Sorry, instead
 
 from toolkit import fewshot
+from toolkit.autoshot import AutoShotSegmenter
 from toolkit.errors import ToolkitError
-from toolkit.fewshot import Shot
+from toolkit.fewshot import GAN, Result, Sample, Segmenter, Shot
 from toolkit.pictures import labels
 
 FIRST_SEED = 7  # of the face a new tab shows
@@ -29,25 +34,25 @@ SWEEP_SECONDS = 10
 class Session:
     """What one open tab has made so far."""
 
-    gan: object
-    classes: tuple = labels.THREE_CLASSES
-    sample: object = None  # on the canvas
+    gan: GAN
+    classes: tuple[str, ...] = labels.THREE_CLASSES
+    sample: Sample | None = None  # on the canvas
     editing: int | None = None  # which shot is on the canvas; None: a new one
-    shots: list = field(default_factory=list)
-    segmenter: object = None
+    shots: list[Shot] = field(default_factory=list)
+    segmenter: Segmenter | None = None
     gallery_seed: int = 100
     suggest_seed: int = 1000
-    suggestion: object = None
-    results: list = field(default_factory=list)
-    result_names: list = field(default_factory=list)  # of the files that were uploaded
-    autoshot: object = None
+    suggestion: Sample | None = None
+    results: list[tuple[Result | None, Result | None]] = field(default_factory=list)  # by projection, by auto-shot
+    result_names: list[str] = field(default_factory=list)  # of the files that were uploaded
+    autoshot: AutoShotSegmenter | None = None
     touched: float = field(default_factory=time.monotonic)
-    folder: object = field(default_factory=tempfile.TemporaryDirectory)
+    folder: tempfile.TemporaryDirectory = field(default_factory=tempfile.TemporaryDirectory)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.sample = self.gan.sample(FIRST_SEED)
 
-    def use_gan(self, gan):
+    def use_gan(self, gan: GAN) -> None:
         """Start anew with another GAN: what an earlier one taught does not apply to it."""
         self.gan = gan
         self.segmenter = self.autoshot = self.suggestion = None
@@ -55,27 +60,27 @@ class Session:
         self.show(gan.sample(FIRST_SEED))
 
     @property
-    def palette(self):
+    def palette(self) -> np.ndarray:
         """Colours of the classes, (K, 3) uint8."""
         return labels.default_palette(len(self.classes))
 
-    def path(self, name):
+    def path(self, name: str) -> str:
         """Where a download of this name is written."""
         return str(Path(self.folder.name) / name)
 
-    def show(self, sample, editing=None):
+    def show(self, sample: Sample, editing: int | None = None) -> None:
         """Put a picture on the canvas."""
         self.sample, self.editing = sample, editing
 
-    def touch(self):
+    def touch(self) -> None:
         """Somebody is here."""
         self.touched = time.monotonic()
 
-    def strokes(self, drawing):
+    def strokes(self, drawing: Drawing) -> Tensor | None:
         """What is painted, as a label map (1, R, R) without what is filled up; None where nothing is."""
         return drawing.strokes(self.palette, self.gan.resolution)
 
-    def keep(self, drawing):
+    def keep(self, drawing: Drawing) -> bool:
         """Make the drawing a shot, or renew the one that is being edited. False when nothing is painted."""
         label_map = drawing.label_map(self.palette, self.gan.resolution)
         if label_map is None:
@@ -89,7 +94,7 @@ class Session:
             self.shots[self.editing] = shot
         return True
 
-    def use_classes(self, classes, names=None):
+    def use_classes(self, classes: Sequence[str], names: Sequence[str] | None = None) -> None:
         """Change the classes; shots keep the labels of those that stay. names: the old ones, renamed."""
         old = tuple(names or self.classes)
         kept = []
@@ -103,7 +108,7 @@ class Session:
 class Sessions:
     """The open sessions by Gradio's session hash, and the GANs they share."""
 
-    def __init__(self, gans):
+    def __init__(self, gans: Sequence[str]) -> None:
         # A file goes by its name alone: where it lies is nobody else's business.
         self._sources = {Path(gan).stem if Path(gan).is_file() else gan: gan for gan in gans}
         if len(self._sources) < len(gans):
@@ -114,7 +119,7 @@ class Sessions:
         threading.Thread(target=self._sweep, daemon=True).start()
 
     @functools.cache  # noqa: B019 one object for the life of the process
-    def load(self, name):
+    def load(self, name: str) -> GAN:
         """A GAN of the list, loaded once, ready to be taught. Names outside the list are refused."""
         if name not in self._sources:
             raise ToolkitError("page", f"one of {', '.join(self.gans)}", repr(name), "Choose one of these")
@@ -122,7 +127,7 @@ class Sessions:
         gan.statistics  # noqa: B018 worked out now, not while someone waits
         return gan
 
-    def of(self, request):
+    def of(self, request: gr.Request) -> Session:
         """The session of a request; a new one for a new tab. A tab that was idle too long has to be loaded anew: what
         it shows is no longer here."""
         with self._lock:
@@ -136,14 +141,14 @@ class Sessions:
             session.touch()
             return session
 
-    def close(self, request: gr.Request):
+    def close(self, request: gr.Request) -> None:
         """Forget a session soon, unless it is used again: its tab was closed, or has lost its connection."""
         with self._lock:
             session = self._open.get(request.session_hash)
             if session is not None:
                 session.touched = time.monotonic() - IDLE_SECONDS + CLOSED_SECONDS
 
-    def expire(self, idle_seconds=IDLE_SECONDS):
+    def expire(self, idle_seconds: float = IDLE_SECONDS) -> None:
         """Forget the sessions that nobody has used for so long."""
         with self._lock:
             old = [key for key, s in self._open.items() if time.monotonic() - s.touched > idle_seconds]

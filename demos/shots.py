@@ -1,7 +1,10 @@
 """The shots of step 1: what was labelled so far, to edit again, delete, take away and load."""
 
 import gradio as gr
+from canvas import Canvas
+from drawing import Drawing
 from look import note, tinted
+from session import Session, Sessions
 from wiring import PRIVATE, on
 from words import Sorry, instead
 
@@ -14,7 +17,7 @@ FILE = "shots.safetensors"
 class Shots:
     """Thumbnails of the shots and what can be done with them; the one being edited is on the `canvas`."""
 
-    def __init__(self, canvas):
+    def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
         with gr.Accordion("Shots", open=True, elem_id="shots-box"):
             self.gallery = gr.Gallery(
@@ -42,7 +45,7 @@ class Shots:
                 )
         self.outputs = [self.gallery, self.note, self.delete_button, self.download]
 
-    def wire(self, sessions):
+    def wire(self, sessions: Sessions) -> None:
         """Which handler answers what; loading may change the classes, so step 1 answers that itself."""
         canvas = self.canvas
         on(sessions, canvas.add.click, self.add, [canvas], self.outputs)
@@ -51,7 +54,7 @@ class Shots:
         on(sessions, self.picked.change, self.edit, [self.picked, canvas], edited)
         on(sessions, self.delete_button.click, self.delete, [], [*canvas.outputs, *self.outputs])
 
-    def shown(self, session):
+    def shown(self, session: Session) -> dict:
         """Thumbnails, a line about them, and whether they can be deleted and downloaded."""
         path, text = None, NONE_YET
         if session.shots:
@@ -67,13 +70,13 @@ class Shots:
             self.download: gr.DownloadButton(value=path, interactive=path is not None),
         }
 
-    def add(self, session, drawing):
+    def add(self, session: Session, drawing: Drawing) -> dict:
         """Keep the drawing."""
         if not session.keep(drawing):
             raise Sorry("There is nothing on the canvas yet. Paint a part first.")
         return self.shown(session)
 
-    def edit(self, session, index, drawing):
+    def edit(self, session: Session, index: int | None, drawing: Drawing) -> dict:
         """Put a shot back on the canvas."""
         if index is None or index >= len(session.shots):
             return {}
@@ -83,7 +86,7 @@ class Shots:
         session.show(shot.sample, index)
         return {self.picked: None, **self.canvas.shown_shot(session, shot.label_map), **self.shown(session)}
 
-    def delete(self, session):
+    def delete(self, session: Session) -> dict:
         """Forget the shot on the canvas; its picture stays there."""
         if session.editing is None:
             raise Sorry("No shot is chosen. Click one of the small pictures first.")
@@ -92,7 +95,7 @@ class Shots:
         return {**self.canvas.shown(session), **self.shown(session)}
 
 
-def load(session, path, drawing):
+def load(session: Session, path: str, drawing: Drawing) -> None:
     """Add the shots of a file, whose classes become the session's; those of the shots already here must be the same."""
     with instead("This is not a file of shots. Choose one that “Download” below the shots has written."):
         shots = fewshot.load_shots(path)
@@ -109,6 +112,6 @@ def load(session, path, drawing):
     session.show(session.sample)
 
 
-def picked(event: gr.SelectData):
+def picked(event: gr.SelectData) -> int:
     """The number of the thumbnail that was clicked."""
     return event.index

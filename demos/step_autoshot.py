@@ -1,10 +1,13 @@
 """Step 4: the taught segmenter labels generated faces, and a network learned from those needs no GAN."""
 
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import gradio as gr
 from fields import picture, slider
 from look import bar, heading, legend, note
+from session import Session, Sessions
 from step_teach import taught
 from wiring import PRIVATE, heavy, on, stops
 from words import Sorry
@@ -18,7 +21,7 @@ HEIGHT = 260  # of a picture on screen
 class AutoShot:
     """Training, and trying the network on a picture or live."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         with gr.Column(elem_classes="card", elem_id="autoshot", min_width=320):
             heading(
                 4,
@@ -58,7 +61,7 @@ class AutoShot:
                             self.live = parts("live")
                     self.legend = gr.HTML(elem_id="auto-legend")
 
-    def wire(self, sessions):
+    def wire(self, sessions: Sessions) -> None:
         """Which handler answers what."""
         files = [self.safetensors, self.onnx]
         run = on(
@@ -73,7 +76,7 @@ class AutoShot:
         streaming = {**PRIVATE, "stream_every": 0.2, "concurrency_limit": 2}
         on(sessions, self.webcam.stream, live, [self.webcam], [self.live, self.legend], **streaming)
 
-    def train(self, session, number):
+    def train(self, session: Session, number: float) -> Iterator[dict]:
         """Distil the taught segmenter, on screen step by step, and write the network's files."""
         for step in autoshot.distilling(taught(session), round(number)):
             what = "Labelling faces:" if step.stage == "synthesise" else "Learning from them: step"
@@ -88,7 +91,7 @@ class AutoShot:
             self.onnx: gr.DownloadButton(value=paths[1], interactive=True),
         }
 
-    def segmenting(self, parts):
+    def segmenting(self, parts: gr.Image) -> Callable[[Session, Any], dict]:
         """A handler that shows a picture with its parts in the component `parts`, at once, and their names."""
 
         def segment(session, source):
@@ -100,18 +103,18 @@ class AutoShot:
         return segment
 
 
-def parts(elem_id):
+def parts(elem_id: str) -> gr.Image:
     """Where the answer is shown."""
     return gr.Image(label="Parts", interactive=False, buttons=[], height=HEIGHT, elem_id=elem_id)
 
 
 @cache
-def bundled():
+def bundled() -> autoshot.AutoShotSegmenter:
     """The auto-shot network that comes with the bundled GAN."""
     return fewshot.load_segmenter(zoo.folder() / f"{zoo.DEFAULT}-autoshot.safetensors")
 
 
-def network(session):
+def network(session: Session) -> autoshot.AutoShotSegmenter:
     """The session's own auto-shot network, or the one that comes with its GAN."""
     if session.autoshot is not None:
         return session.autoshot

@@ -1,14 +1,19 @@
 """Step 1: a face on the canvas, its parts drawn by hand, kept as a shot."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import classes
 import gradio as gr
 import shots
 from canvas import Canvas, without_background
 from classes import Classes
+from drawing import Drawing
 from fields import picture, slider, whole_number
 from look import Progress, heading, note
-from session import FIRST_SEED, Session
+from session import FIRST_SEED, Session, Sessions
 from shots import Shots
+from torch import Tensor
 from wiring import PRIVATE, heavy, on, stops
 from words import Sorry, instead
 
@@ -23,7 +28,7 @@ LAST_SEED = 2**32 - 1
 class Label:
     """Where the picture comes from, the canvas, its classes and the shots made on it."""
 
-    def __init__(self, sessions):
+    def __init__(self, sessions: Sessions) -> None:
         session = Session(sessions.load(sessions.gans[0]))
         with gr.Column(elem_classes="card", elem_id="label", min_width=320):
             heading(1, "Label one face", "Choose a part (or press its number) and paint. A few strokes do.")
@@ -72,7 +77,7 @@ class Label:
         )
         self.example = gr.State()
 
-    def wire(self, sessions):
+    def wire(self, sessions: Sessions) -> None:
         """Which handler answers what."""
         queued, canvas, changed = heavy(self.status), self.canvas, self.outputs
         shown = [*canvas.outputs, *self.shots.outputs]
@@ -117,29 +122,29 @@ class Label:
 
     # ---- what the components show ------------------------------------------------------------
 
-    def shown(self, session):
+    def shown(self, session: Session) -> dict:
         """The session's picture on the canvas, nothing drawn on it, and the shots."""
         return {**self.canvas.shown(session), **self.shots.shown(session)}
 
-    def shown_anew(self, session, strokes=None):
+    def shown_anew(self, session: Session, strokes: Tensor | None = None) -> dict:
         """Everything that depends on the classes and the GAN; strokes (1, R, R) are drawn."""
         rooms = self.canvas.shown_anew(session, strokes), self.classes.shown(session), self.shots.shown(session)
         return {component: value for room in rooms for component, value in room.items()}
 
     # ---- handlers ----------------------------------------------------------------------------
 
-    def generate(self, session, drawing, seed, truncation):
+    def generate(self, session: Session, drawing: Drawing, seed: int, truncation: float) -> dict:
         """The face of this seed."""
         session.keep(drawing)
         session.show(session.gan.sample(seed, truncation_psi=truncation))
         return self.shown(session)
 
-    def another(self, session, drawing, seed, truncation):
+    def another(self, session: Session, drawing: Drawing, seed: int, truncation: float) -> dict:
         """The face of the next seed."""
         seed = (seed + 1) % (LAST_SEED + 1)
         return {self.seed: seed, **self.generate(session, drawing, seed, truncation)}
 
-    def project(self, session, source, drawing):
+    def project(self, session: Session, source: Any, drawing: Drawing) -> Iterator[dict]:
         """Find a picture in the GAN, on screen, and put it on the canvas."""
         if source is None:  # cleared: of a generator that yields nothing Gradio empties every output
             yield {}
@@ -151,7 +156,7 @@ class Label:
         session.show(sample)
         yield {self.status: "", **self.shown(session)}
 
-    def show_example(self, session, index, drawing):
+    def show_example(self, session: Session, index: int | None, drawing: Drawing) -> Iterator[dict]:
         """A portrait of the world with its exact labels, projected, on the canvas as if someone had drawn them."""
         if index is None:  # set so by the last update of this very function
             yield {}
@@ -168,12 +173,12 @@ class Label:
         shown = self.shown_anew(session, without_background(label_map))
         yield {self.example: None, self.status: "", self.canvas.fill: True, **shown}
 
-    def preset(self, session, name, drawing):
+    def preset(self, session: Session, name: str, drawing: Drawing) -> dict:
         """The classes of a preset; of few of them, the rest of a face is background."""
         strokes = classes.use(session, drawing, classes.PRESETS[name])
         return {self.canvas.fill: name == "3 parts", **self.shown_anew(session, strokes)}
 
-    def changing(self, change):
+    def changing(self, change: Callable[..., Tensor | None]) -> Callable[..., dict]:
         """A handler that lets `change` (session, *values) change the classes, and shows what depends on them."""
 
         def handler(session, *values):

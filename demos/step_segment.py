@@ -1,18 +1,21 @@
 """Step 3: pictures of one's own, through projection or the auto-shot network, and what to take away."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 from look import Progress, enlarge, heading, hexes, legend, note
 from PIL import Image
+from session import Session, Sessions
 from step_autoshot import network
 from step_teach import taught
 from wiring import PRIVATE, heavy, on, stops
 from words import Sorry
 
 from toolkit.errors import ImageError
+from toolkit.fewshot import Result
 from toolkit.files import replace_when_done
 from toolkit.parts.coco import save_coco
 from toolkit.pictures import images
@@ -29,7 +32,7 @@ SHOWN = 512  # pixels a side of a picture on screen, at most
 class Segment:
     """Pictures to segment, how, and what was found in the one that is chosen."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         with gr.Column(elem_classes="card", elem_id="segment", min_width=320):
             heading(
                 3,
@@ -111,7 +114,7 @@ class Segment:
         self.shown_parts = [self.parts, self.auto]
         self.shown_picture = [self.original, self.redrawn, *self.shown_parts, self.trust, self.toggles, self.areas]
 
-    def wire(self, sessions):
+    def wire(self, sessions: Sessions) -> None:
         """Which handler answers what."""
         everything = [self.status, *self.shown_picture, self.which, self.downloads, *self.files]
         run = on(sessions, self.go.click, self.segment, [self.pictures, self.method], everything, **heavy(self.status))
@@ -120,7 +123,7 @@ class Segment:
         on(sessions, self.which.input, self.choose, [self.which], [*self.shown_picture, *self.files])
         on(sessions, self.toggles.input, self.toggle, [self.which, self.toggles], self.shown_parts)
 
-    def segment(self, session, pictures, method):
+    def segment(self, session: Session, pictures: list | None, method: str) -> Iterator[dict]:
         """Segment what was uploaded, on screen step by step."""
         paths = [path for path, _ in pictures or []]
         if not paths:
@@ -146,17 +149,17 @@ class Segment:
             **self.saved(session, 0),
         }
 
-    def choose(self, session, number):
+    def choose(self, session: Session, number: str) -> dict:
         """Another picture of those that were segmented."""
         i = int(number) - 1
         return {**self.shown(*session.results[i]), **self.saved(session, i)}
 
-    def toggle(self, session, number, chosen):
+    def toggle(self, session: Session, number: str | None, chosen: list[str]) -> dict:
         """Only the chosen parts over the picture."""
         pair = session.results[int(number or 1) - 1]
         return {part: annotated(result, chosen) for part, result in zip(self.shown_parts, pair)}
 
-    def shown(self, through, auto):
+    def shown(self, through: Result | None, auto: Result | None) -> dict:
         """What is on screen of one picture: its results through projection and by auto-shot, either may be None."""
         results = [result for result in (through, auto) if result is not None]
         result = results[0]
@@ -175,7 +178,7 @@ class Segment:
             self.areas: gr.Dataframe(value=rows, visible=True),
         }
 
-    def saved(self, session, i):
+    def saved(self, session: Session, i: int) -> dict:
         """The files to take away of one picture; COCO holds all of them."""
         result = session.results[i][0] or session.results[i][1]
         paths = [session.path(f"picture-{i + 1}{end}") for end in ("-labels.png", "-overlay.png", ".json")]
@@ -188,7 +191,7 @@ class Segment:
         return {button: gr.DownloadButton(value=path) for button, path in zip(self.files, paths)}
 
 
-def opened(path):
+def opened(path: str) -> Image.Image:
     """An upload as a PIL image; one that cannot be read is called by its name, for there may be several."""
     name = Path(path).name
     if not Path(path).is_file():  # the page deletes uploads after an hour
@@ -199,12 +202,12 @@ def opened(path):
         raise Sorry(f"“{name}” cannot be used. {error.fix}.") from error
 
 
-def example(pictures, event: gr.SelectData):
+def example(pictures: list, event: gr.SelectData) -> list:
     """The example that was clicked, as if uploaded."""
     return [pictures[event.index][0]]
 
 
-def annotated(result, chosen=None):
+def annotated(result: Result | None, chosen: Sequence[str] | None = None) -> gr.AnnotatedImage:
     """A result as `gr.AnnotatedImage` takes it: the picture and a mask for each part."""
     if result is None:
         return gr.AnnotatedImage(value=None, visible=False)
@@ -216,7 +219,7 @@ def annotated(result, chosen=None):
     return gr.AnnotatedImage(value=(picture, masks), color_map=colors, visible=True)
 
 
-def shrunk(result):
+def shrunk(result: Result) -> tuple[Image.Image, np.ndarray]:
     """The picture and its labels at a size for the screen: PIL, (h, w) NumPy."""
     picture, label_map = result.full_image, result.full_label_map
     if picture is None or label_map is None:
@@ -227,14 +230,14 @@ def shrunk(result):
     return picture.resize(size, Image.Resampling.BICUBIC), np.asarray(indices)
 
 
-def legends(results):
+def legends(results: Sequence[Result]) -> str:
     """One legend, or two where the networks know different parts."""
     of = {result.classes: legend(result.classes, result.palette) for result in results}
     names = [""] if len(of) == 1 else [note("Parts"), note("Parts by auto-shot")]
     return "".join(name + chips for name, chips in zip(names, of.values()))
 
 
-def words(result):
+def words(result: Result) -> str:
     """How far to believe a result, in plain words."""
     if result.trust is None:
         return ""

@@ -1,13 +1,20 @@
 """Step 2: the shots teach a small network, and fresh faces show what it learned."""
 
+from collections.abc import Iterator
+
 import gradio as gr
 import pandas as pd
+from drawing import Drawing
 from fields import slider
 from look import Progress, enlarge, heading, heat, legend, note, tinted
+from PIL import Image
+from session import Session, Sessions
+from step_label import Label
 from wiring import heavy, on, stops
 from words import Sorry
 
 from toolkit import fewshot
+from toolkit.fewshot import Segmenter
 from toolkit.parts import uncertainty
 from toolkit.pictures import images
 
@@ -19,7 +26,7 @@ FILE = "segmenter.safetensors"
 class Teach:
     """A button, fresh faces with their parts, and the face that would teach most; the shots are those of `label`."""
 
-    def __init__(self, label):
+    def __init__(self, label: Label) -> None:
         self.label = label
         with gr.Column(elem_classes="card", elem_id="teach", min_width=320):
             heading(
@@ -73,7 +80,7 @@ class Teach:
                     )
                     self.steps = slider(0, 1000, 0, step=10, label="Steps, 0 for the usual", min_width=150)
 
-    def wire(self, sessions):
+    def wire(self, sessions: Sessions) -> None:
         """Which handler answers what."""
         canvas, shots, queued = self.label.canvas, self.label.shots, heavy(self.status)
         buttons = [self.more_button, self.suggest_button, self.download]
@@ -88,7 +95,7 @@ class Teach:
         taken = [self.suggestion, *canvas.outputs, *shots.outputs]
         on(sessions, self.take_button.click, self.take, [canvas], taken)
 
-    def teach(self, session, drawing, network, num_steps):
+    def teach(self, session: Session, drawing: Drawing, network: str, num_steps: float) -> Iterator[dict]:
         """Keep the drawing, fit on all shots, and show the parts of fresh faces, as they are learned."""
         session.keep(drawing)
         if not session.shots:
@@ -116,12 +123,12 @@ class Teach:
             self.download: gr.DownloadButton(value=session.path(FILE), interactive=True),
         }
 
-    def more(self, session):
+    def more(self, session: Session) -> dict:
         """Other fresh faces."""
         session.gallery_seed += 1
         return {self.gallery: gallery(session, taught(session))}
 
-    def suggest(self, session):
+    def suggest(self, session: Session) -> dict:
         """The face of 64 that would teach most."""
         session.suggest_seed += 1
         sample, unsure = uncertainty.next_to_label(taught(session), num=CANDIDATES, seed=session.suggest_seed)
@@ -132,21 +139,21 @@ class Teach:
             self.heat: heat(unsure / unsure.max()),
         }
 
-    def take(self, session, drawing):
+    def take(self, session: Session, drawing: Drawing) -> dict:
         """Put the suggested face on the canvas."""
         session.keep(drawing)
         session.show(session.suggestion)
         return {self.suggestion: gr.Column(visible=False), **self.label.shown(session)}
 
 
-def gallery(session, segmenter):
+def gallery(session: Session, segmenter: Segmenter) -> list[Image.Image]:
     """Fresh faces with their parts."""
     sample = session.gan.sample(session.gallery_seed, FACES)
     label_maps = segmenter.predict(sample).argmax(1)
     return [tinted(*pair, segmenter.palette) for pair in zip(sample.image, label_maps)]
 
 
-def taught(session):
+def taught(session: Session) -> Segmenter:
     """The session's segmenter."""
     if session.segmenter is None:
         raise Sorry("Nothing is taught yet. Paint the parts of a face and press “Teach” first.")

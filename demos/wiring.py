@@ -4,9 +4,12 @@ error is a sentence on screen and a line in the log."""
 import contextlib
 import inspect
 import logging
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import gradio as gr
 from look import note
+from session import Sessions
 from words import Sorry, for_people, for_the_log
 
 from toolkit.errors import ToolkitError
@@ -19,12 +22,14 @@ PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 QUEUED = {"concurrency_id": "heavy", "concurrency_limit": 1}
 
 
-def heavy(status):
+def heavy(status: Any) -> dict[str, Any]:
     """Of a heavy handler, whose place in the queue and seconds are shown over the component `status`."""
     return {"api_visibility": "private", "show_progress": "minimal", "show_progress_on": status, **QUEUED}
 
 
-def on(sessions, event, handler, inputs, outputs, **how):
+def on(
+    sessions: Sessions, event: Callable, handler: Callable, inputs: Sequence[Any], outputs: Sequence[Any], **how: Any
+) -> Any:
     """Let `handler` answer an event of the page.
 
     handler: a function or generator (session, *values) of dicts {component: value}; what a dict leaves out stays as it
@@ -45,7 +50,7 @@ def on(sessions, event, handler, inputs, outputs, **how):
     return event(answer, components, outputs, **(how or PRIVATE))
 
 
-def endpoint(sessions, handler):
+def endpoint(sessions: Sessions, handler: Callable) -> Callable:
     """The same for programs: values go in and come out in order, by name, and errors are the toolkit's own lines."""
     answer = answering(sessions, handler, _for_programs, list)
     first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -54,7 +59,9 @@ def endpoint(sessions, handler):
     return answer
 
 
-def answering(sessions, handler, say, read):
+def answering(
+    sessions: Sessions, handler: Callable, say: Callable[[Exception], str], read: Callable[..., Sequence[Any]]
+) -> Callable:
     """What Gradio calls: finds the session, reads the inputs, and says what went wrong."""
 
     @contextlib.contextmanager
@@ -86,7 +93,7 @@ def answering(sessions, handler, say, read):
     return answer
 
 
-def stops(button, runs, status, text):
+def stops(button: gr.Button, runs: Sequence[Any], status: Any, text: str) -> None:
     """A button that stops these events, and says so only then: an update under way would overwrite it."""
     stopped = button.click(None, cancels=runs, api_visibility="private")
     stopped.then(lambda: note(text), None, status, **PRIVATE)

@@ -1,6 +1,7 @@
 """Errors as people read them: one sentence that says what to do. The technical line is for the log."""
 
 import contextlib
+from collections.abc import Iterator
 
 from toolkit.errors import ImageError, ToolkitError
 
@@ -12,7 +13,7 @@ class Sorry(Exception):
 
 
 @contextlib.contextmanager
-def instead(sentence):
+def instead(sentence: str) -> Iterator[None]:
     """Say this where the toolkit refuses; its own line goes along as the cause."""
     try:
         yield
@@ -20,7 +21,7 @@ def instead(sentence):
         raise Sorry(sentence) from error
 
 
-def for_people(error):
+def for_people(error: BaseException) -> str:
     """What the page says of any exception."""
     if isinstance(error, Sorry):
         return str(error)
@@ -29,7 +30,7 @@ def for_people(error):
     return UNKNOWN
 
 
-def for_the_log(error):
+def for_the_log(error: BaseException) -> str:
     """The same as one technical line."""
     if isinstance(error, Sorry) and error.__cause__:
         error = error.__cause__
