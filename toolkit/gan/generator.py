@@ -169,6 +169,7 @@ class Synthesis(nn.Module):
     Small pictures are synthesised as one batch, large ones, unless gradients are wanted, one by one.
     """
 
+    b4: SynthesisBlock
     fade: Tensor
 
     def __init__(

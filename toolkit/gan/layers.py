@@ -102,6 +102,7 @@ class Mapping(nn.Module):
     `class_index` is the class used where a caller passes no label.
     """
 
+    fc0: FullyConnected
     w_avg: Tensor
 
     def __init__(

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from toolkit.errors import CheckpointError, ShapeError, ToolkitError, WriteError, as_floats, describe
 from toolkit.files import replace_when_done
-from toolkit.gan.encoder import load_encoder
+from toolkit.gan.encoder import Encoder, load_encoder
 from toolkit.gan.files import zoo
 from toolkit.gan.files.checkpoints import load_networks
 from toolkit.gan.files.latents import read_latents
+from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.parts import hypercolumns
 from toolkit.parts.sample import Sample, is_sample, load_sample
 from toolkit.pictures import images
@@ -36,29 +39,33 @@ CALIBRATION_PICTURES = 64  # of a GAN's own, when its file brings no calibration
 class GAN:
     """A generator with what this method asks of it. Make one with `load_gan`."""
 
-    def __init__(self, generator, discriminator=None, encoder=None):
+    def __init__(
+        self, generator: Generator, discriminator: Discriminator | None = None, encoder: Encoder | None = None
+    ) -> None:
         self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
         self.resolution, self.metadata, self.hash = generator.resolution, generator.metadata, generator.hash
         self.path: Path | None = None  # of the file it was loaded from
         self._calibrations = {} if encoder is None or encoder.calibration is None else {0: encoder.calibration}
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         """Where the generator's parameters are."""
         return self.generator.mapping.w_avg.device
 
     @property
-    def class_index(self):
+    def class_index(self) -> int | None:
         """Of a conditional GAN, the class that is meant where none is named; else None."""
         return self.generator.mapping.class_index if self.generator.c_dim else None
 
     @property
-    def projection_steps(self):
+    def projection_steps(self) -> int:
         """Optimiser steps where nobody says how many: few from an encoder's guess, more from w_avg."""
         return STEPS_WITHOUT_ENCODER if self.encoder is None else PROJECTION_STEPS
 
     @torch.no_grad()
-    def sample(self, seed=0, num=1, truncation_psi=0.7, class_index=None):
+    def sample(
+        self, seed: int = 0, num: int = 1, truncation_psi: float = 0.7, class_index: int | None = None
+    ) -> Sample:
         """Generate pictures.
 
         Args:
@@ -121,7 +128,7 @@ class GAN:
             )
         return self._drawn(rows.expand(-1, num_ws, -1).contiguous().to(self.device))
 
-    def use_class(self, class_index):
+    def use_class(self, class_index: int) -> None:
         """Mean this class of a conditional GAN wherever none is named.
 
         Raises:
@@ -144,7 +151,7 @@ class GAN:
             )
         return index
 
-    def project(self, source, *, progress=False, **options):
+    def project(self, source: Any, *, progress: bool = False, **options: Any) -> Sample:
         """Find the latents that make given pictures.
 
         Args:
@@ -155,7 +162,16 @@ class GAN:
         """
         return finish(self.projecting(source, **options), "project", progress)
 
-    def projecting(self, source, *, num_steps=None, align=images.centre_box, every=5, judge=True, **options):
+    def projecting(
+        self,
+        source: Any,
+        *,
+        num_steps: int | None = None,
+        align: Callable[[Image.Image], images.Box] = images.centre_box,
+        every: int = 5,
+        judge: bool = True,
+        **options: Any,
+    ) -> Iterator[tuple[int, int, Sample]]:
         """Project step by step: a generator, to show the pictures forming; closing it stops the work.
 
         Args:
@@ -199,7 +215,7 @@ class GAN:
             )
         return value
 
-    def calibration(self, num_steps):
+    def calibration(self, num_steps: int) -> Tensor:
         """Errors (M, 2) of in-world pictures, for `trust`: of the encoder's guess, else of as many steps.
 
         They come with the encoder's file; else the GAN's own samples stand in, once, kept in the cache.
@@ -218,18 +234,20 @@ class GAN:
             self._calibrations[steps] = errors.to(self.device)
         return self._calibrations[steps]
 
-    def measure(self, image, num_steps, progress=False):
+    def measure(self, image: Tensor, num_steps: int, progress: bool = False) -> Tensor:
         """Errors (N, 2) of pictures (N, 3, R, R) after so many projection steps: pixel, perceptual."""
         networks = {"encoder": self.encoder, "discriminator": self.discriminator}
         return projector.project(self.generator, image, num_steps=num_steps, progress=progress, **networks).errors
 
-    def hypercolumns(self, sample, noise_mode="const", rng=None):
+    def hypercolumns(
+        self, sample: Sample, noise_mode: str = "const", rng: torch.Generator | None = None
+    ) -> hypercolumns.Hypercolumns:
         """What the generator knows about each pixel of a sample: lazy `Hypercolumns`, detached."""
         noise = sample.noise if noise_mode == "const" and sample.noise else None
         return hypercolumns.from_generator(self.generator, sample.ws, noise_mode, noise, rng=rng)[1]
 
     @cached_property
-    def statistics(self):
+    def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and std of every hypercolumn channel, (C,) each, over generated pictures."""
         return self.hypercolumns(self.sample(seed=0, num=128, truncation_psi=1.0)).mean_std()
 
@@ -243,7 +261,9 @@ def _keep(path: Path, errors: Tensor) -> None:
         warnings.warn(f"{error} Or set TOOLKIT_CACHE; until then it is worked out anew each time.", stacklevel=4)
 
 
-def load_gan(name=zoo.DEFAULT, device="cpu", class_index=None):
+def load_gan(
+    name: str | PathLike = zoo.DEFAULT, device: str | torch.device = "cpu", class_index: int | None = None
+) -> GAN:
     """Load a GAN by name, or from a file; its encoder too, where `NAME-encoder.safetensors` lies beside it.
 
     Args:

@@ -3,16 +3,19 @@
 Source: the layouts of torch.save (zip, and the older stream of pickles), pickled NumPy arrays, safetensors.
 """
 
+from __future__ import annotations
+
 import io
 import json
 import math
 import re
 import struct
 import zipfile
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from toolkit.gan.files.pickles import Record, Refused, Source, Span, load
 
@@ -67,28 +70,28 @@ class Lazy(NamedTuple):
     shape: tuple
     read: Callable
 
-    def then(self, shape, function):
+    def then(self, shape: Sequence[int], function: Callable[[Tensor], Tensor]) -> Lazy:
         """What `function` makes of this tensor, once it is read; of that shape."""
         return Lazy(tuple(shape), lambda: function(self.read()))
 
-    def first(self):
+    def first(self) -> Lazy:
         """Its only row, without the leading dimension of 1."""
         if not self.shape or self.shape[0] != 1:
             raise Refused("a leading dimension of 1", f"shape {self.shape}")
         return self.then(self.shape[1:], lambda t: t[0])
 
     @classmethod
-    def zeros(cls, shape):
+    def zeros(cls, shape: tuple[int, ...]) -> Lazy:
         """Zeros, in no file."""
         return cls(shape, lambda: torch.zeros(shape))
 
     @classmethod
-    def noise(cls, shape, seed):
+    def noise(cls, shape: tuple[int, ...], seed: int) -> Lazy:
         """Normal noise, in no file: the same for the same seed."""
         return cls(shape, lambda: torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
 
     @classmethod
-    def number(cls, value):
+    def number(cls, value: float) -> Lazy:
         """A single number."""
         return cls((), lambda: torch.tensor(float(value)))
 
@@ -96,12 +99,12 @@ class Lazy(NamedTuple):
 class Storage:
     """`numel` elements of a file; their bytes are known once the file's table of contents is."""
 
-    def __init__(self, dtype, numel, span=None):
+    def __init__(self, dtype: Any, numel: Any, span: Span | None = None) -> None:
         if type(dtype) is not torch.dtype or type(numel) is not int or numel < 0:
             raise Refused("a storage of numbers", "something else")
         self.dtype, self.numel, self.span = dtype, numel, span
 
-    def hold(self, span):
+    def hold(self, span: Span) -> Storage:
         """Say where the bytes are; there must be exactly enough."""
         if span.size != self.numel * self.dtype.itemsize:
             raise Refused(f"{self.numel} numbers of {self.dtype.itemsize} bytes", f"{span.size} bytes")
@@ -116,7 +119,9 @@ def _numel(shape):
     return math.prod(shape)
 
 
-def rebuild_tensor(storage, offset, size, stride, requires_grad=False, hooks=None, *_):
+def rebuild_tensor(
+    storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, hooks: Any = None, *_: Any
+) -> Lazy:
     """`torch._utils._rebuild_tensor_v2`, except that a view may not reach or repeat beyond its storage."""
     if not isinstance(storage, Storage):
         raise Refused("a tensor on a storage", "something else")
@@ -139,7 +144,7 @@ def rebuild_tensor(storage, offset, size, stride, requires_grad=False, hooks=Non
     return Lazy(size, read)
 
 
-def rebuild_parameter(tensor, requires_grad=False, hooks=None):
+def rebuild_parameter(tensor: Any, requires_grad: Any = False, hooks: Any = None) -> Lazy:
     """`torch._utils._rebuild_parameter`."""
     if not isinstance(tensor, Lazy):
         raise Refused("a parameter around a tensor", "something else")
@@ -153,7 +158,7 @@ TENSORS = {
 }
 
 
-def read_zip(span, allowed):
+def read_zip(span: Span, allowed: dict[tuple[str, str], Any]) -> Any:
     """What a zip file of torch.save holds.
 
     Args:
@@ -203,7 +208,7 @@ class _Directory:
         return self.file.read(size)
 
 
-def read_legacy(span, allowed):
+def read_legacy(span: Span, allowed: dict[tuple[str, str], Any]) -> Any:
     """What a stream of torch.save from before the zip container holds.
 
     Args, raises: as `read_zip`.
@@ -235,7 +240,7 @@ def read_legacy(span, allowed):
     return value
 
 
-def read_safetensors(span):
+def read_safetensors(span: Span) -> tuple[dict[str, Lazy], dict[str, str]]:
     """What a safetensors file holds: its tensors by name, and its metadata, a dict of strings.
 
     Read here and not by the library, which maps the file: its pages would take memory beside the copies.
@@ -255,7 +260,7 @@ def read_safetensors(span):
     return tensors, metadata
 
 
-def load_from_bytes(data):
+def load_from_bytes(data: Any) -> Storage:
     """`torch.storage._load_from_bytes`, which is torch.load: here, a stream that is one storage."""
     storage = read_legacy(data, {}) if isinstance(data, Span) else None
     if not isinstance(storage, Storage):
@@ -296,10 +301,10 @@ class _Dtype(Record):
 class Array(Record):
     """A pickled NumPy array: `lazy()` once its state is known."""
 
-    def __init__(self, kind=None, shape=None, code=None):
+    def __init__(self, kind: Any = None, shape: Any = None, code: Any = None) -> None:
         super().__init__("array")
 
-    def lazy(self):
+    def lazy(self) -> Lazy:
         """The array as `Lazy`."""
         _, shape, dtype, fortran, data = self.state
         if not isinstance(dtype, _Dtype) or not isinstance(data, Span):
@@ -308,7 +313,7 @@ class Array(Record):
         return rebuild_tensor(storage, 0, shape, _strides(shape[::-1])[::-1] if fortran else _strides(shape))
 
 
-def scalar(dtype, data):
+def scalar(dtype: Any, data: Any) -> float | int:
     """`numpy.core.multiarray.scalar`: a float or an int."""
     if not isinstance(dtype, _Dtype) or not isinstance(data, Span) or data.size != dtype.torch.itemsize:
         raise Refused("a number", "something else")

@@ -10,7 +10,8 @@ import json
 import math
 import warnings
 from contextlib import contextmanager
-from typing import NamedTuple
+from os import PathLike
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
@@ -35,7 +36,13 @@ NAMED = 5  # tensors an error names
 FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def save_gan(path, generator, discriminator, metadata, dtype=torch.float32):
+def save_gan(
+    path: str | PathLike,
+    generator: Generator,
+    discriminator: Discriminator | None,
+    metadata: dict[str, Any],
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """Write a GAN, whole or not at all.
 
     Args:
@@ -44,8 +51,9 @@ def save_gan(path, generator, discriminator, metadata, dtype=torch.float32):
         metadata: dict that JSON can hold.
         dtype: of the stored tensors; float16 halves the file.
     """
-    parts = {"generator": generator, "discriminator": discriminator}
-    parts = {part: network for part, network in parts.items() if network is not None}
+    parts: dict[str, torch.nn.Module] = {"generator": generator}
+    if discriminator is not None:
+        parts["discriminator"] = discriminator
     # One at a time: a copy of both networks would double what a large GAN takes.
     tensors = {
         f"{part}.{k}": v.detach().to("cpu", dtype).contiguous()
@@ -58,7 +66,7 @@ def save_gan(path, generator, discriminator, metadata, dtype=torch.float32):
         save_file(tensors, temporary, {"toolkit": json.dumps(metadata)})
 
 
-def convert(source, path, metadata=None):
+def convert(source: str | PathLike, path: str | PathLike, metadata: dict[str, Any] | None = None) -> Generator:
     """Write any file that `load_networks` reads as .safetensors.
 
     Args:
@@ -75,7 +83,9 @@ def convert(source, path, metadata=None):
     return generator
 
 
-def load_networks(path, device="cpu", call="load_networks"):
+def load_networks(
+    path: str | PathLike, device: str | torch.device = "cpu", call: str = "load_networks"
+) -> tuple[Generator, Discriminator | None]:
     """Read both networks of a file.
 
     Args:
@@ -97,7 +107,7 @@ def load_networks(path, device="cpu", call="load_networks"):
     return generator.to(device), judge and judge.to(device)
 
 
-def load_generator(path, device="cpu"):
+def load_generator(path: str | PathLike, device: str | torch.device = "cpu") -> Generator:
     """Read only the generator of a file; as `load_networks`."""
     device = check_device(device, "load_generator")
     with _opened(path, "load_generator") as (networks, metadata):
@@ -105,7 +115,7 @@ def load_generator(path, device="cpu"):
     return generator.to(device)
 
 
-def load_discriminator(path, device="cpu"):
+def load_discriminator(path: str | PathLike, device: str | torch.device = "cpu") -> Discriminator:
     """Read only the discriminator of a file; as `load_networks`, but a file without one is an error."""
     device = check_device(device, "load_discriminator")
     with _opened(path, "load_discriminator") as (networks, _):
@@ -344,7 +354,7 @@ def _some(names):
     return f"[{shown}{f', and {len(names) - NAMED} more' if len(names) > NAMED else ''}]"
 
 
-def one_line(value):
+def one_line(value: object) -> str:
     """What a file says as one printable line: it may hold line breaks, or a terminal's control characters."""
     line = " ".join(str(value).split())[:400]
     return "".join(c if c.isprintable() else "?" for c in line)

@@ -1,9 +1,12 @@
 """What is inside a GAN, as tables."""
 
+from typing import Any
+
 from toolkit.gan.files.checkpoints import one_line
+from toolkit.gan.stylegan2 import Discriminator, Generator
 
 
-def describe_gan(generator, discriminator=None):
+def describe_gan(generator: Generator, discriminator: Discriminator | None = None) -> dict[str, Any]:
     """The networks' sizes, read off the networks.
 
     Args:

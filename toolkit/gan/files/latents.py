@@ -6,8 +6,9 @@ import math
 import zipfile
 from collections import deque
 from collections.abc import Callable
+from io import BufferedIOBase
 from os import PathLike
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ def read_latents(path: str | PathLike, call: str) -> Tensor:
         raise CheckpointError(call, "a whole file of latents", what, "Save them again") from error
 
 
-def _arrays(file: BinaryIO) -> list[_Named]:
+def _arrays(file: BufferedIOBase) -> list[_Named]:
     """The arrays of a file: those of torch still in it, NumPy's read, as they have no more than the latents."""
     span = pickles.Source(file).span()
     head = span.part(0, min(span.size, 64)).read()
@@ -84,7 +85,7 @@ def _arrays(file: BinaryIO) -> list[_Named]:
     raise Refused("latents in .npy, .npz, .pt or .safetensors", "another kind of file", "Check the path")
 
 
-def _npy(name: str, file: BinaryIO, size: int) -> _Named:
+def _npy(name: str, file: Any, size: int) -> _Named:
     """An array in NumPy's own format, whose header is checked against the bytes there are."""
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -100,7 +101,8 @@ def _npy(name: str, file: BinaryIO, size: int) -> _Named:
 
 def _walk(data: object) -> list[_Named]:
     """The arrays in dictionaries and lists, each thing looked at as often as a file names it, but not for ever."""
-    found, waiting, things = [], deque([("", data, 0, False)]), 0
+    found, things = [], 0
+    waiting: deque[tuple[str, Any, int, bool]] = deque([("", data, 0, False)])
     while waiting:
         name, value, depth, of_one = waiting.popleft()
         value = value.lazy() if isinstance(value, Array) else value

@@ -7,8 +7,12 @@ that real weight files never use are refused. What a file can cost is bounded: s
 all its streams together, and payloads stay in the file (`Span`) until somebody reads them.
 """
 
+from __future__ import annotations
+
 import struct
-from typing import NamedTuple
+from collections.abc import Callable
+from io import BufferedIOBase
+from typing import Any, NamedTuple
 
 MAX_STEPS = 150_000  # opcodes; what published code writes at 1024 pixels takes less than half
 MAX_TEXT = 4096  # bytes; longer strings (the source code some files carry) are left unread
@@ -21,7 +25,7 @@ CHUNK = 8192  # bytes read at once
 class Refused(Exception):
     """Not a file we read: what was expected, what there is, and what to do about it."""
 
-    def __init__(self, expected, got, fix="Check the file, or download it again"):
+    def __init__(self, expected: str, got: object, fix: str = "Check the file, or download it again") -> None:
         super().__init__(expected, got, fix)
         self.expected, self.got, self.fix = expected, got, fix
 
@@ -29,11 +33,11 @@ class Refused(Exception):
 class Source:
     """An open binary file, and what reading it may still cost: `steps` and `unread` bytes of tensors."""
 
-    def __init__(self, file):
+    def __init__(self, file: BufferedIOBase) -> None:
         self.file, self.size = file, file.seek(0, 2)
         self.steps, self.unread = MAX_STEPS, self.size
 
-    def span(self):
+    def span(self) -> Span:
         """The whole file as a `Span`."""
         return Span(self, 0, self.size)
 
@@ -45,18 +49,18 @@ class Span(NamedTuple):
     start: int
     size: int
 
-    def part(self, start, size):
+    def part(self, start: int, size: int) -> Span:
         """Some of these bytes, as a Span; raises `Refused` where there are not so many."""
         if start < 0 or size < 0 or start + size > self.size:
             raise Refused(f"{self.size} bytes to hold what they declare", f"{size} bytes from {start}")
         return Span(self.source, self.start + start, size)
 
-    def read(self):
+    def read(self) -> bytes:
         """bytes."""
         self.source.file.seek(self.start)
         return self.source.file.read(self.size)
 
-    def read_into(self, buffer):
+    def read_into(self, buffer: memoryview) -> None:
         """Fill a writable buffer of `size` bytes; each byte of the file may be read so about once."""
         self.source.unread -= self.size
         if self.source.unread < 0:
@@ -75,11 +79,12 @@ class Global(NamedTuple):
 class Record:
     """An object the file describes: what it is, and the state it was given."""
 
-    def __init__(self, kind):
-        self.kind, self.state = kind, None
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.state: Any = None
 
 
-def check_kind(value, kinds, what):
+def check_kind(value: Any, kinds: tuple[type, ...], what: str) -> Any:
     """Return a value from a file, or raise `Refused` when its type is none of `kinds`.
 
     To be asked before a value is hashed, compared or printed: a tuple of a few bytes that holds itself
@@ -90,7 +95,9 @@ def check_kind(value, kinds, what):
     return value
 
 
-def load(span, allowed, persistent=None):
+def load(
+    span: Span, allowed: dict[tuple[str, str], Any], persistent: Callable[[Any], Any] | None = None
+) -> tuple[Any, int]:
     """Run one pickle.
 
     Args:

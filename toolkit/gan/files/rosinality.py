@@ -125,13 +125,13 @@ def discriminator(state: dict[str, Lazy]) -> Network:
     tensors = {}
     for key, lazy in state.items():
         found = re.fullmatch(r"convs\.(\d\d?)\.(.+)", key)
-        index = int(found[1]) if found else -1
+        index, rest = (int(found[1]), found[2]) if found else (-1, "")
         if key in EPILOGUE:
             name = EPILOGUE[key]
-        elif index == 0 and found[2] in ("0.weight", "1.bias"):
-            name = f"b{4 << (depth - 1)}.fromrgb.{found[2][2:]}"
-        elif index > 0 and found[2] in BLOCK:
-            name = f"b{4 << (depth - index)}.{BLOCK[found[2]]}"
+        elif index == 0 and rest in ("0.weight", "1.bias"):
+            name = f"b{4 << (depth - 1)}.fromrgb.{rest[2:]}"
+        elif index > 0 and rest in BLOCK:
+            name = f"b{4 << (depth - index)}.{BLOCK[rest]}"
         else:
             raise Refused("the tensors of rosinality's discriminator", f"{key!r} too")
         tensors[name] = lazy

@@ -32,7 +32,7 @@ JUDGE_LAYERS = {
 FLIPPED = ("Conv0_up", "Skip")  # convolutions that upsample: transposed ones, stored the other way round
 
 
-def networks(data):
+def networks(data: tuple[Record, Record, Record]) -> dict[str, Network]:
     """The networks of a file.
 
     Args:

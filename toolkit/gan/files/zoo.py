@@ -127,7 +127,7 @@ def _fetch(name: str, entry: Published, path: Path) -> None:
 
 def _download(name: str, entry: Published, sha256: str | None, sha256_from: str, target: Path) -> tuple[str, Path]:
     """The address that gave the file as published, and that file, whole and checked, in the folder `target`."""
-    urls, failed = (entry.url, *entry.mirrors), []
+    urls, failed = [str(entry.url), *entry.mirrors], []
     for url in urls:
         got, found = _attempt(url, name, entry, sha256, target)
         if found:
@@ -150,7 +150,7 @@ def _attempt(url: str, name: str, entry: Published, sha256: str | None, target: 
     try:
         found = Path(pooch.retrieve(url, sha256 and f"sha256:{sha256}", file, target, downloader=fetcher))
     except requests.exceptions.HTTPError as error:
-        return f"HTTP status {error.response.status_code}", None
+        return f"HTTP status {getattr(error.response, 'status_code', 'unknown')}", None
     except requests.exceptions.RequestException as error:
         return f"no connection, or one that broke off ({type(error).__name__})", None
     except ValueError:  # pooch's, of a checksum
