@@ -4,6 +4,7 @@ A data set has `name`, `classes` (background first), `split("train" | "test") ->
 changes, and `read(ids, resolution) -> image (N, 3, R, R) in [-1, 1], label_map (N, R, R) int64`.
 """
 
+from os import PathLike
 from pathlib import Path
 
 from toolkit.datasets.celebamask import CelebAMask
@@ -14,7 +15,7 @@ from toolkit.errors import ToolkitError
 __all__ = ["CelebAMask", "OwnFolder", "PascalParts", "open_dataset"]
 
 
-def open_dataset(folder):
+def open_dataset(folder: str | PathLike) -> CelebAMask | OwnFolder:
     """The data set that lies in a folder, recognised by its layout.
 
     Args:

@@ -1,8 +1,11 @@
 """CelebAMask-HQ: 30,000 faces with a mask file for each part."""
 
+from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from toolkit.datasets.reading import check_layout, cut, only, stack
 from toolkit.errors import ImageError, ToolkitError
@@ -48,7 +51,7 @@ class CelebAMask:
     SOURCE = "CelebAMask-HQ.zip comes from its authors' page, github.com/switchablenorms/CelebAMask-HQ; unpack it"
     name, classes = "CelebAMask-HQ", PORTRAIT_CLASSES
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | PathLike) -> None:
         self.folder = Path(folder)
         check_layout("CelebAMask", self.folder, {self.PICTURES: "photographs", self.MASKS: "part masks"}, self.SOURCE)
         self._pictures = self._by_number()
@@ -57,11 +60,11 @@ class CelebAMask:
         numbers = sorted(self._pictures)
         self._parts = {"train": [n for n in numbers if n < FIRST_TEST], "test": [n for n in numbers if n >= FIRST_TEST]}
 
-    def split(self, part):
+    def split(self, part: str) -> list[int]:
         """Numbers of the pictures of "train" or "test": list of int."""
         return list(self._parts[part])
 
-    def read(self, ids, resolution):
+    def read(self, ids: Iterable[int], resolution: int) -> tuple[Tensor, Tensor]:
         """Pictures and their label maps.
 
         Args:

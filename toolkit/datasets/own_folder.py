@@ -2,7 +2,11 @@
 
 import unicodedata
 import warnings
+from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
+
+from torch import Tensor
 
 from toolkit.datasets.class_names import read_class_names
 from toolkit.datasets.reading import MOST_NAMED, check_layout, cut, only, some, split_by_name, stack
@@ -36,7 +40,7 @@ class OwnFolder:
         "into classes.txt, one a line, background first"
     )
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | PathLike) -> None:
         self.folder = Path(folder)
         layout = {self.PICTURES: "pictures", self.MASKS: "PNG masks", self.CLASSES: "a class a line"}
         check_layout("OwnFolder", self.folder, layout, self.SOURCE)
@@ -58,11 +62,11 @@ class OwnFolder:
         self._parts = split_by_name(masks)
         self._colors = {}  # value -> its colour in the indexed masks read so far, and the first that has it
 
-    def split(self, part):
+    def split(self, part: str) -> list[str]:
         """Names of the pictures of "train" or "test" that have a mask: list of str."""
         return list(self._parts[part])
 
-    def read(self, ids, resolution):
+    def read(self, ids: Iterable[str], resolution: int) -> tuple[Tensor, Tensor]:
         """Pictures and their label maps.
 
         Args:

@@ -1,9 +1,12 @@
 """PASCAL-Parts: part masks for the objects of PASCAL VOC 2010, in MATLAB files."""
 
 import re
+from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from toolkit.datasets.reading import check_layout, cut, split_by_name, stack
 from toolkit.errors import ImageError, ToolkitError
@@ -12,7 +15,7 @@ from toolkit.pictures.uploads import open_rgb
 
 SMALLEST = 50  # pixels, of the longer side of an object's box: smaller ones have no parts to see
 # Class -> which of the annotation's part names are it; None: what is of the object and of no part.
-CLASSES = {
+CLASSES: dict[str, dict[str, str | None]] = {
     "car": {
         "background": "",
         "body": None,
@@ -52,7 +55,7 @@ class PascalParts:
         "JPEGImages from PASCAL VOC 2010, host.robots.ox.ac.uk/pascal/VOC/voc2010, into one folder"
     )
 
-    def __init__(self, folder, kind):
+    def __init__(self, folder: str | PathLike, kind: str) -> None:
         if kind not in CLASSES:
             raise ToolkitError("PascalParts", f"kind {' or '.join(CLASSES)}", repr(kind), "Choose one of these")
         self.folder, self.kind, self.name = Path(folder), kind, f"PASCAL-Parts {kind}"
@@ -76,11 +79,11 @@ class PascalParts:
         for part, photographs in by_photograph.items():
             self._parts[part] = [i for i in self._boxes if i.rpartition("-")[0] in photographs]
 
-    def split(self, part):
+    def split(self, part: str) -> list[str]:
         """Ids "PHOTOGRAPH-NUMBER" of the objects of "train" or "test": list of str."""
         return list(self._parts[part])
 
-    def read(self, ids, resolution):
+    def read(self, ids: Iterable[str], resolution: int) -> tuple[Tensor, Tensor]:
         """Objects, cut out, and their label maps.
 
         Args:

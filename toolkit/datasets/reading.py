@@ -1,6 +1,7 @@
 """What all data sets share: the check of a folder, a cut through picture and labels, a split by name."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ TEST_SHARE = 5  # one picture in five is for scoring
 MOST_NAMED = 3  # things in one line of error
 
 
-def check_layout(call, folder, parts, fix):
+def check_layout(call: str, folder: Path, parts: Mapping[str, str], fix: str) -> None:
     """Refuse a folder that lacks a part.
 
     Args:
@@ -44,7 +45,7 @@ def some(things: list) -> str:
     return ", ".join(map(str, things[:MOST_NAMED])) + (", ..." if len(things) > MOST_NAMED else "")
 
 
-def split_by_name(ids):
+def split_by_name(ids: Iterable[str]) -> dict[str, list[str]]:
     """Ids as dict of lists, "train" and "test": by a hash of the name, so that more pictures move none."""
     parts = {"train": [], "test": []}
     for name in sorted(ids):

@@ -76,7 +76,7 @@ def load_drawings(path: str | PathLike, sample: Sample, classes: Sequence[str], 
     free = list(range(len(now)))
     for drawing in _read(path, call):
         # Of pictures that look the same, each gets the drawing that was at its place.
-        free.sort(key=lambda place, was=drawing.place: abs(place - was))
+        free.sort(key={place: abs(place - drawing.place) for place in free}.__getitem__)
         place = next((p for p in free if _same(now[p], drawing.image)), None)
         drawn = set(drawing.label_map.unique().tolist()) - {IGNORE_INDEX}
         missing = [name for label, name in enumerate(drawing.classes) if label in drawn and name not in classes]

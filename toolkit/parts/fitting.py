@@ -126,7 +126,7 @@ def check_shots(gan: AnyGAN, shots: Sequence[Shot], num_steps: int | None = None
             raise CheckpointError(
                 "fit",
                 f"shots of GAN {gan.hash[:12]}",
-                f"a shot of GAN {shot.gan_hash[:12]}",
+                f"a shot of GAN {str(shot.gan_hash)[:12]}",
                 "Load the GAN the shot was made with, or project its picture again",
             )
         if shot.classes != shots[0].classes:

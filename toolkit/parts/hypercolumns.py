@@ -91,7 +91,7 @@ class Hypercolumns:
                 "Build the network for the same layers",
             )
         columns = dict(zip(self.channels, weight.split(list(self.channels.values()), 1)))
-        total = None
+        total: Any = None  # a Tensor from the coarsest level on
         for side, level in self._levels.items():
             own = torch.cat([columns[name] for name in self._names[side]], 1)
             # The bias joins the coarsest level, where it costs least: upsampling keeps constants.

@@ -4,6 +4,10 @@ All few-shot networks start with `Mix`, so none of them builds the hypercolumns.
 seed, build inside `torch.random.fork_rng()` after `torch.manual_seed(seed)`.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -11,12 +15,13 @@ from torch import Tensor
 
 from toolkit.errors import ShapeError, ToolkitError, describe
 from toolkit.parts import motions
+from toolkit.parts.hypercolumns import Hypercolumns
 
 SLOPE = 0.01  # of the leaky ReLUs, as published
 MIX_CHANNELS = 128
 DILATION_CYCLES = {"s": (1, 2), "m": (1, 2, 4), "l": (1, 2, 4, 8)}
 UNET_DEPTH = 4  # halvings of the image
-PIXELS_AT_ONCE = 1 << 12  # of pictures labelled on a processor, at least one picture
+PIXELS_AT_ONCE = 1 << 12  # of pictures labelled on a CPU, at least one picture
 
 
 class Mix(nn.Module):
@@ -27,7 +32,10 @@ class Mix(nn.Module):
         out_channels: K.
     """
 
-    def __init__(self, channels, out_channels):
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: Mapping[str, int], out_channels: int) -> None:
         super().__init__()
         self.channels = dict(channels)
         num_channels = sum(self.channels.values())
@@ -36,9 +44,9 @@ class Mix(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
         self.register_buffer("mean", torch.zeros(num_channels))
         self.register_buffer("std", torch.ones(num_channels))
-        self.shown = None
+        self.shown: Tensor | None = None
 
-    def standardise(self, mean, std):
+    def standardise(self, mean: Tensor, std: Tensor) -> None:
         """Set the statistics to divide out, e.g. from `Hypercolumns.mean_std()`.
 
         A channel that never changes (std 0) is only centred.
@@ -59,7 +67,7 @@ class Mix(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
-    def hide(self, share, rng=None):
+    def hide(self, share: float, rng: torch.Generator | None = None) -> None:
         """Hide some channels of F, at their mean, until the next call: dropout of whole features.
 
         Of a thousand channels a few may tell the parts of one picture by an accident of its light; a network
@@ -75,7 +83,7 @@ class Mix(nn.Module):
             kept = torch.rand(self.mean.shape, generator=rng, device=self.mean.device) >= share
             self.shown = kept / (1 - share)
 
-    def forward(self, hypercolumns):
+    def forward(self, hypercolumns: Hypercolumns) -> Tensor:
         """Hypercolumns of N pictures -> (N, K, R, R).
 
         Raises:
@@ -105,7 +113,7 @@ class CNN(nn.Module):
         with the same 1x1.
     """
 
-    def __init__(self, channels, num_classes, size="l"):
+    def __init__(self, channels: Mapping[str, int], num_classes: int, size: str = "l") -> None:
         super().__init__()
         dilations = (DILATION_CYCLES[size] * 2)[1:]  # the 1x1 stands for the first
         widths = [64] * (len(dilations) - 1) + [32]
@@ -117,7 +125,7 @@ class CNN(nn.Module):
         self.classify = nn.Conv2d(32, num_classes, 3, padding=1)
         self.to(memory_format=torch.channels_last)  # what `mix` returns; 1.4 times faster on CPUs
 
-    def forward(self, hypercolumns, grid=None):
+    def forward(self, hypercolumns: Hypercolumns, grid: Tensor | None = None) -> Tensor:
         """Hypercolumns of N pictures -> logits (N, K, R, R).
 
         Args:
@@ -141,7 +149,7 @@ class MLP(nn.Module):
     Source: Zhang et al. 2021, DatasetGAN (arXiv:2104.06490); differs: one network, no batch norm.
     """
 
-    def __init__(self, channels, num_classes, widths=(128, 64)):
+    def __init__(self, channels: Mapping[str, int], num_classes: int, widths: Sequence[int] = (128, 64)) -> None:
         super().__init__()
         self.mix = Mix(channels, widths[0])
         self.layers = nn.ModuleList(
@@ -149,7 +157,7 @@ class MLP(nn.Module):
         )
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, hypercolumns):
+    def forward(self, hypercolumns: Hypercolumns) -> Tensor:
         """Hypercolumns of N pictures -> logits (N, K, R, R)."""
         x = self.mix(hypercolumns)
         for layer in self.layers:
@@ -157,7 +165,7 @@ class MLP(nn.Module):
         return x
 
 
-def build(name, channels, num_classes):
+def build(name: str, channels: Mapping[str, int], num_classes: int) -> nn.Module:
     """The few-shot network of this name.
 
     Args:
@@ -170,9 +178,11 @@ def build(name, channels, num_classes):
     Raises:
         ToolkitError: unknown name.
     """
-    networks = {f"cnn-{size}": lambda size=size: CNN(channels, num_classes, size) for size in "lms"}
-    networks["mlp"] = lambda: MLP(channels, num_classes)
-    networks["linear"] = lambda: Mix(channels, num_classes)
+    networks: dict[str, Callable[[], nn.Module]] = {
+        **{f"cnn-{size}": partial(CNN, channels, num_classes, size) for size in "lms"},
+        "mlp": partial(MLP, channels, num_classes),
+        "linear": partial(Mix, channels, num_classes),
+    }
     if name not in networks:
         raise ToolkitError(
             "networks.build", f"one of {', '.join(networks)}", repr(name), "Choose a network by one of these names"
@@ -180,11 +190,10 @@ def build(name, channels, num_classes):
     return networks[name]()
 
 
-def label(network, hypercolumns):
-    """Part logits of many pictures; on a processor a few at a time, or one, which is twice as fast.
+def label(network: nn.Module, hypercolumns: Hypercolumns) -> Tensor:
+    """Part logits of many pictures; on a CPU a few at a time, or one, which is twice as fast.
 
-    What a network makes of a pixel is far more than what it reads and what it says: of a few pictures it
-    stays in the cache.
+    Activations dwarf input and output, so small batches stay in the cache.
 
     Args:
         network: as `build` makes it.
@@ -197,7 +206,7 @@ def label(network, hypercolumns):
     return torch.cat([network(hypercolumns[i : i + size]) for i in range(0, num, size)])
 
 
-def mix_of(network):
+def mix_of(network: Any) -> Mix:
     """The `Mix` a few-shot network starts with, to be given its statistics."""
     return network if isinstance(network, Mix) else network.mix
 
@@ -212,7 +221,7 @@ class UNet(nn.Module):
     Source: Ronneberger et al. 2015 (arXiv:1505.04597); differs: padded, BatchNorm, bilinear.
     """
 
-    def __init__(self, num_classes, width=64, in_channels=3):
+    def __init__(self, num_classes: int, width: int = 64, in_channels: int = 3) -> None:
         super().__init__()
         widths = [width * times for times in (1, 2, 4, 8, 8)]
         self.down = nn.ModuleList(map(_double_conv, [in_channels, *widths], widths))

@@ -52,9 +52,9 @@ class Result:
         Returns:
             PIL image, RGB.
         """
-        whole = self.frame is not None and self.full_image is not None
-        image = self.full_image if whole else self.image[None]
-        return labels.overlay(image, self._widest() if whole else self.label_map, self.palette, alpha)
+        if self.frame is not None and self.full_image is not None:
+            return labels.overlay(self.full_image, self._widest(), self.palette, alpha)
+        return labels.overlay(self.image[None], self.label_map, self.palette, alpha)
 
     def save_png(self, path: str | PathLike) -> None:
         """Write the label map, in the upload's own pixels if known, as an indexed PNG with its palette."""

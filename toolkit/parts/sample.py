@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class Sample:
     image: Tensor
     ws: Tensor
     noise: dict[str, Tensor] = field(default_factory=dict)
-    reconstruction: Tensor | None = None
+    reconstruction: Tensor = cast(Tensor, None)  # None, in the call alone, stands for image
     trust: Tensor | None = None
     frames: list[Frame] | None = None
 
@@ -47,8 +47,9 @@ class Sample:
         """Some of the pictures: an int (N becomes 1) or a slice."""
         index = slice(index, index + 1 or None) if isinstance(index, int) else index
         noise = {name: n[index] for name, n in self.noise.items()}
-        known = [None if values is None else values[index] for values in (self.trust, self.frames)]
-        return Sample(self.image[index], self.ws[index], noise, self.reconstruction[index], *known)
+        trust = None if self.trust is None else self.trust[index]
+        frames = None if self.frames is None else self.frames[index]
+        return Sample(self.image[index], self.ws[index], noise, self.reconstruction[index], trust, frames)
 
     @property
     def psnr(self) -> Tensor:

@@ -10,6 +10,7 @@ import time
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, features
@@ -60,7 +61,7 @@ ONE_AT_A_TIME = threading.Lock()  # bounds a page's memory; and Python's warning
 EIGHT_BITS = [round(value / 257) for value in range(65536)]
 
 
-def open_rgb(source, call="open_rgb"):
+def open_rgb(source: Any, call: str = "open_rgb") -> Image.Image:
     """Read a picture as it is meant to look: upright, transparency laid on white, 8 bits a colour.
 
     Args:
@@ -84,7 +85,7 @@ def open_rgb(source, call="open_rgb"):
         ) from error
 
 
-def decode(source, call):
+def decode(source: Any, call: str) -> Image.Image:
     """Read a picture completely, its EXIF orientation applied, its pixels otherwise as stored.
 
     Args, Raises: as `open_rgb`.

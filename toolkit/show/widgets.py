@@ -4,13 +4,16 @@ The page half of `Labeller` is in labeller/ beside this file; nothing is fetched
 """
 
 import io
+from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from toolkit.errors import LabelError, ShapeError, ToolkitError, describe
-from toolkit.fewshot import Sample, save_shots
+from toolkit.fewshot import GAN, Sample, Segmenter, Shot, save_shots
 from toolkit.parts.drawings import load_drawings, save_drawings, shots_of
 from toolkit.pictures.images import load_image, to_pil
 from toolkit.pictures.labels import IGNORE_INDEX, as_label_map, check_classes, default_palette
@@ -73,7 +76,15 @@ class Labeller(anywidget.AnyWidget):
     # whenever a page connects anew. A stroke does not change it, so strokes are not sent back.
     _labels = traitlets.Int(0).tag(sync=True, to_json=lambda revision, self: self._to_page(revision))
 
-    def __init__(self, images, classes, *, label_maps=None, gan=None, save_to=None):
+    def __init__(
+        self,
+        images: Any,
+        classes: Sequence[str],
+        *,
+        label_maps: Any = None,
+        gan: GAN | None = None,
+        save_to: str | PathLike | None = None,
+    ) -> None:
         self._sample = images if isinstance(images, Sample) else None
         self._gan = gan
         pictures = _load(images)
@@ -92,7 +103,7 @@ class Labeller(anywidget.AnyWidget):
         )
         self.on_msg(self._draw)
 
-    def shots(self):
+    def shots(self) -> list[Shot]:
         """The pictures with at least two classes labelled, ready for `fit`.
 
         Returns:
@@ -100,10 +111,9 @@ class Labeller(anywidget.AnyWidget):
         Raises:
             ToolkitError: the pictures came without latents.
         """
-        self._check_sample("shots")
-        return shots_of(self._sample, self.label_maps, self.classes, self._gan)
+        return shots_of(self._sample_for("shots"), self.label_maps, self.classes, self._gan)
 
-    def save(self, path):
+    def save(self, path: str | PathLike) -> None:
         """Write `shots` to one file, whole or not at all; `fewshot.load_shots` reads it.
 
         Raises:
@@ -118,14 +128,14 @@ class Labeller(anywidget.AnyWidget):
         """What to begin with: what was drawn by hand, else what was passed, else what save_to holds, else nothing."""
         start, self._by_hand = torch.full(self._shape, IGNORE_INDEX), torch.zeros(self._shape[0], dtype=torch.bool)
         if self._save_to is not None:
-            self._check_sample("save_to")
+            sample = self._sample_for("save_to")
             if self._save_to.exists():
-                start, self._by_hand = load_drawings(self._save_to, self._sample, self.classes, "Labeller")
+                start, self._by_hand = load_drawings(self._save_to, sample, self.classes, "Labeller")
         if label_maps is None:
             return start
         return torch.where(self._by_hand[:, None, None], start, self._checked(label_maps))
 
-    def _check_sample(self, call):
+    def _sample_for(self, call: str) -> Sample:
         if self._sample is None:
             raise ToolkitError(
                 f"Labeller.{call}",
@@ -133,6 +143,7 @@ class Labeller(anywidget.AnyWidget):
                 "pictures alone",
                 "Pass the Labeller a Sample, from gan.sample or gan.project",
             )
+        return self._sample
 
     @traitlets.validate("label_maps")
     def _check(self, proposal):
@@ -187,7 +198,7 @@ class Labeller(anywidget.AnyWidget):
             self._drawing = False
 
 
-def explore(gan, segmenter=None):
+def explore(gan: GAN, segmenter: Segmenter | None = None) -> ipywidgets.VBox:
     """Sliders for seed and truncation, and the picture they make, live.
 
     Args:
