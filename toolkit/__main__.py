@@ -2,7 +2,7 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ BENCHMARKS = Path("tests/benchmarks")  # of the current folder: what is installe
 
 
 @app.command()
-def benchmark(name: Annotated[str, typer.Argument(help="hypercolumns, ...")], as_json: Json = False):
+def benchmark(name: Annotated[str, typer.Argument(help="hypercolumns, ...")], as_json: Json = False) -> None:
     """Time ours against the usual way, both in one run; from a clone of the repository."""
     path = BENCHMARKS / f"benchmark_{name.replace('-', '_')}.py"
     if not path.is_file():
@@ -23,7 +23,7 @@ def benchmark(name: Annotated[str, typer.Argument(help="hypercolumns, ...")], as
             want = "a clone of the repository as the current folder"
             raise ToolkitError("benchmark", want, f"no {BENCHMARKS} here", "Change into one")
         raise ToolkitError("benchmark", f"one of {', '.join(known)}", repr(name), "Choose one of these")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec: Any = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.main(json=as_json)

@@ -73,7 +73,7 @@ def distilling(
     """
     check(segmenter.gan.resolution, num_images, drop=drop, seed=seed, **options)
     folder = Path(out_dir) / "pairs" if out_dir is not None and keep_pairs else None
-    what = {"truncation_psi": truncation_psi, "drop": drop, "seed": seed}
+    what: dict[str, Any] = {"truncation_psi": truncation_psi, "drop": drop, "seed": seed}
     for step in synthesizing(segmenter, num_images, out_dir=folder, **what):
         yield step._replace(result=None)
     yield from training(step.result, seed=seed, out_dir=out_dir, **options)

@@ -1,17 +1,20 @@
 """Random views of pictures and their soft labels, moved as one, on whatever device they are."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import kornia
 import torch
 from torch import Tensor
 
 SCALE = (0.5, 2.0)  # drawn evenly on a logarithmic scale: as often half as large as twice
 ROTATION, SHIFT = 10.0, 0.5  # degrees, and share of the side, either way
-JITTER = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05}
+JITTER: dict[str, Any] = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05}
 
 
 def draw(
     num: int,
-    size: tuple[int, int],
+    size: Sequence[int],
     rng: torch.Generator,
     *,
     flip: float = 0.5,
@@ -60,7 +63,8 @@ def warp(values: Tensor, matrix: Tensor, mode: str = "bilinear", padding_mode: s
         (N, C, H, W).
     """
     matrix = matrix[:, :2].to(values)
-    return kornia.geometry.warp_affine(values, matrix, values.shape[2:], mode, padding_mode, align_corners=True)
+    height, width = values.shape[2:]
+    return kornia.geometry.warp_affine(values, matrix, (height, width), mode, padding_mode, align_corners=True)
 
 
 def augment(

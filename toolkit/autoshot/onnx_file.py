@@ -45,7 +45,7 @@ def export(network: nn.Module, about: dict[str, Any], path: str | Path) -> None:
     example = torch.zeros(2, 3, side + 5, side + 9, device=device)
     dynamic = {"image": dict.fromkeys(AXES, torch.export.Dim.DYNAMIC)}
     with _quiet():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             network,
             (example,),
             dynamo=True,

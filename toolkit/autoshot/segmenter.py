@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class AutoShotSegmenter:
         for one in source if isinstance(source, (list, tuple)) else [source]:
             uploads += images.load_image(one) if isinstance(one, Tensor) else [open_rgb(one, "segment")]
         seen = [_resized(upload, _seen_size(_size(upload), resolution)) for upload in uploads]
-        results = [None] * len(uploads)
+        results: list[Any] = [None] * len(uploads)
         for shape in {x.shape for x in seen}:  # pictures of one size share their batches
             alike = [i for i, x in enumerate(seen) if x.shape == shape]
             for i, logits in zip(alike, self.predict(torch.stack([seen[i] for i in alike])), strict=True):
@@ -102,7 +103,7 @@ class AutoShotSegmenter:
         full_image = None if isinstance(upload, Tensor) else upload
         return Result(shown, logits[0].argmax(0), self.classes, self.palette, frame=frame, full_image=full_image)
 
-    def save(self, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    def save(self, path: str | PathLike, dtype: torch.dtype = torch.float32) -> None:
         """Write network, classes and palette to one safetensors file, whole or not at all.
 
         Args:
@@ -113,7 +114,7 @@ class AutoShotSegmenter:
         save_tensors(path, state, {"format": "autoshot", **self.about()})
 
     @classmethod
-    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> AutoShotSegmenter:
+    def load(cls, path: str | PathLike, device: str | torch.device = "cpu") -> AutoShotSegmenter:
         """Read a file written by `save`.
 
         Raises:

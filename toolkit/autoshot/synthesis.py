@@ -79,7 +79,8 @@ def synthesizing(
     if state.is_main_process:
         pairs.remove_halves()
     state.wait_for_everyone()
-    found = {i: pairs.read_summary(i) for i in range(state.process_index, pairs.num_shards, state.num_processes)}
+    own = range(state.process_index, pairs.num_shards, state.num_processes)
+    found: dict[int, Any] = {i: pairs.read_summary(i) for i in own}
     missing = [i for i, summary in found.items() if summary is None]
     total = sum(pairs.size(i) for i in found)
     done = total - sum(pairs.size(i) for i in missing)
@@ -118,13 +119,14 @@ class Pairs:
         self, segmenter: Any, num_images: int, truncation_psi: float, seed: int, out_dir: str | Path | None
     ) -> None:
         self.segmenter, self.num_images, self.truncation_psi, self.seed = segmenter, num_images, truncation_psi, seed
-        self.out_dir = None if out_dir is None else Path(out_dir)
+        self.out_dir: Any = None if out_dir is None else Path(out_dir)
         self.classes, self.palette, self.resolution = segmenter.classes, segmenter.palette, segmenter.gan.resolution
         self.batch_size = max(1, min(BATCH, BATCH_PIXELS // self.resolution**2))
         self.shard_size = BATCHES * self.batch_size
         self.num_shards = -(-num_images // self.shard_size)
         self.key = self._key()
-        self.kept = self.validation = self.balance = None
+        self.kept = self.validation = torch.empty(0, dtype=torch.bool)  # these three by `judge`
+        self.balance: dict[str, float] = {}
 
     def rows(self, i: int) -> slice:
         """Which of all pictures shard i has, dropped ones included: a slice."""

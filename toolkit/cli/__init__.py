@@ -1,6 +1,7 @@
 """The command line, `python -m toolkit COMMAND`: every step of the method, and every claim, by command."""
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -21,11 +22,10 @@ app = typer.Typer(
 app.command()(quickstart)
 app.command()(evaluate)
 app.add_typer(experiment)
-for command in (project, segment, autoshot, export):
-    app.command()(command)
-for command in (convert, gan_info):
-    app.command()(command)
-for command in (train_gan, train_encoder, bundle, bundle_encoder):
+PICTURES: tuple[Callable[..., None], ...] = (project, segment, autoshot, export)
+WEIGHTS: tuple[Callable[..., None], ...] = (convert, gan_info)
+TRAINING: tuple[Callable[..., None], ...] = (train_gan, train_encoder, bundle, bundle_encoder)
+for command in (*PICTURES, *WEIGHTS, *TRAINING):
     app.command()(command)
 
 

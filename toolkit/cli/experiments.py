@@ -3,8 +3,9 @@
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +16,7 @@ World = Annotated[str, typer.Option(help="The world whose pictures are used.")]
 Data = Annotated[Path | None, typer.Option(help="A data set's folder, instead of a world; then also --gan.")]
 
 
-def quickstart(out: Path = Path("out/quickstart.png"), gan: Gan = None, num_test: int = 8):
+def quickstart(out: Path = Path("out/quickstart.png"), gan: Gan = None, num_test: int = 8) -> dict[str, Any]:
     """One labelled portrait teaches the GAN's features; unseen portraits get segmented."""
     from toolkit import experiments
 
@@ -37,7 +38,7 @@ def evaluate(
     gan: Gan = None,
     save: Annotated[Path | None, typer.Option(help="Write the segmenter to this file.")] = None,
     as_json: Json = False,
-):
+) -> None:
     """The paper's protocol: K annotated pictures against N others, all projected."""
     from toolkit import experiments, fewshot
 
@@ -78,9 +79,9 @@ def table(
     out: Out = OUT,
     gan: Gan = None,
     as_json: Json = False,
-):
+) -> None:
     """A table of few-shot networks."""
-    _run(context.info_name, world, data, num, seeds, None, out, gan, as_json)
+    _run(str(context.info_name), world, data, num, seeds, None, out, gan, as_json)
 
 
 def table_with_autoshot(
@@ -94,12 +95,12 @@ def table_with_autoshot(
     out: Out = OUT,
     gan: Gan = None,
     as_json: Json = False,
-):
+) -> None:
     """A table in which auto-shot networks stand, too."""
-    _run(context.info_name, world, data, num, seeds, (num_images, epochs), out, gan, as_json)
+    _run(str(context.info_name), world, data, num, seeds, (num_images, epochs), out, gan, as_json)
 
 
-TABLES = {
+TABLES: dict[str, tuple[Callable[..., None], str]] = {
     "table1": (table, "Networks and shots."),
     "table2": (table_with_autoshot, "Ten shots and projection against auto-shot."),
     "table3": (table, "Three classes."),
@@ -123,11 +124,11 @@ def gan_quality(
     out: Annotated[Path, typer.Option(help="Where to draw both kinds side by side.")] = Path("out/gan-quality.png"),
     gan: Gan = None,
     as_json: Json = False,
-):
+) -> None:
     """The GAN's pictures against its world, or against a folder of photographs."""
     from toolkit import experiments
 
-    options = {"num": num, "out": out, "progress": not as_json}
+    options: dict[str, Any] = {"num": num, "out": out, "progress": not as_json}
     if folder is None:
         show(experiments.gan_quality(load_gan(gan), world=world, **options), as_json)
     else:
@@ -146,7 +147,7 @@ def gap(world: World = "portraits", data: Data = None, num: Num = 200, gan: Gan 
 @experiment.command()
 def readme(
     out: Annotated[Path, typer.Option(help="The folder that tables were written to.")] = OUT, as_json: Json = False
-):
+) -> None:
     """Put the tables that were written into README.md and docs/results.md, where these have room for them."""
     from toolkit import experiments
 

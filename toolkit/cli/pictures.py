@@ -1,7 +1,7 @@
 """Pictures of one's own: projected, segmented, and a network that goes without the GAN."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,7 @@ def project(
     out: Annotated[Path, typer.Option(help="Folder for reconstructions, side-by-side pictures and latent files.")],
     gan: Gan = None,
     num_steps: Annotated[int | None, typer.Option(help="Optimiser steps; default: as many as usual.")] = None,
-):
+) -> None:
     """Find the latents that make given pictures. Exit status 1 if one of them could not be read."""
     from toolkit import batch
 
@@ -36,11 +36,11 @@ def segment(
     latents: Annotated[
         bool, typer.Option(help="The files are latents: .npy, .npz, .pt or what project wrote.")
     ] = False,
-):
+) -> None:
     """Segment pictures at their own size. Exit status 1 if one of them could not be read."""
     from toolkit import batch, fewshot
 
-    network = fewshot.load_segmenter(segmenter, gan=gan and load_gan(gan))
+    network: Any = fewshot.load_segmenter(segmenter, gan=load_gan(gan) if gan else None)
     if latents and not isinstance(network, fewshot.Segmenter):
         raise ToolkitError(
             "segment", "a few-shot segmenter for --latents", f"{segmenter}", "Give it the pictures instead"
@@ -65,7 +65,7 @@ def autoshot(
     half: Annotated[bool, typer.Option(help="Write float16, half the bytes.")] = False,
     seed: int = 0,
     mixed_precision: Precision = "auto",
-):
+) -> None:
     """Distil a few-shot segmenter into a network that needs no GAN; the same command goes on where it stopped.
 
     Several processes share the work: `accelerate launch --multi_gpu --num_processes N -m toolkit autoshot ...`,
@@ -77,7 +77,7 @@ def autoshot(
     from toolkit.training.processes import processes
 
     state = processes()
-    few = fewshot.Segmenter.load(segmenter, gan and fewshot.load_gan(gan, state.device), state.device)
+    few = fewshot.Segmenter.load(segmenter, fewshot.load_gan(gan, state.device) if gan else None, state.device)
     check_can_write(out)
     work = out.with_name(f"{out.stem}-work")
     steps = distilling(
@@ -105,7 +105,7 @@ def export(
     file: Annotated[Path, typer.Argument(help="What AutoShotSegmenter.save wrote.")],
     onnx: Annotated[bool, typer.Option("--onnx", help="One ONNX file for pictures of any size.")] = False,
     out: Annotated[Path | None, typer.Option(help="Default: the same name, ending in .onnx.")] = None,
-):
+) -> None:
     """Write an auto-shot network for programs that have neither PyTorch nor this toolkit."""
     from toolkit.autoshot import AutoShotSegmenter
 

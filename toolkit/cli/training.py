@@ -25,7 +25,7 @@ def train_gan(
     seed: int = 0,
     init_from: Annotated[Path | None, typer.Option(help="A GAN to start from, of the start resolution.")] = None,
     mixed_precision: Precision = "auto",
-):
+) -> None:
     """Train a GAN on pictures alone. No label is ever read."""
     from toolkit import experiments
     from toolkit.pictures.cache import from_folder, from_world
@@ -51,7 +51,7 @@ def train_gan(
         if folder is not None:
             images = from_folder(folder, resolution, cache)
         else:
-            render = experiments.world_named(world).render
+            render = experiments.world_named(str(world)).render
             images = from_world(render, num_images, resolution, cache, state.device)
     print(train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision))
 
@@ -66,7 +66,7 @@ def train_encoder(
     batch_size: int = 16,
     seed: int = 0,
     mixed_precision: Precision = "auto",
-):
+) -> None:
     """Train an encoder for any GAN on what it draws itself; projection then starts from its guess."""
     from toolkit import experiments
     from toolkit.pictures.cache import from_folder, from_world
@@ -90,7 +90,7 @@ def train_encoder(
 def bundle(
     checkpoint: Annotated[Path, typer.Argument(help="A gan.safetensors made by train-gan.")],
     name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
-):
+) -> None:
     """Store a trained GAN in weights/, in float16, under a name."""
     import torch
 
@@ -110,7 +110,7 @@ def bundle_encoder(
     gan: Gan = None,
     world: Annotated[str, typer.Option(help="The pictures that trust is calibrated on.")] = "portraits",
     num: Annotated[int, typer.Option(help="How many of them.")] = 2000,
-):
+) -> None:
     """Store an encoder beside its GAN in weights/, in float16, with the errors that trust is judged by."""
     import torch
 

@@ -14,7 +14,7 @@ def convert(
     source: Annotated[Path, typer.Argument(help="NVIDIA's .pkl or rosinality's .pt; no code in it is run.")],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     licence: Annotated[str | None, typer.Option(help="Noted in the file.")] = None,
-):
+) -> None:
     """Turn any public StyleGAN2 into safetensors."""
     from toolkit.gan.files import checkpoints
 
@@ -28,7 +28,7 @@ def gan_info(
     out: Annotated[Path, typer.Option(help="Where to draw samples.")] = Path("out/gan-info.png"),
     num: Annotated[int, typer.Option(help="Samples to draw; of a conditional GAN, of each class.")] = 8,
     as_json: Json = False,
-):
+) -> None:
     """What is inside a GAN: its sizes layer by layer, and what it draws."""
     import torch
 

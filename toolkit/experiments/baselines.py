@@ -1,5 +1,7 @@
 """What the method must beat: the same labels without a GAN, many more labels, and no learning at all."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +19,9 @@ NUM_STEPS = (500, 1000)  # with few and with many labels
 MANY = 100  # labels
 
 
-def fit_unet(image, label_map, classes, seed=0, num_steps=None):
+def fit_unet(
+    image: Tensor, label_map: Tensor, classes: Sequence[str], seed: int = 0, num_steps: int | None = None
+) -> Callable[[Tensor], Tensor]:
     """Teach a U-Net labelled pictures from scratch, with auto-shot's own augmentation.
 
     Args:
@@ -52,7 +56,7 @@ def fit_unet(image, label_map, classes, seed=0, num_steps=None):
     return lambda pictures: segmenter.predict(pictures).argmax(1)
 
 
-def fit_mean_map(label_map, num_classes):
+def fit_mean_map(label_map: Tensor, num_classes: int) -> Callable[[Tensor], Tensor]:
     """Learn nothing: every picture gets the label that most of the labelled pictures have at each place.
 
     Args:

@@ -1,16 +1,18 @@
 """Experiments by name: measure what is missing, print, write."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from toolkit import datasets
 from toolkit.errors import ToolkitError
 from toolkit.experiments import pascal, records, report, tables
 from toolkit.experiments.cost import cost
 from toolkit.experiments.sources import Collection, World
-from toolkit.experiments.study import IMAGENET
+from toolkit.experiments.study import IMAGENET, Study
 from toolkit.projection.imagenet import imagenet_features
 
-PLANS = {
+PLANS: dict[str, Callable[..., tables.TablePlan]] = {
     "table1": tables.table1,
     "table2": tables.table2,
     "table3": tables.table3,
@@ -68,7 +70,15 @@ def source_of(
     return Collection(datasets.open_dataset(data))
 
 
-def run(study, names, *, seeds=3, workers=1, progress=False, **options):
+def run(
+    study: Study,
+    names: str | Sequence[str],
+    *,
+    seeds: int = 3,
+    workers: int = 1,
+    progress: bool = False,
+    **options: Any,
+) -> dict[str, dict[str, Any]]:
     """Run experiments; cells that several of them share are measured once, and kept.
 
     Args:
@@ -96,7 +106,7 @@ def run(study, names, *, seeds=3, workers=1, progress=False, **options):
     found = records.results(study, cells, workers, progress)
     reports = {}
     for plan in plans:
-        outcome = plan.tables(found)
+        outcome: dict[str, Any] = plan.tables(found)
         if plan.name == "table2":  # timed when nothing else runs
             outcome |= cost(study, plan.cells[0].num_shots)
         reports[plan.name] = report.write(study, plan, found, outcome, seeds)

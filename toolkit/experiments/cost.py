@@ -3,6 +3,7 @@
 import importlib.util
 import statistics
 import time
+from typing import Any
 
 import torch
 
@@ -11,10 +12,10 @@ from toolkit.autoshot import AutoShotSegmenter
 from toolkit.experiments.fingerprint import key_of, work_folder
 from toolkit.experiments.material import test_images
 from toolkit.experiments.records import kept
-from toolkit.experiments.study import AUTO_SHOT, Cell
+from toolkit.experiments.study import AUTO_SHOT, Cell, Study
 
 
-def cost(study, num_shots=10):
+def cost(study: Study, num_shots: int = 10) -> dict[str, Any]:
     """Seconds and size of the few-shot segmenter through 200 steps of projection, and of its auto-shot network.
 
     Args:

@@ -1,7 +1,10 @@
 """Hypercolumns made otherwise than the method makes them, to see what each choice is worth."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from toolkit.gan.model import GAN
 from toolkit.parts.hypercolumns import Hypercolumns
@@ -21,11 +24,13 @@ class OtherFeatures(GAN):
         upsampling: one of `UPSAMPLINGS`; all but the first make F dense.
     """
 
-    def __init__(self, gan, layers=(), upsampling="bilinear"):
+    def __init__(self, gan: GAN, layers: Sequence[str] = (), upsampling: str = "bilinear") -> None:
         super().__init__(gan.generator, gan.discriminator, gan.encoder)
         self.layers, self.upsampling, self.full = tuple(layers), upsampling, gan
 
-    def hypercolumns(self, sample, noise_mode="const", rng=None):
+    def hypercolumns(
+        self, sample: Sample, noise_mode: str = "const", rng: torch.Generator | None = None
+    ) -> Hypercolumns:
         """As `GAN.hypercolumns`, of these features."""
         columns = super().hypercolumns(sample, noise_mode, rng)
         columns = columns.select(self.layers) if self.layers else columns
@@ -39,20 +44,21 @@ class OtherFeatures(GAN):
         )
 
     @property
-    def statistics(self):
+    def statistics(self) -> tuple[Tensor, Tensor]:
         """As `GAN.statistics`, which do not depend on upsampling."""
         mean, std = self.full.statistics
         names = self.layers or list(self.channels)
         parts = [dict(zip(self.channels, s.split(list(self.channels.values())), strict=True)) for s in (mean, std)]
-        return tuple(torch.cat([part[name] for name in names]) for part in parts)
+        mean, std = (torch.cat([part[name] for name in names]) for part in parts)
+        return mean, std
 
     @property
-    def channels(self):
+    def channels(self) -> dict[str, int]:
         """dict, layer name -> number of channels, of all the generator's layers."""
         return self.full.hypercolumns(self.full.sample()).channels
 
 
-def with_noise(gan, sample, kind, seed=0):
+def with_noise(gan: GAN, sample: Sample, kind: str, seed: int = 0) -> Sample:
     """The sample with other noise maps behind its activations; its latents and pictures stay.
 
     Args:

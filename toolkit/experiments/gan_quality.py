@@ -1,14 +1,27 @@
 """How much a GAN's pictures look like its world."""
 
+from pathlib import Path
+from typing import Any
+
 from toolkit import metrics
 from toolkit.errors import check_count
 from toolkit.experiments.parser import parse, train_parser
 from toolkit.experiments.scoring import score
 from toolkit.experiments.sources import EVALUATION_SEED, World, world_named
+from toolkit.gan.model import GAN
 from toolkit.pictures import images
 
 
-def gan_quality(gan, *, world="portraits", num=2000, parser_steps=800, seed=0, out=None, progress=False):
+def gan_quality(
+    gan: GAN,
+    *,
+    world: str = "portraits",
+    num: int = 2000,
+    parser_steps: int = 800,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
     """How much a GAN's pictures look like its world, judged by a parser trained on that world.
 
     Args:

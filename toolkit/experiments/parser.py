@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from tqdm import tqdm
 
 from toolkit.experiments.sources import Collection, World
@@ -45,7 +46,7 @@ def train_parser(
 
 
 @torch.no_grad()
-def parse(net, image):
+def parse(net: UNet, image: Tensor) -> tuple[Tensor, Tensor]:
     """Bottleneck features (N, D) and label_map (N, H, W) of many pictures."""
     features = torch.cat([net.bottleneck(x) for x in image.split(64)])
     return features, torch.cat([net(x).argmax(1) for x in image.split(64)])

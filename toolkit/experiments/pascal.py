@@ -2,18 +2,18 @@
 
 from toolkit import fewshot
 from toolkit.experiments import paper
-from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MANY, UNET, Cell
+from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MANY, UNET, Cell, Study
 from toolkit.experiments.tables import TablePlan, summary
 
 NUM_SHOTS = 10
 
 
-def table4(study, seeds):
+def table4(study: Study, seeds: int) -> TablePlan:
     """Cars: IoU of each part."""
     return _table(study, seeds, "table4", "Cars of PASCAL-Parts: IoU in percent", paper.TABLE4)
 
 
-def table5(study, seeds):
+def table5(study: Study, seeds: int) -> TablePlan:
     """Horses: IoU of each part, neck and torso as one."""
     return _table(study, seeds, "table5", "Horses of PASCAL-Parts: IoU in percent", paper.TABLE5)
 

@@ -47,13 +47,15 @@ class Pool:
         if self.workers < 2:
             yield from ((item, job(self.shared, item)) for item in work)
             return
-        todo, busy = deque(work), {}
+        todo = deque(work)
+        busy: dict[Any, Any] = {}  # a process's line -> the process, its item
         while todo or busy:
             while todo and len(busy) < self.workers:
                 worker, item = self._worker(), todo.popleft()
                 worker.ask(job, item)
                 busy[worker.line] = worker, item
-            for line in connection.wait(list(busy)):
+            lines: list[Any] = connection.wait(list(busy))
+            for line in lines:
                 worker, item = busy.pop(line)
                 try:
                     error, value = line.recv()

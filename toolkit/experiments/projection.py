@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from tqdm import tqdm
 
 from toolkit.errors import ToolkitError
 from toolkit.experiments.sources import EVALUATION_SEED, world_named
-from toolkit.fewshot import Sample
+from toolkit.fewshot import GAN, Sample
 from toolkit.files import replace_when_done
 from toolkit.projection import projector
 
@@ -18,7 +19,15 @@ CHUNK = 10  # pictures projected, and kept, at once; whoever asks for whole tens
 VERSION = 1  # raise it whenever projection would find other latents
 
 
-def projected(gan, world, first_seed, num, num_steps=None, cache=None, progress=False):
+def projected(
+    gan: GAN,
+    world: str,
+    first_seed: int,
+    num: int,
+    num_steps: int | None = None,
+    cache: str | Path | None = None,
+    progress: bool = False,
+) -> tuple[Sample, Tensor]:
     """Portraits of a world projected into a GAN, with their labels.
 
     Args:
@@ -40,7 +49,9 @@ def projected(gan, world, first_seed, num, num_steps=None, cache=None, progress=
     return project(gan, image, num_steps, cache, progress), label_map
 
 
-def project(gan, image, num_steps=None, cache=None, progress=False):
+def project(
+    gan: GAN, image: Tensor, num_steps: int | None = None, cache: str | Path | None = None, progress: bool = False
+) -> Sample:
     """Pictures projected into a GAN.
 
     Args:

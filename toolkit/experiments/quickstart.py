@@ -1,11 +1,14 @@
 """The main job, start to end, with a picture of it."""
 
+from pathlib import Path
+from typing import Any
+
 import torch
 
 from toolkit import fewshot
 from toolkit.experiments.scoring import Clock, score
 from toolkit.experiments.sources import EVALUATION_SEED, SHOT_SEED
-from toolkit.fewshot import Shot
+from toolkit.fewshot import GAN, Shot
 from toolkit.pictures import images, labels
 from toolkit.show import plots
 from toolkit.worlds import portraits
@@ -13,7 +16,7 @@ from toolkit.worlds import portraits
 SHOWN = 6  # rows of the picture
 
 
-def quickstart(gan, out, *, num_test=8, seed=0):
+def quickstart(gan: GAN, out: str | Path, *, num_test: int = 8, seed: int = 0) -> dict[str, Any]:
     """One labelled portrait, a fit, and unseen portraits segmented.
 
     Args:

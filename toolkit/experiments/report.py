@@ -5,13 +5,17 @@ import importlib.metadata
 import platform
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from toolkit.errors import ToolkitError
 from toolkit.experiments import records
 from toolkit.experiments.material import test_images
+from toolkit.experiments.study import Study
+from toolkit.experiments.tables import TablePlan
 from toolkit.files import replace_when_done
 from toolkit.pictures import images, labels
 from toolkit.show import plots
@@ -21,7 +25,7 @@ pictures of {source}; GAN {gan}, {resolution} pixels.
 Mean: plain mean IoU over classes. "Paper": its own numbers, on photographs at 1024 pixels."""
 
 
-def write(study, plan, found, tables, seeds):
+def write(study: Study, plan: TablePlan, found: dict, tables: dict[str, Any], seeds: int) -> dict[str, Any]:
     """Write NAME.md, NAME.png and one CSV for each table to the study's folder.
 
     Args:
@@ -56,7 +60,7 @@ def write(study, plan, found, tables, seeds):
     return {"experiment": plan.name, "about": about, **tables, "files": {k: str(file) for k, file in files.items()}}
 
 
-def into_readme(readme, folder):
+def into_readme(readme: str | Path, folder: str | Path) -> list[str]:
     """Put what experiments wrote where a text has room for it.
 
     Args:
@@ -82,7 +86,7 @@ def into_readme(readme, folder):
     return names
 
 
-def versions():
+def versions() -> dict[str, str | None]:
     """What the numbers were made with: dict of toolkit, commit (None outside a clone), torch, python, machine."""
     folder = Path(__file__).parent
     done = (
@@ -101,7 +105,7 @@ def versions():
     }
 
 
-def markdown_table(rows):
+def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     """Rows (dicts with the same keys) as a Markdown table, numbers to the right, one decimal, gaps a dash."""
     keys = list(rows[0])
     numeric = [all(isinstance(row[key], (int, float, type(None))) for row in rows) for key in keys]

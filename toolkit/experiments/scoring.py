@@ -39,9 +39,9 @@ def score(prediction: Tensor, truth: Tensor, classes: Sequence[str]) -> dict:
 class Clock:
     """Seconds since the last lap, by name, rounded to hundredths: `clock("fit")` fills `laps["fit"]`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.laps, self.last = {}, time.perf_counter()
 
-    def __call__(self, name):
+    def __call__(self, name: str) -> None:
         now = time.perf_counter()
         self.laps[name], self.last = round(now - self.last, 2), now

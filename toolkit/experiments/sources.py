@@ -4,7 +4,11 @@ World seeds below `EVALUATION_SEED` are for training (of GANs, shots and parsers
 evaluation, and nothing here lets the two meet.
 """
 
+from types import ModuleType
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from toolkit.errors import ToolkitError
 from toolkit.pictures import labels
@@ -18,7 +22,7 @@ CLASS_SETS = {10: labels.PORTRAIT_CLASSES, 3: labels.THREE_CLASSES}
 MAX_SHOTS, MAX_SEED = 100, 1000  # SHOT_SEED + 100 * seed + shot stays below EVALUATION_SEED
 
 
-def world_named(name):
+def world_named(name: str) -> ModuleType:
     """The module of a world: `render`, `CLASSES`. Raises ToolkitError for an unknown name."""
     if name not in WORLDS:
         raise ToolkitError("world", f"one of {', '.join(WORLDS)}", repr(name), "Choose a world by its name")
@@ -36,11 +40,11 @@ class World:
         ToolkitError: no such world.
     """
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name, self.classes, self.class_sets = name, tuple(world_named(name).CLASSES), CLASS_SETS
         self.most_shots, self.is_world = MAX_SHOTS, True
 
-    def shots(self, seed, num, resolution):
+    def shots(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""
         if not 1 <= num <= MAX_SHOTS or not 0 <= seed < MAX_SEED:
             raise ToolkitError(
@@ -51,15 +55,15 @@ class World:
             )
         return world_named(self.name).render(num, resolution, SHOT_SEED + MAX_SHOTS * seed)
 
-    def many(self, seed, num, resolution):
+    def many(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """As `shots`, for whoever learns from thousands of labels."""
         return world_named(self.name).render(num, resolution, MANY_SEED + num * seed)
 
-    def for_parser(self, num, resolution):
+    def for_parser(self, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """As `shots`, for the judge."""
         return world_named(self.name).render(num, resolution, PARSER_SEED)
 
-    def test(self, num, resolution):
+    def test(self, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """Pictures to score on: always the same."""
         return world_named(self.name).render(num, resolution, EVALUATION_SEED)
 
@@ -74,13 +78,13 @@ class Collection:
             `read(ids, resolution) -> image, label_map`.
     """
 
-    def __init__(self, dataset):
+    def __init__(self, dataset: Any) -> None:
         self.dataset, self.name, self.classes = dataset, dataset.name, tuple(dataset.classes)
         whole = {len(self.classes): self.classes}
         self.class_sets = CLASS_SETS if self.classes == tuple(labels.PORTRAIT_CLASSES) else whole
         self.most_shots, self.is_world = len(dataset.split("train")), False
 
-    def shots(self, seed, num, resolution):
+    def shots(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""
         ids = self.dataset.split("train")
         if num > self.most_shots:
@@ -93,14 +97,14 @@ class Collection:
         order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
         return self.dataset.read([ids[i] for i in order[:num].tolist()], resolution)
 
-    def many(self, seed, num, resolution):
+    def many(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """As `shots`, for whoever learns from thousands of labels; all there are, where there are fewer."""
         return self.shots(seed, min(num, self.most_shots), resolution)
 
-    def for_parser(self, num, resolution):
+    def for_parser(self, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """As `many`, for the judge."""
         return self.many(0, num, resolution)
 
-    def test(self, num, resolution):
+    def test(self, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """Pictures to score on: always the same; all there are, where there are fewer."""
         return self.dataset.read(self.dataset.split("test")[:num], resolution)

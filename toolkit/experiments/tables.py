@@ -1,7 +1,8 @@
 """The paper's face tables, and what it leaves open, as plans: which cells to measure, and how to lay them out."""
 
 import statistics
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from toolkit import fewshot
 from toolkit.experiments import paper
@@ -22,12 +23,12 @@ class TablePlan(NamedTuple):
 
     name: str
     title: str
-    cells: list
-    tables: object
-    sheet: dict
+    cells: list[Cell]
+    tables: Callable[[dict], dict[str, Any]]
+    sheet: dict[str, Cell]
 
 
-def table1(study, seeds):
+def table1(study: Study, seeds: int) -> TablePlan:
     """CNN and MLP by shots, weighted and plain mean IoU, with what they must beat."""
     methods = [(m, k) for m in ("cnn-l", "mlp", *INSTEAD) for k in shots_of(study)] + [(UNET, MANY)]
     sets = sorted(study.source.class_sets)
@@ -51,7 +52,7 @@ def table1(study, seeds):
     return TablePlan("table1", "Networks and shots: IoU in percent", cells, tables, _sheet(study, sets[-1]))
 
 
-def table2(study, seeds, num_shots=SHOTS[-1]):
+def table2(study: Study, seeds: int, num_shots: int = SHOTS[-1]) -> TablePlan:
     """A few-shot segmenter through projection against the auto-shot network distilled from it."""
     num, num_shots = max(study.source.class_sets), min(num_shots, study.source.most_shots)
     methods = {
@@ -92,7 +93,7 @@ def table2(study, seeds, num_shots=SHOTS[-1]):
     )
 
 
-def table3(study, seeds):
+def table3(study: Study, seeds: int) -> TablePlan:
     """Three classes: IoU of each by shots."""
     num = min(study.source.class_sets)
     few = dict.fromkeys(("cnn-l", fewshot.DEFAULT_NETWORK, *INSTEAD))
@@ -115,7 +116,12 @@ def table3(study, seeds):
     return TablePlan("table3", f"{num} classes by shots: IoU in percent", cells, tables, _sheet(study, num))
 
 
-def networks(study, seeds, names=tuple(fewshot.NUM_STEPS), shots=(SHOTS[0], SHOTS[-1])):
+def networks(
+    study: Study,
+    seeds: int,
+    names: Sequence[str] = tuple(fewshot.NUM_STEPS),
+    shots: Sequence[int] = (SHOTS[0], SHOTS[-1]),
+) -> TablePlan:
     """All networks, and what they must beat: IoU of each class."""
     shots = shots_of(study, shots)
     methods = [(m, k) for k in shots for m in (*names, *INSTEAD)] + [(UNET, MANY)]
@@ -138,10 +144,10 @@ def networks(study, seeds, names=tuple(fewshot.NUM_STEPS), shots=(SHOTS[0], SHOT
     return TablePlan("networks", "Networks: IoU in percent", cells, tables, _sheet(study, max(sets), names, shots))
 
 
-def layers(study, seeds):
+def layers(study: Study, seeds: int) -> TablePlan:
     """Which synthesis layers carry the parts: each alone, all but one, the first ones."""
     names, num = list(study.gan.hypercolumns(study.gan.sample()).channels), max(study.source.class_sets)
-    choices = {
+    choices: dict[str, dict[str, tuple[str, ...]]] = {
         "all": {"all": ()},
         "each alone": {name: (name,) for name in names},
         "all but one": {f"without {name}": tuple(n for n in names if n != name) for name in names},
@@ -162,13 +168,13 @@ def layers(study, seeds):
     return TablePlan("layers", "Layers of the generator, one shot: IoU in percent", cells, tables, sheet)
 
 
-def upsampling(study, seeds):
+def upsampling(study: Study, seeds: int) -> TablePlan:
     """How activations are brought to the picture's size."""
     title = "Upsampling of activations, one shot: IoU in percent"
     return _variants(study, seeds, "upsampling", title, {mode: {"upsampling": mode} for mode in UPSAMPLINGS})
 
 
-def noise(study, seeds):
+def noise(study: Study, seeds: int) -> TablePlan:
     """Which noise maps stand behind the activations of projected pictures."""
     kinds = dict(zip(("none, as projected", "the generator's own", "drawn anew"), NOISES, strict=True))
     title = "Noise behind the activations, one shot: IoU in percent"
@@ -190,7 +196,7 @@ def outlines(found: dict[Cell, dict], cells: list[Cell]) -> dict:
     return {name: _mean([r[name] for r in results]) for name in results[0]}
 
 
-def shots_of(study: Study, shots: tuple[int, ...] = SHOTS) -> tuple[int, ...]:
+def shots_of(study: Study, shots: Sequence[int] = SHOTS) -> tuple[int, ...]:
     """These numbers of labelled pictures, those beyond what the source has replaced by all it has."""
     return tuple(dict.fromkeys(min(k, study.source.most_shots) for k in shots))
 
