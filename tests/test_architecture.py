@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from importlinter.cli import lint_imports
 
+from tests.measure_code import is_annotated, public_functions
+
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "toolkit").rglob("*.py"))
 PAGE = sorted((ROOT / "demos").glob("*.py"))
@@ -45,7 +47,13 @@ def missing_docstrings(tree):
     return found if ast.get_docstring(tree) or not tree.body else ["line 1: module", *found]
 
 
-RULES = [asserts, code_running_loads, missing_docstrings]
+def missing_types(tree):
+    """Public functions and methods say the types of all arguments and of what they return."""
+    found = public_functions(tree)
+    return [f"line {function.lineno}: {function.name}" for function in found if not is_annotated(function)]
+
+
+RULES = [asserts, code_running_loads, missing_docstrings, missing_types]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -65,6 +73,8 @@ def test_every_module_keeps_the_rule(rule):
         (code_running_loads, "import dill"),
         (missing_docstrings, '"""."""\ndef public(): pass'),
         (missing_docstrings, "x = 1"),
+        (missing_types, "def public(x: int): pass"),
+        (missing_types, "class Public:\n    def method(self, *, x=1) -> None: pass"),
     ],
 )
 def test_each_rule_finds_its_offender(rule, code):
@@ -77,6 +87,7 @@ def test_no_module_is_called_utils():
 
 def test_imports_point_down_only(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("logging.config.dictConfig", lambda config: None)  # it would silence the loggers there are
     status = lint_imports(config_filename=str(ROOT / "setup.cfg"), no_cache=True)
     assert status == 0, capsys.readouterr().out
 

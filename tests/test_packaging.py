@@ -31,10 +31,10 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_every_module_and_all_weights(wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
-    files = [path for path in (ROOT / "toolkit").rglob("*") if path.suffix in (".py", ".js", ".css")]
+    files = [path for path in (ROOT / "toolkit").rglob("*") if path.suffix in (".py", ".js", ".css", ".typed")]
     modules = {str(path.relative_to(ROOT)) for path in files}
     weights = {f"toolkit/weights/{path.name}" for path in (ROOT / "weights").iterdir() if path.is_file()}
-    assert "toolkit/errors.py" in modules and "toolkit/weights/__init__.py" in weights
+    assert {"toolkit/errors.py", "toolkit/py.typed"} <= modules and "toolkit/weights/__init__.py" in weights
     weights.add("toolkit/weights/probe.safetensors")
     assert modules | weights <= inside, sorted((modules | weights) - inside)
     assert not [name for name in inside if name.startswith(("tests/", "weights/"))]
