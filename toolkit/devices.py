@@ -1,4 +1,4 @@
-"""Where tensors live: a processor or an accelerator that is really there."""
+"""Where tensors live: the CPU or an accelerator that is really there."""
 
 from __future__ import annotations
 
