@@ -12,7 +12,7 @@ from PIL import Image
 
 from toolkit import experiments, fewshot
 from toolkit.datasets.reading import split_by_name
-from toolkit.errors import LabelError, ToolkitError
+from toolkit.errors import LabelError, ToolkitError, WriteError
 from toolkit.experiments import (
     baselines,
     evaluation,
@@ -75,6 +75,31 @@ def test_the_cache_changes_nothing(tiny_gan, tmp_path):
         cached, _ = experiments.projected(*arguments, cache=tmp_path)
         assert torch.equal(fresh.ws, cached.ws)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_half_a_file_in_the_cache_is_made_again(tiny_gan, tmp_path):
+    arguments = (tiny_gan, "portraits", 1_000_000, 2, 2)
+    whole, _ = experiments.projected(*arguments, cache=tmp_path)
+    (file,) = tmp_path.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
+    again, _ = experiments.projected(*arguments, cache=tmp_path)
+    assert torch.equal(whole.ws, again.ws)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda gan, path: experiments.evaluate(gan, save=path),
+        lambda gan, path: experiments.quickstart(gan, path),
+        lambda gan, path: experiments.gan_quality(gan, out=path),
+        lambda gan, path: experiments.frechet_to_folder(gan, "none", out=path),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(tiny_gan, tmp_path, monkeypatch, work):
+    monkeypatch.setattr(type(tiny_gan), "projecting", lambda *_, **__: pytest.fail("it went to work"))
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="write: expected to write"):
+        work(tiny_gan, tmp_path / "file" / "result")
 
 
 def test_shots_never_come_from_the_test_seeds(tiny_gan, monkeypatch):

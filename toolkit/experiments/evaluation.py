@@ -18,6 +18,7 @@ from toolkit.experiments.scoring import Clock, score
 from toolkit.experiments.sources import Collection, World
 from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MEAN_MAP, UNET, Cell, Study
 from toolkit.fewshot import Segmenter, Shot
+from toolkit.files import check_can_write
 from toolkit.pictures import labels
 
 
@@ -57,6 +58,8 @@ def evaluate(
         ToolkitError: an unknown world or class set, or seeds that would overlap.
     Source: Tritrong et al. 2021, sec. 4.1.
     """
+    if save is not None:
+        check_can_write(save)  # now, not after the work
     source = source or World(world)
     study = Study(gan, source, num_test, num_steps, cache, progress=progress)
     num_classes = max(source.class_sets) if num_classes is None else num_classes

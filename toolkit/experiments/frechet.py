@@ -10,6 +10,7 @@ from torch import Tensor
 from toolkit import metrics
 from toolkit.errors import ImageError
 from toolkit.fewshot import GAN
+from toolkit.files import check_can_write
 from toolkit.pictures import images
 from toolkit.pictures.cache import from_folder
 from toolkit.projection.imagenet import imagenet_features
@@ -41,6 +42,8 @@ def frechet_to_folder(
         ImageError: fewer than two photographs a lot. ToolkitError: the ImageNet weights are not installed.
     Source: Heusel et al. 2017 (arXiv:1706.08500); differs: EfficientNet-Lite0 features instead of Inception's.
     """
+    if out is not None:
+        check_can_write(out)
     network = imagenet_features().to(gan.device)
     with tempfile.TemporaryDirectory() as temporary:
         pictures = from_folder(folder, gan.resolution, Path(temporary) / "pictures.npy", progress=progress)

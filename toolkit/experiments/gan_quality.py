@@ -8,6 +8,7 @@ from toolkit.errors import check_count
 from toolkit.experiments.parser import parse, train_parser
 from toolkit.experiments.scoring import score
 from toolkit.experiments.sources import EVALUATION_SEED, World, world_named
+from toolkit.files import check_can_write
 from toolkit.gan.model import GAN
 from toolkit.pictures import images
 
@@ -36,6 +37,8 @@ def gan_quality(
         that show the part), parser_iou (percent, on unseen renders).
     """
     check_count("gan_quality", "num", num, 2)  # now, not after the parser's training; of one there is no covariance
+    if out is not None:
+        check_can_write(out)
     module, size = world_named(world), gan.resolution
     net = train_parser(World(world), size, parser_steps, seed, progress)
     renders, truth = module.render(num, size, EVALUATION_SEED)

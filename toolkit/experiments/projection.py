@@ -1,9 +1,11 @@
 """Projections, which depend on no label and cost most: made once, kept, shared by all experiments."""
 
+import contextlib
 import hashlib
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
@@ -74,11 +76,13 @@ def project(
 def _latents(gan, image, num_steps, cache):
     num_steps = gan.projection_steps if num_steps is None else num_steps
     start = gan.encoder.hash[:8] if gan.encoder else "w_avg" if gan.class_index is None else f"w_avg{gan.class_index}"
+    judge = "alone" if gan.discriminator is None else "judged"  # without its distance other latents are found
     pictures = hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest()[:16]
-    name = f"{gan.hash[:12]}-{start}-{pictures}-{num_steps}-v{VERSION}.safetensors"
+    name = f"{gan.hash[:12]}-{start}-{pictures}-{num_steps}-{judge}-v{VERSION}.safetensors"
     file = None if cache is None else Path(cache) / name
-    if file is not None and file.exists():
-        return load_file(file)["ws"].to(gan.device)
+    if file is not None:
+        with contextlib.suppress(OSError, SafetensorError, KeyError):  # not there yet, or half a file
+            return load_file(file)["ws"].to(gan.device)
     ws = gan.project(image, num_steps=num_steps, judge=False).ws
     if file is not None:
         with replace_when_done(file) as temporary:

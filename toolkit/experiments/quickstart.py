@@ -9,6 +9,7 @@ from toolkit import fewshot
 from toolkit.experiments.scoring import Clock, score
 from toolkit.experiments.sources import EVALUATION_SEED, SHOT_SEED
 from toolkit.fewshot import GAN, Shot
+from toolkit.files import check_can_write
 from toolkit.pictures import images, labels
 from toolkit.show import plots
 from toolkit.worlds import portraits
@@ -28,6 +29,7 @@ def quickstart(gan: GAN, out: str | Path, *, num_test: int = 8, seed: int = 0) -
     Returns:
         dict as of `evaluate`; also printed as a table.
     """
+    check_can_write(out)  # now, not after the work
     classes, clock = labels.PORTRAIT_CLASSES, Clock()
     shot_image, shot_labels = portraits.render(1, gan.resolution, SHOT_SEED + 100 * seed)
     image, truth = portraits.render(num_test, gan.resolution, EVALUATION_SEED)
