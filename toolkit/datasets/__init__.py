@@ -1,7 +1,7 @@
-"""Data sets of photographs with part labels, read as their publishers lay them out.
+"""Data sets of photographs with part labels, in their publishers' folder layouts.
 
-A data set has `name`, `classes` (background first), `split("train" | "test") -> ids`, by a rule that never
-changes, and `read(ids, resolution) -> image (N, 3, R, R) in [-1, 1], label_map (N, R, R) int64`.
+A data set has `name`, `classes` (background first), `split("train" | "test") -> ids`, always the
+same, and `read(ids, resolution) -> image (N, 3, R, R) in [-1, 1], label_map (N, R, R) int64`.
 """
 
 from os import PathLike
@@ -19,12 +19,12 @@ def open_dataset(folder: str | PathLike) -> CelebAMask | OwnFolder:
     """The data set that lies in a folder, recognised by its layout.
 
     Args:
-        folder: of CelebAMask-HQ, or of your own pictures and masks. PASCAL-Parts needs to be asked for an
-            object: `PascalParts(folder, "car")`.
+        folder: of CelebAMask-HQ, or of your own pictures and masks. PASCAL-Parts needs an object's
+            name: `PascalParts(folder, "car")`.
     Returns:
         `CelebAMask` or `OwnFolder`.
     Raises:
-        ToolkitError: neither, or one that is not whole.
+        ToolkitError: neither, or an incomplete one.
     """
     folder = Path(folder)
     for kind in (CelebAMask, OwnFolder):

@@ -12,8 +12,8 @@ from toolkit.errors import ImageError, ToolkitError
 from toolkit.pictures.labels import PORTRAIT_CLASSES
 from toolkit.pictures.uploads import SUFFIXES, decode, open_rgb
 
-# In the publisher's order: a later part covers an earlier one. What the ten classes lack (glasses, hats,
-# earrings, necklaces) leaves what it covers as it is.
+# In the publisher's order: a later part covers an earlier one. Parts outside the ten classes (glasses, hats,
+# earrings, necklaces) are ignored: what they cover keeps its label.
 PARTS = {
     "skin": "face",
     "nose": "nose",
@@ -31,7 +31,7 @@ PARTS = {
     "cloth": "clothes",
 }
 FIRST_TEST = 28_000  # pictures from this number on are for scoring
-MIDDLE = 127  # between black, not of the part, and white
+MIDDLE = 127  # grey threshold: lighter pixels are the part
 PER_FOLDER = 2000  # pictures whose masks share a folder
 
 
@@ -43,7 +43,7 @@ class CelebAMask:
     Args:
         folder: where it was unpacked.
     Raises:
-        ToolkitError: a part of it is missing: which, and where to get it; or two photographs of a number.
+        ToolkitError: a folder is missing (the error says where to get it), or two photographs have one number.
     Source: Lee et al. 2020, MaskGAN (arXiv:1907.11922).
     """
 
@@ -92,7 +92,7 @@ class CelebAMask:
         for part, name in PARTS.items():
             if part in of_part:
                 label_map[of_part[part]] = PORTRAIT_CLASSES.index(name)
-        # Masks are half as large as the photographs, and both show the same.
+        # Masks have half the photographs' resolution, and the same framing.
         picture = open_rgb(self._pictures[number], "CelebAMask.read")
         return cut(picture, label_map, (0, 0, *picture.size), len(PORTRAIT_CLASSES), resolution)
 
@@ -106,9 +106,9 @@ class CelebAMask:
 
 
 def _mask(file):
-    """Where a part is: (H, W) bool."""
+    """A part's mask: (H, W) bool."""
     grey = np.asarray(decode(file, "CelebAMask.read").convert("L"))
-    if 0 < grey.max() <= MIDDLE:  # nothing would be in the part
+    if 0 < grey.max() <= MIDDLE:  # the part would be empty
         want = f"black 0 and white 255 in {file.name}"
         raise ImageError("CelebAMask.read", want, f"values up to {grey.max()}", "Multiply them by 255")
     return grey > MIDDLE

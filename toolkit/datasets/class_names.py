@@ -1,4 +1,4 @@
-"""The names of classes, a line each, in whatever encoding an editor wrote them."""
+"""Read class names from a text file, one a line, in any common encoding."""
 
 import codecs
 import re
@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.errors import LabelError
 from toolkit.pictures.labels import check_classes
 
-# UTF-32 before UTF-16, whose mark its own begins with.
+# UTF-32 before UTF-16, as UTF-32's little-endian mark begins with UTF-16's.
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -22,11 +22,11 @@ COLOR = re.compile(r"(.*\S)\s+#([0-9a-fA-F]{6})")
 
 
 def read_class_names(path: Path, call: str) -> tuple[tuple[str, ...], np.ndarray | None]:
-    """The names in a text file, and their colours where it says them: `background #000000`.
+    """The names in a text file, and their colours if it gives them: `background #000000`.
 
     Args:
-        path: UTF-8, UTF-16, UTF-32 or cp1252 (Western Windows), with or without a byte order mark; a name a line,
-            that of value 0, background, first; empty lines at the end only.
+        path: UTF-8, UTF-16, UTF-32 or cp1252 (Western Windows), with or without a byte order mark; one name a
+            line, background (value 0) first; empty lines at the end only.
         call: the public call to name in errors.
     Returns:
         names; palette (K, 3) uint8, or None.
@@ -69,5 +69,5 @@ def _decode(path, call):
         text = data.decode("cp1252", "replace")
         if all(letter.isascii() or letter.isalpha() or letter == "’" for letter in text):
             return text
-        # What is no letter there is part of one in some other encoding: guessing would garble the names.
+        # Symbols where letters should be suggest another encoding: guessing would garble the names.
         raise LabelError(call, f"{path} in UTF-8", "another encoding", "Save it as UTF-8") from None

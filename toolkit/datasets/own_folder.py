@@ -1,4 +1,4 @@
-"""A folder of your own: pictures, and for each a PNG that says the class of each pixel."""
+"""Your own data set: a folder of pictures, and for each a PNG with the class of each pixel."""
 
 import unicodedata
 import warnings
@@ -20,16 +20,16 @@ from toolkit.pictures.uploads import SUFFIXES, decode, open_rgb
 class OwnFolder:
     """`images/NAME.jpg` (or PNG, WebP, GIF), `masks/NAME.png`, and `classes.txt`, a name a line, background first.
 
-    Folders below `images` and `masks` are read too, and NAME may be "some/folder/NAME". Hidden files and whatever
-    is no picture may lie beside. A mask's values are classes, 255 = unlabelled; where `classes.txt` says colours
-    (`leaf #00AA00`), its colours are. A mask may have more or fewer pixels than its picture, but must show the same.
-    One picture in five, chosen by its name, is for scoring. Pictures are cut to their centred square.
+    Folders below `images` and `masks` are read too, and NAME may be "some/folder/NAME". Hidden files and other
+    kinds of files are ignored. A mask's values are classes, 255 = unlabelled; if `classes.txt` gives colours
+    (`leaf #00AA00`), the mask's colours are. A mask may have another resolution than its picture, but must show the
+    same area. One picture in five, chosen by its name, is for scoring. Pictures are cropped to their centred square.
 
     Args:
-        folder: that holds these.
+        folder: that contains these.
     Raises:
-        ToolkitError: a part of it is missing, a mask has no picture or two, or is no PNG.
-        LabelError: no such `classes.txt`, see `read_class_names`.
+        ToolkitError: a folder or file is missing, a mask has no picture or two, or is no PNG.
+        LabelError: a wrong `classes.txt`, see `read_class_names`.
     Warns:
         UserWarning: pictures without a mask, which are left out.
     """
@@ -60,7 +60,7 @@ class OwnFolder:
             warnings.warn(few, stacklevel=2)
         self._files = {name: (pictures[name][0], mask) for name, mask in masks.items()}
         self._parts = split_by_name(masks)
-        self._colors = {}  # value -> its colour in the indexed masks read so far, and the first that has it
+        self._colors = {}  # value -> its colour in the indexed masks read so far, and the first mask with it
 
     def split(self, part: str) -> list[str]:
         """Names of the pictures of "train" or "test" that have a mask: list of str."""
@@ -75,7 +75,7 @@ class OwnFolder:
         Returns:
             image (N, 3, R, R) in [-1, 1]; label_map (N, R, R) int64 over `classes`, 255 = unlabelled.
         Raises:
-            LabelError: a mask of another shape than its picture, or with a value or colour that is no class; or
+            LabelError: a mask of another aspect ratio than its picture, or with a value or colour that is no class; or
                 indexed masks with different colours for one value.
             ImageError: a file that cannot be read.
         """
@@ -98,7 +98,7 @@ class OwnFolder:
         return cut(picture, label_map, centre_box(picture), len(self.classes), resolution)
 
     def _check_colors(self, mask):
-        """Refuse indexed masks that number the same colour differently: some program sorted them, each for itself."""
+        """Refuse indexed masks whose palettes disagree: some programs sort each mask's palette on its own."""
         for index, color in colors_of(decode(mask, "OwnFolder.read")).items():
             known, name = self._colors.setdefault(index, (color, mask.name))
             if known != color:
@@ -117,14 +117,14 @@ def _by_name(folder):
         path = file.relative_to(folder)
         hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
         if file.suffix.lower() in SUFFIXES and not hidden and file.is_file():
-            # As one code point a letter: macOS writes file names in two, and what it zips keeps them.
+            # NFC: macOS, also in zip files it makes, writes an accented letter as two code points.
             name = unicodedata.normalize("NFC", path.with_suffix("").as_posix())
             found.setdefault(name, []).append(file)
     return found
 
 
 def _masks(folder):
-    """PNGs below a folder: dict, name -> file. What lies beside a PNG of its name, such as a preview, is no mask."""
+    """PNGs below a folder: dict, name -> file. Other files of the same name, e.g. previews, are ignored."""
     masks = {}
     for name, files in _by_name(folder).items():
         pngs = [file for file in files if file.suffix.lower() == ".png"]
@@ -136,7 +136,7 @@ def _masks(folder):
 
 def _check_shape(picture, label_map, name):
     (height, width), (wide, high) = label_map.shape, picture.size
-    # One side equal and the other not is no resize; else allow for its rounding to whole pixels.
+    # Exactly one equal side cannot come from resizing; else allow for rounding to whole pixels.
     other = (width == wide) != (height == high) or abs(width * high - height * wide) > max(wide, high)
     if other:
         turned = (height, width) == (wide, high)

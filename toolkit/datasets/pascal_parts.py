@@ -13,8 +13,8 @@ from toolkit.errors import ImageError, ToolkitError
 from toolkit.pictures.labels import IGNORE_INDEX
 from toolkit.pictures.uploads import open_rgb
 
-SMALLEST = 50  # pixels, of the longer side of an object's box: smaller ones have no parts to see
-# Class -> which of the annotation's part names are it; None: what is of the object and of no part.
+SMALLEST = 50  # pixels, of the longer side of an object's box: the parts of smaller ones are not visible
+# Class -> regular expression for the annotation's part names; None: the object's pixels in no annotated part.
 CLASSES: dict[str, dict[str, str | None]] = {
     "car": {
         "background": "",
@@ -39,13 +39,13 @@ class PascalParts:
 
     Each object is cut out by the square around its box; those smaller than 50 pixels are left out. One
     photograph in five, chosen by its name, is for scoring. Neck and torso of horses are one class, as in
-    the paper's table 5; a car's body is whatever is no other part.
+    the paper's table 5; a car's body is its pixels in no other part.
 
     Args:
-        folder: that holds both folders; `JPEGImages` may also lie in `VOCdevkit/VOC2010` or `VOC2010` in it.
+        folder: that contains both folders; `JPEGImages` may also lie in `VOCdevkit/VOC2010` or `VOC2010` in it.
         kind: "car" or "horse".
     Raises:
-        ToolkitError: a part of it is missing, scipy is not installed, or another kind.
+        ToolkitError: a folder is missing, scipy is not installed, or an unknown kind.
     Source: Chen et al. 2014, Detect What You Can (arXiv:1406.2031).
     """
 
@@ -90,8 +90,8 @@ class PascalParts:
             ids: some of `split`'s.
             resolution: R.
         Returns:
-            image (N, 3, R, R) in [-1, 1]; label_map (N, R, R) int64 over `classes`, 255 where nothing is known:
-            beyond the photograph, and what is of the object and of no part (of cars: body).
+            image (N, 3, R, R) in [-1, 1]; label_map (N, R, R) int64 over `classes`, 255 = unlabelled:
+            outside the photograph, and the object's pixels in no part (cars have none: they are body).
         Raises:
             ImageError: a file that cannot be read, or a photograph of another size than its annotation.
         """
@@ -128,7 +128,7 @@ class PascalParts:
         return [name for name in names if name in shown]
 
     def _objects(self, name):
-        """The objects of this kind in a photograph's annotation, in its order."""
+        """The objects of this kind in a photograph's annotation, in file order."""
         try:
             from scipy.io import loadmat
         except ModuleNotFoundError as error:
@@ -139,7 +139,7 @@ class PascalParts:
         try:
             things = loadmat(file, squeeze_me=True, struct_as_record=False)["anno"].objects
             return [thing for thing in np.atleast_1d(things) if getattr(thing, "class") == self.kind]
-        except Exception as error:  # whatever scipy makes of bytes that are no annotation
+        except Exception as error:  # scipy raises many kinds for a damaged file
             raise ImageError(
                 "PascalParts", "a PASCAL-Parts annotation", f"{file} ({type(error).__name__}: {error})", self.SOURCE
             ) from error

@@ -1,4 +1,4 @@
-"""What all data sets share: the check of a folder, a cut through picture and labels, a split by name."""
+"""Shared by all data sets: check a folder's layout, crop pictures with their labels, split by name."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from toolkit.pictures import images, resampling
 from toolkit.pictures.labels import check_values
 
 TEST_SHARE = 5  # one picture in five is for scoring
-MOST_NAMED = 3  # things in one line of error
+MOST_NAMED = 3  # how many items an error lists
 
 
 def check_layout(call: str, folder: Path, parts: Mapping[str, str], fix: str) -> None:
@@ -25,7 +25,7 @@ def check_layout(call: str, folder: Path, parts: Mapping[str, str], fix: str) ->
         parts: dict, path inside the folder -> what it holds.
         fix: where to get it.
     Raises:
-        ToolkitError: names all that is missing.
+        ToolkitError: parts are missing; it names all of them.
     """
     missing = [f"{path} ({what})" for path, what in parts.items() if not (folder / path).exists()]
     if missing:
@@ -33,7 +33,7 @@ def check_layout(call: str, folder: Path, parts: Mapping[str, str], fix: str) ->
 
 
 def only(call: str, want: str, files: list[Path]) -> Path:
-    """The one file of a list; a ToolkitError, with what was wanted and what there is, where there are more."""
+    """The only file of a list; raises ToolkitError (`want`: what was expected) where there are more."""
     if len(files) > 1:
         got = some([file.name for file in files])
         raise ToolkitError(call, want, got, "Keep one of them, or rename the others")
@@ -41,12 +41,12 @@ def only(call: str, want: str, files: list[Path]) -> Path:
 
 
 def some(things: list) -> str:
-    """The first few of many, for one line of error."""
+    """The first few of many, for an error message."""
     return ", ".join(map(str, things[:MOST_NAMED])) + (", ..." if len(things) > MOST_NAMED else "")
 
 
 def split_by_name(ids: Iterable[str]) -> dict[str, list[str]]:
-    """Ids as dict of lists, "train" and "test": by a hash of the name, so that more pictures move none."""
+    """Ids as dict of lists, "train" and "test", by a hash of the name: adding pictures moves no others."""
     parts = {"train": [], "test": []}
     for name in sorted(ids):
         test = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % TEST_SHARE == 0
@@ -61,7 +61,7 @@ def stack(pairs: list, call: str) -> tuple[torch.Tensor, torch.Tensor]:
         pairs: of (1, 3, R, R) and (1, R, R).
         call: the public call to name in errors.
     Raises:
-        ToolkitError: none.
+        ToolkitError: no pairs.
     """
     if not pairs:
         raise ToolkitError(call, "at least one picture", "none", "Add pictures: about one in five is for scoring")
@@ -72,11 +72,11 @@ def stack(pairs: list, call: str) -> tuple[torch.Tensor, torch.Tensor]:
 def cut(
     picture: Image.Image, label_map: np.ndarray, box: tuple, num_classes: int, resolution: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a box holds of a picture and of its labels.
+    """Crop a picture and its labels to a box.
 
     Args:
         picture: PIL image.
-        label_map: (H, W) integers, 255 = unlabelled: of all that the picture shows, in as many pixels or in others.
+        label_map: (H, W) integers, 255 = unlabelled; of the whole picture, at any resolution.
         box: (left, top, right, bottom) in the picture's pixels; may reach beyond it.
         num_classes: parts + background.
         resolution: R.

@@ -1,4 +1,4 @@
-"""What the toolkit claims, measured: the paper's tables and protocol, and the bundled GAN's quality."""
+"""Experiments: the paper's tables and protocol, and the quality of GANs."""
 
 from toolkit.experiments.catalogue import PLANS, run, source_of
 from toolkit.experiments.evaluation import evaluate

@@ -1,4 +1,4 @@
-"""What the method must beat: the same labels without a GAN, many more labels, and no learning at all."""
+"""Baselines without a GAN: a U-Net from scratch, with few or many labels, and the mean label map."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ from toolkit.parts.networks import UNet
 from toolkit.pictures import labels
 
 WIDTH, BATCH_SIZE = 16, 8  # of the U-Net; the auto-shot network is as wide
-# Chosen on training seeds. At auto-shot's 1e-3, with weight decay, so few steps teach no small part at all.
+# Chosen on training seeds. At auto-shot's 1e-3, with weight decay, no small part is learned in so few steps.
 LEARNING_RATE = 5e-3
 NUM_STEPS = (500, 1000)  # with few and with many labels
 MANY = 100  # labels
@@ -22,14 +22,14 @@ MANY = 100  # labels
 def fit_unet(
     image: Tensor, label_map: Tensor, classes: Sequence[str], seed: int = 0, num_steps: int | None = None
 ) -> Callable[[Tensor], Tensor]:
-    """Teach a U-Net labelled pictures from scratch, with auto-shot's own augmentation.
+    """Train a U-Net on labelled pictures from scratch, with auto-shot's augmentation.
 
     Args:
         image: (N, 3, R, R) in [-1, 1].
         label_map: (N, R, R) int64 over classes; 255 = unlabelled.
         classes: names, background first.
         seed: of weights, order and views.
-        num_steps: of 8 views each; None for as many as usual.
+        num_steps: of 8 views each; None for `NUM_STEPS`.
     Returns:
         function, image (M, 3, R, R) -> label_map (M, R, R).
     """
@@ -44,7 +44,7 @@ def fit_unet(
         pick = torch.randint(len(image), (BATCH_SIZE,), generator=rng)
         known = label_map[pick] != labels.IGNORE_INDEX
         soft = one_hot(label_map[pick], len(classes))
-        # Unlabelled pixels have no class at all, so where they blend in, the classes do not add up to 1.
+        # Unlabelled pixels are zero in all classes, so where interpolation mixes them in, the sum is below 1.
         view, soft, inside = augment(image[pick], soft, rng)
         known = inside & (soft.sum(1) > 0.999) if not known.all() else inside
         loss = soft_cross_entropy(net(view), soft, known)
@@ -57,10 +57,10 @@ def fit_unet(
 
 
 def fit_mean_map(label_map: Tensor, num_classes: int) -> Callable[[Tensor], Tensor]:
-    """Learn nothing: every picture gets the label that most of the labelled pictures have at each place.
+    """The mean label map: each pixel gets the most frequent label there, whatever the picture.
 
     Args:
-        label_map: (N, R, R) int64; 255 = unlabelled, which has no say.
+        label_map: (N, R, R) int64; 255 = unlabelled, which is ignored.
         num_classes: parts + background.
     Returns:
         function, image (M, 3, R, R) -> label_map (M, R, R).
@@ -70,7 +70,7 @@ def fit_mean_map(label_map: Tensor, num_classes: int) -> Callable[[Tensor], Tens
 
 
 def one_hot(label_map: Tensor, num_classes: int) -> Tensor:
-    """label_map (N, R, R) -> (N, K, R, R) float, nothing where unlabelled."""
+    """label_map (N, R, R) -> (N, K, R, R) float, zero where unlabelled."""
     known = label_map != labels.IGNORE_INDEX
     one_hot = F.one_hot(label_map.where(known, 0), num_classes) * known[..., None]
     return one_hot.permute(0, 3, 1, 2).float()

@@ -1,4 +1,4 @@
-"""Experiments by name: measure what is missing, print, write."""
+"""Experiments by name: measure the cells that are missing, and write reports."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -79,13 +79,13 @@ def run(
     progress: bool = False,
     **options: Any,
 ) -> dict[str, dict[str, Any]]:
-    """Run experiments; cells that several of them share are measured once, and kept.
+    """Run experiments; cells that several of them share are measured once, and cached.
 
     Args:
         study: a `Study`.
         names: of experiments in `PLANS`, or "all" for `ALL`.
         seeds: how many choices of labelled pictures.
-        workers: processes, one thread each; 1 measures here.
+        workers: processes, one thread each; 1 measures in this process.
         progress: show bars.
         options: of the experiments, e.g. `shots` of `tables.networks`.
     Returns:
@@ -102,7 +102,7 @@ def run(
     plans = [PLANS[name](study, seeds, **options) for name in names]
     cells = [cell for plan in plans for cell in (*plan.cells, *plan.sheet.values())]
     if any(cell.method == IMAGENET for cell in cells):
-        imagenet_features()  # refused now, not after hours of measuring
+        imagenet_features()  # raises now if not installed, not after hours of measuring
     found = records.results(study, cells, workers, progress)
     reports = {}
     for plan in plans:

@@ -1,4 +1,4 @@
-"""What auto-shot saves: seconds a picture, and size, against projection and the few-shot segmenter."""
+"""Seconds per picture and model size of auto-shot, against the few-shot segmenter with projection."""
 
 import importlib.util
 import statistics
@@ -16,13 +16,13 @@ from toolkit.experiments.study import AUTO_SHOT, Cell, Study
 
 
 def cost(study: Study, num_shots: int = 10) -> dict[str, Any]:
-    """Seconds and size of the few-shot segmenter through 200 steps of projection, and of its auto-shot network.
+    """Seconds and size of the few-shot segmenter with 200 steps of projection, and of its auto-shot network.
 
     Args:
         study: a `Study` whose auto-shot cell of seed 0 has been measured.
         num_shots: of that cell.
     Returns:
-        dict: "cost", two rows; "more", what follows from them, and auto-shot's pace at 128 pixels.
+        dict: "cost", two rows; "more", threads, speed-up, and auto-shot's speed at 128 pixels.
     """
     cell = Cell(AUTO_SHOT, max(study.source.class_sets), num_shots, 0, moved=True)
     key = {**key_of(study, cell), "threads": torch.get_num_threads()}
@@ -53,7 +53,7 @@ def _measure(study, folder, num_shots):
 
 
 def _pace(auto, onnx_file):
-    """Pictures of 128 pixels a second, in PyTorch and, where it is installed, in ONNX Runtime."""
+    """Pictures per second at 128 pixels, in PyTorch and, if installed, in ONNX Runtime."""
     picture = torch.zeros(1, 3, 128, 128)
     pace = {"pictures a second at 128 pixels, PyTorch (wanted: 20)": 1 / _seconds(lambda: auto.predict(picture), 20)}
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnxscript"):

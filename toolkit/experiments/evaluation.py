@@ -47,7 +47,7 @@ def evaluate(
         network: as `fewshot.fit` takes it.
         seed: which pictures are annotated, and the fit's own randomness; the test set stays.
         num_test: pictures to score on.
-        num_steps: of projection; None for as many as usual.
+        num_steps: of projection; None for the GAN's default.
         cache: folder that keeps projections, which do not depend on labels; None keeps nothing.
         save: file to write the segmenter to; None writes none.
         source: a `Collection`, instead of a world.
@@ -70,17 +70,17 @@ def evaluate(
 
 
 def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, Tensor]:
-    """One cell.
+    """Measure one cell.
 
     Args:
         study: a `Study`.
         cell: a `Cell`.
         save: file for a few-shot network's segmenter; None writes none.
     Returns:
-        dict: weighted_iou, mean_iou, per_class, boundary_f, psnr, seconds; with `cell.moved` also moved, such a dict;
+        dict: weighted_iou, mean_iou, per_class, boundary_f, psnr, seconds; with `cell.moved` also moved, its scores;
         label_map (N, R, R) predicted for the test pictures as they are.
     Raises:
-        ToolkitError: a class set that the source does not have, or not so many pictures.
+        ToolkitError: a class set that the source does not have, or more shots than it has.
     """
     sets = study.source.class_sets
     if cell.num_classes not in sets:
@@ -105,7 +105,7 @@ def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, T
 
 
 def _fit(study, cell, image, shots, label_map, classes, save):
-    """What the labels taught: a function, `Sample` -> label_map."""
+    """Fit the cell's method; returns a function, `Sample` -> label_map."""
     if cell.method == UNET:
         predict = baselines.fit_unet(image, label_map, classes, cell.seed)
     elif cell.method == IMAGENET:
@@ -134,16 +134,16 @@ def _few_shot(gan, cell, shots, label_map, classes):
 
 
 def distilled(study: Study, cell: Cell, fit: Callable[[], Segmenter]) -> AutoShotSegmenter:
-    """The auto-shot network of a cell, made in a folder of its own, where it goes on after a stop.
+    """The auto-shot network of a cell, trained in a folder of its own, so that it can resume.
 
     Args:
-        fit: called without arguments when the few-shot segmenter is not there yet.
+        fit: returns the few-shot segmenter; called without arguments if none is saved yet.
     Returns:
         `AutoShotSegmenter`.
     """
     folder = work_folder(study, cell)
     file = folder / "segmenter.safetensors"
-    if not file.is_file():  # kept: auto-shot goes on only with the very same
+    if not file.is_file():  # saved, as auto-shot resumes only with the same segmenter
         fit().save(file)
     few = Segmenter.load(file, study.gan)
     auto = few.autoshot(seed=cell.seed, out_dir=folder, **study.distillation)

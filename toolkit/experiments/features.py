@@ -1,4 +1,4 @@
-"""Hypercolumns made otherwise than the method makes them, to see what each choice is worth."""
+"""Variants of the hypercolumns, for ablations: fewer layers, other upsampling, other noise."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ class OtherFeatures(GAN):
     Args:
         gan: a `GAN`.
         layers: names of the layers to keep, in order; empty keeps all.
-        upsampling: one of `UPSAMPLINGS`; all but the first make F dense.
+        upsampling: one of `UPSAMPLINGS`; all but the first store full-size activations.
     """
 
     def __init__(self, gan: GAN, layers: Sequence[str] = (), upsampling: str = "bilinear") -> None:
@@ -59,7 +59,7 @@ class OtherFeatures(GAN):
 
 
 def with_noise(gan: GAN, sample: Sample, kind: str, seed: int = 0) -> Sample:
-    """The sample with other noise maps behind its activations; its latents and pictures stay.
+    """The sample with other noise maps for its activations; latents and pictures are unchanged.
 
     Args:
         gan: a `GAN`.

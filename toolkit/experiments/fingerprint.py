@@ -1,4 +1,4 @@
-"""What a stored number depends on: settings, pictures and weights, in a few letters."""
+"""Hashes of all that a stored result depends on: settings, pictures and weights."""
 
 import hashlib
 import json
@@ -9,17 +9,17 @@ from toolkit.experiments import projection
 from toolkit.experiments.material import data_key
 from toolkit.experiments.study import AUTO_SHOT, Cell, Study
 
-# Raise it whenever the code would find other numbers from the same settings, pictures and weights.
+# Increment when a change of the code alters results.
 RESULTS_VERSION = 1
 
 
 def hash_of(key: Any) -> str:
-    """Twelve letters that stand for anything JSON can hold."""
+    """A hash of a JSON-serialisable value: 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def key_of(study: Study, cell: Cell) -> dict:
-    """All that a cell's number depends on: a dict that JSON can hold."""
+    """All that a cell's result depends on: JSON-serialisable dict."""
     gan = study.gan
     key = {
         **cell._asdict(),
@@ -36,5 +36,5 @@ def key_of(study: Study, cell: Cell) -> dict:
 
 
 def work_folder(study: Study, cell: Cell) -> Path:
-    """Where a cell's auto-shot network is made."""
+    """The folder in which a cell's auto-shot network is trained."""
     return study.folder / "autoshot" / hash_of(key_of(study, cell))

@@ -1,4 +1,4 @@
-"""How much a GAN's pictures look like photographs it never saw."""
+"""Fréchet distance between a GAN's samples and photographs not used in training."""
 
 import tempfile
 from pathlib import Path
@@ -25,21 +25,21 @@ def frechet_to_folder(
     out: str | Path | None = None,
     progress: bool = False,
 ) -> dict:
-    """Fréchet distance between a GAN's samples and photographs, beside photographs against other photographs.
+    """Fréchet distance between a GAN's samples and photographs, and between photographs alone.
 
     Args:
-        gan: its untruncated samples are judged.
-        folder: photographs the training never saw, framed as the GAN's; two disjoint lots of `num` are drawn.
-        num: pictures in each lot and of samples; with fewer than twice as many in the folder, half of what there is.
-        seed: of the lots and the samples.
-        out: PNG to write: photographs on the left, 64 uncurated samples at truncation 0.7 on the right; None: none.
+        gan: its untruncated samples are measured.
+        folder: photographs not used in training, framed as the GAN's; two disjoint sets of `num` are drawn.
+        num: photographs in each set, and samples; at most half of the photographs in the folder.
+        seed: of the sets and the samples.
+        out: PNG to write: 64 photographs left, 64 uncurated samples at truncation 0.7 right; None writes none.
         progress: show a bar while reading.
     Returns:
         dict: frechet (photographs to samples), frechet_photographs (photographs to others: the floor),
         pictures_seen (by the discriminator, if the file says so), num. Distances grow as num falls: compare
-        like with like.
+        only those of equal num.
     Raises:
-        ImageError: fewer than two photographs a lot. ToolkitError: the ImageNet weights are not installed.
+        ImageError: fewer than four photographs. ToolkitError: the ImageNet weights are not installed.
     Source: Heusel et al. 2017 (arXiv:1706.08500); differs: EfficientNet-Lite0 features instead of Inception's.
     """
     if out is not None:

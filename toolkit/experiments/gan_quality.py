@@ -1,4 +1,4 @@
-"""How much a GAN's pictures look like its world."""
+"""Quality of a GAN trained on a procedural world: Fréchet distance, and how often each part appears."""
 
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ def gan_quality(
     out: str | Path | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """How much a GAN's pictures look like its world, judged by a parser trained on that world.
+    """Compare a GAN's samples with renders of its world, by a parser trained on that world.
 
     Args:
-        gan: a `fewshot.GAN`; its untruncated samples are judged.
-        num: pictures on each side.
-        parser_steps: of 32 renders each.
+        gan: a `fewshot.GAN`; its untruncated samples are measured.
+        num: renders, and samples.
+        parser_steps: training steps, of 32 renders each.
         seed: of the parser and the samples.
         out: PNG to write: renders on the left, uncurated samples on the right; None writes none.
     Returns:
@@ -36,7 +36,7 @@ def gan_quality(
         area (percent of pixels by class, in renders and in samples), present (percent of pictures
         that show the part), parser_iou (percent, on unseen renders).
     """
-    check_count("gan_quality", "num", num, 2)  # now, not after the parser's training; of one there is no covariance
+    check_count("gan_quality", "num", num, 2)  # before training the parser; one picture has no covariance
     if out is not None:
         check_can_write(out)
     module, size = world_named(world), gan.resolution

@@ -1,4 +1,4 @@
-"""Where a one-shot segmenter loses: in the GAN and projection, or in the segmenter itself."""
+"""Where a one-shot segmenter loses accuracy: in the GAN and projection, or in the segmenter itself."""
 
 from pathlib import Path
 
@@ -26,23 +26,23 @@ def gap(
     source: World | Collection | None = None,
     progress: bool = False,
 ) -> dict:
-    """Where a one-shot segmenter loses: in the GAN and projection, or in the segmenter itself.
+    """Where a one-shot segmenter loses accuracy: in the GAN and projection, or in the segmenter itself.
 
     Args:
         gan, world, num_test, seed, cache, source: as in `evaluate`, all classes, one shot, default network.
         parser_steps: as in `gan_quality`.
     Returns:
-        dict of weighted IoU in percent: parser_on_images (the most this parser can see) and
-        parser_on_reconstructions (the most that survives projection), of all classes and, of faces, merged, of
-        eyes, mouth and nose; segmenter_vs_parser (the segmenter on generated pictures, where nothing was
-        projected) and segmenter (end to end).
+        dict of weighted IoU in percent: parser_on_images (this parser's upper bound) and
+        parser_on_reconstructions (its upper bound after projection), for all classes and, for faces, for eyes,
+        mouth and nose alone; segmenter_vs_parser (the segmenter against the parser on generated pictures, without
+        projection) and segmenter (end to end); psnr in dB.
     """
-    check_count("gap", "num_test", num_test)  # now, not after the parser's training
+    check_count("gap", "num_test", num_test)  # before training the parser
     source = source or World(world)
     net = train_parser(source, gan.resolution, parser_steps, seed, progress)
     test, truth = test_pictures(Study(gan, source, num_test, cache=cache, progress=progress))
     generated = gan.sample(seed, num_test, truncation_psi=1.0)
-    shot_image = gan.sample(seed + 1)  # labelled by the parser, as a person would
+    shot_image = gan.sample(seed + 1)  # labelled by the parser in place of a person
     shot = Shot(shot_image, parse(net, shot_image.image)[1], source.classes, gan)
     pure = fewshot.fit(gan, [shot], seed=seed).predict(generated).argmax(1)
     report = {}

@@ -1,4 +1,4 @@
-"""What a user would try instead of a GAN: features of a network trained on ImageNet, read by the same MLP."""
+"""Baseline without a GAN: the same MLP on features of a network trained on ImageNet."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,7 +22,7 @@ def fit_imagenet(
 ) -> Callable[[Tensor], Tensor]:
     """Fit the few-shot MLP on fixed ImageNet features instead of a GAN's.
 
-    It sees each picture in as many views as a GAN would give, moved as auto-shot moves them, for there are no
+    It trains on as many views of each picture as with a GAN, made by auto-shot's augmentation, as there are no
     latents to mix.
 
     Args:
@@ -63,8 +63,7 @@ def fit_imagenet(
 def columns_of(image: Tensor) -> Hypercolumns:
     """Hypercolumns of EfficientNet-Lite0's five stages, from pictures enlarged to twice their size.
 
-    So the finest stage has as many pixels as the picture; without that, a small picture's parts would be lost
-    before the network sees them.
+    This gives the finest stage the picture's own resolution; else small parts would be lost.
 
     Args:
         image: (N, 3, R, R) float in [-1, 1].
@@ -78,7 +77,7 @@ def columns_of(image: Tensor) -> Hypercolumns:
 
 
 def _views(image, label_map, num_classes, rng):
-    """(hypercolumns, soft labels, known pixels) of the pictures as they are, and moved."""
+    """(hypercolumns, soft labels, known pixels) of the pictures as they are, and augmented."""
     soft, known = one_hot(label_map, num_classes), label_map != labels.IGNORE_INDEX
     views = [(hypercolumns.cat([columns_of(one) for one in image.split(8)]), soft, known)]
     size = sum(a.numel() for a in views[0][0].activations.values())

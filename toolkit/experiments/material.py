@@ -1,4 +1,4 @@
-"""The pictures that a cell learns from and is scored on: the same for all cells that ask for the same."""
+"""The training and test pictures of a cell, shared by all cells that need the same ones."""
 
 import hashlib
 from functools import lru_cache
@@ -15,7 +15,7 @@ from toolkit.pictures import images, labels
 
 
 def shot_pictures(study: Study, cell: Cell) -> tuple[Tensor, Tensor]:
-    """image, label_map (source's classes) that a cell may learn from; in tens, as they are projected."""
+    """image, label_map (source's classes) that a cell may learn from; rounded up to tens, as projected."""
     source, num = study.source, cell.num_shots
     if num >= studies.MANY:
         return source.many(cell.seed, num, study.gan.resolution)
@@ -41,7 +41,7 @@ def move(image: Tensor, truth: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
     Args:
         image: (N, 3, R, R); truth: (N, R, R) int64.
     Returns:
-        image, its edges repeated; truth, 255 where it came from outside.
+        image, its edges repeated; truth, 255 outside the picture.
     """
     rng = torch.Generator().manual_seed(seed)
     matrix = augmentation.draw(len(image), image.shape[2:], rng, flip=0.0, scale=(0.6, 1.6), shift=0.3)
@@ -50,9 +50,9 @@ def move(image: Tensor, truth: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def data_key(study: Study, cell: Cell) -> list[str]:
-    """Names of what a cell learns from and is scored on, which change with the pictures and with their labels.
+    """The source's name, and hashes of a cell's training and test pictures with their labels.
 
-    The first ten pictures to learn from stand for all that the same source and seed would give.
+    Only the first ten training pictures are hashed: source and seed determine the others.
     """
     size = study.gan.resolution
     return [
@@ -62,7 +62,7 @@ def data_key(study: Study, cell: Cell) -> list[str]:
     ]
 
 
-@lru_cache(maxsize=64)  # a seed each
+@lru_cache(maxsize=64)  # one entry a seed
 def _shots_digest(source, seed, resolution):
     return _digest(*source.shots(seed, min(CHUNK, source.most_shots), resolution))
 
@@ -73,7 +73,7 @@ def _test_digest(source, num, resolution):
 
 
 def _digest(image, label_map):
-    """Of whole grey levels, which are the same however many threads drew them."""
+    """Hash of 8-bit pixels and labels; floats would vary with the number of threads."""
     pixels, parts = images.to_uint8(image), label_map.to(torch.uint8).numpy()
     return hashlib.sha256(pixels.tobytes() + parts.tobytes()).hexdigest()[:12]
 

@@ -1,4 +1,4 @@
-"""A parser that knows the true labels: a judge, never shipped, which no GAN or segmenter ever sees."""
+"""A parser trained on true labels, only to evaluate GANs and segmenters; it is not shipped."""
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ BATCH_SIZE, LEARNING_RATE = 32, 2e-3
 def train_parser(
     source: World | Collection, resolution: int, num_steps: int, seed: int, progress: bool = False
 ) -> UNet:
-    """Teach a U-Net a source's labels.
+    """Train a U-Net on a source's labels.
 
     Args:
         source: `World` or `Collection`.
@@ -23,7 +23,7 @@ def train_parser(
         num_steps: of 32 pictures each.
         seed: of weights and order.
     Returns:
-        `UNet`, ready to use.
+        `UNet`, in eval mode.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)

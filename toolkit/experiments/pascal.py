@@ -1,4 +1,4 @@
-"""The paper's tables of cars and horses: photographs of PASCAL-Parts."""
+"""The paper's tables 4 and 5: cars and horses of PASCAL-Parts."""
 
 from toolkit import fewshot
 from toolkit.experiments import paper

@@ -1,4 +1,4 @@
-"""Processes that share something big; when one dies, only what it was doing is lost."""
+"""A process pool with a large shared argument; when a process dies, only its current item is lost."""
 
 import multiprocessing
 import os
@@ -10,15 +10,15 @@ from typing import Any
 
 import torch
 
-DIED = object()  # what comes back for work whose process died
+DIED = object()  # the result of an item whose process died
 
 
 class Pool:
-    """Workers, one thread each, started when they are needed and ended with the `with` block.
+    """Workers, one thread each, started on demand and ended with the `with` block.
 
     Args:
-        workers: processes; 1 works here, with as many threads as there are.
-        shared: what every job gets first, sent to each worker once.
+        workers: processes; 1 works in this process, with all its threads.
+        shared: first argument of every job, sent to each worker once.
     """
 
     def __init__(self, workers: int, shared: Any) -> None:
@@ -34,7 +34,7 @@ class Pool:
             worker.process.terminate()
 
     def run(self, job: Callable[[Any, Any], Any], work: Iterable) -> Iterator[tuple[Any, Any]]:
-        """Do work, in no order.
+        """Run a job on every item, in no particular order.
 
         Args:
             job: a function of a module, called as job(shared, item).
@@ -48,7 +48,7 @@ class Pool:
             yield from ((item, job(self.shared, item)) for item in work)
             return
         todo = deque(work)
-        busy: dict[Any, Any] = {}  # a process's line -> the process, its item
+        busy: dict[Any, Any] = {}  # a worker's pipe -> the worker, its item
         while todo or busy:
             while todo and len(busy) < self.workers:
                 worker, item = self._worker(), todo.popleft()
@@ -76,20 +76,20 @@ class Pool:
 
 
 class _Worker:
-    """A process and the line to it."""
+    """A process and the pipe to it."""
 
     def __init__(self, shared):
         context = multiprocessing.get_context("spawn")
         self.line, other = context.Pipe()
         self.process = context.Process(target=_serve, args=(other, shared), daemon=True)
         self.process.start()
-        other.close()  # so that the line ends when the process does
+        other.close()  # so that the pipe closes when the process ends
 
     def ask(self, job, item):
         try:
             self.line.send((job, item))
         except OSError:
-            pass  # it died while it had nothing to do; reading its answer tells
+            pass  # it died while idle; `run` finds out when it receives
 
 
 def _serve(line, shared):
@@ -99,12 +99,12 @@ def _serve(line, shared):
         job, item = line.recv()
         try:
             answer = None, job(shared, item)
-        except Exception as error:  # whatever it is, it is raised where the work was asked for
+        except Exception as error:  # raised again by `Pool.run`
             answer = error, None
         line.send(answer)
 
 
 def _end_with_parent():
-    """Workers do not notice when the process that started them is killed, and would work on for nobody."""
+    """Exit when the parent process is killed, which workers would not notice otherwise."""
     multiprocessing.parent_process().join()
     os._exit(1)

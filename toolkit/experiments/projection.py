@@ -1,4 +1,4 @@
-"""Projections, which depend on no label and cost most: made once, kept, shared by all experiments."""
+"""Projections, the costliest step: independent of labels, so cached and shared by all experiments."""
 
 import contextlib
 import hashlib
@@ -17,8 +17,8 @@ from toolkit.files import replace_when_done
 from toolkit.projection import projector
 
 CACHE = Path("out/cache")
-CHUNK = 10  # pictures projected, and kept, at once; whoever asks for whole tens gets what others got
-VERSION = 1  # raise it whenever projection would find other latents
+CHUNK = 10  # pictures projected and cached together; requests for multiples of it share the cache
+VERSION = 1  # increment when a change of the code alters latents
 
 
 def projected(
@@ -59,11 +59,11 @@ def project(
     Args:
         gan: a `fewshot.GAN`.
         image: (N, 3, R, R) in [-1, 1].
-        num_steps: of projection; None for as many as usual.
-        cache: folder for the latents, by pictures, GAN, encoder, steps and `VERSION`; None keeps nothing.
+        num_steps: of projection; None for the GAN's default.
+        cache: folder for the latents, keyed by pictures, GAN, encoder, steps and `VERSION`; None keeps nothing.
         progress: show a bar.
     Returns:
-        `Sample` of N pictures, not judged.
+        `Sample` of N pictures, without trust.
     """
     chunks = tqdm(image.split(CHUNK), desc="project portraits", unit=f"x{CHUNK}", disable=not progress)
     ws = torch.cat([_latents(gan, chunk, num_steps, cache) for chunk in chunks])

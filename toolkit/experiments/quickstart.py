@@ -1,4 +1,4 @@
-"""The main job, start to end, with a picture of it."""
+"""One-shot segmentation from start to end, with a picture of the results."""
 
 from pathlib import Path
 from typing import Any

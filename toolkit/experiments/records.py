@@ -1,4 +1,4 @@
-"""Finished cells, kept in small files: a second run recomputes nothing, one that was killed goes on."""
+"""Finished cells, cached in small files: a second run recomputes nothing, and a killed one resumes."""
 
 import json
 from collections.abc import Callable
@@ -18,31 +18,31 @@ from toolkit.experiments.study import AUTO_SHOT, Cell, Study
 from toolkit.files import replace_when_done
 from toolkit.pictures import labels
 
-SHOWN = 6  # predictions kept of each cell, for contact sheets
+SHOWN = 6  # predictions stored for each cell, for contact sheets
 
 
 def kept(study: Study, name: str, key: dict, make: Callable[[], Any]) -> Any:
-    """What `make()` returned the first time it was asked for with this key, from a file ever after.
+    """The value of `make()`, cached in a file by `key`.
 
     Args:
-        name: for people who look into the folder.
-        key: dict that JSON can hold.
-        make: function without arguments; its value must be one that JSON can hold.
+        name: start of the file's name.
+        key: JSON-serialisable dict.
+        make: function without arguments; its value must be JSON-serialisable.
     """
     file = study.folder / "cells" / f"{name}-{hash_of(key)}.json"
     return _read(file) if file.is_file() else _write(file, key, make())
 
 
 def results(study: Study, cells: list[Cell], workers: int = 1, progress: bool = False) -> dict[Cell, dict]:
-    """What the cells are worth, those that are not known yet by measuring them.
+    """Results of cells; those that are not cached are measured.
 
     Args:
-        workers: processes, one thread each; 1 measures here, with as many threads as there are.
+        workers: processes, one thread each; 1 measures in this process, with all its threads.
         progress: show a bar.
     Returns:
         dict, cell -> what `evaluation.measure` found.
     Raises:
-        ToolkitError: cells whose process died, once all others are measured and kept.
+        ToolkitError: cells whose process died, once all others are measured and cached.
     """
     files = {cell: _file(study, cell) for cell in cells}
     missing = [cell for cell, file in files.items() if not file.is_file()]
@@ -52,7 +52,7 @@ def results(study: Study, cells: list[Cell], workers: int = 1, progress: bool = 
     with Pool(min(workers, len(missing)), study) as pool:
         chunks = _chunks(study, missing)
         for _ in tqdm(pool.run(_project, chunks), "project pictures", len(chunks), disable=not progress):
-            pass  # kept in the cache; where a process died, the cells try again
+            pass  # results are in the cache; where a process died, the cells try again
         bar = tqdm(pool.run(_measure, missing), "measure cells", len(missing), disable=not progress, unit="cell")
         for cell, outcome in bar:
             bar.set_postfix_str(cell.title)
@@ -88,7 +88,7 @@ def _project(study: Study, image: Tensor) -> None:
 
 def _keep(study, cell, found, prediction):
     file, classes = _file(study, cell), study.source.class_sets[cell.num_classes]
-    # Before the numbers: where those are, the picture is too.
+    # Written before the numbers, so that a cell with numbers always has its picture.
     strip = torch.cat(list(torch.from_numpy(prediction)), 1)
     labels.save_label_png(file.with_suffix(".png"), strip, labels.default_palette(len(classes)))
     _write(file, key_of(study, cell), found)
@@ -106,7 +106,7 @@ def _read(file):
 
 
 def _chunks(study, cells):
-    """The pictures that several cells want projected, a chunk each, where there is a cache to share."""
+    """All pictures the cells need projected, in chunks; none without a cache to share them."""
     if study.cache is None:
         return []
     wanted = {}

@@ -1,4 +1,4 @@
-"""An experiment's outcome, as files: CSV to go on with, Markdown to read, a contact sheet to look at."""
+"""Write an experiment's results as files: CSV tables, a Markdown report and a contact sheet."""
 
 import csv
 import importlib.metadata
@@ -35,7 +35,7 @@ def write(study: Study, plan: TablePlan, found: dict, tables: dict[str, Any], se
         tables: dict, title -> list of rows (dicts), or -> dict of single numbers.
         seeds: how many.
     Returns:
-        dict that JSON can hold: experiment, about (how it was made), the tables, files.
+        JSON-serialisable dict: experiment, about (how it was made), the tables, files.
     """
     about = {
         "world": study.source.name,
@@ -61,7 +61,7 @@ def write(study: Study, plan: TablePlan, found: dict, tables: dict[str, Any], se
 
 
 def into_readme(readme: str | Path, folder: str | Path) -> list[str]:
-    """Put what experiments wrote where a text has room for it.
+    """Insert experiments' Markdown reports into a file, between markers.
 
     Args:
         readme: file with lines `<!-- experiment NAME -->` and, later, `<!-- end -->`; what is between them
@@ -70,7 +70,7 @@ def into_readme(readme: str | Path, folder: str | Path) -> list[str]:
     Returns:
         list of the names that were found.
     Raises:
-        ToolkitError: there is room for an experiment that has not been run.
+        ToolkitError: a marker names an experiment that has not been run.
     """
     names = []
 
@@ -106,7 +106,7 @@ def versions() -> dict[str, str | None]:
 
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows (dicts with the same keys) as a Markdown table, numbers to the right, one decimal, gaps a dash."""
+    """Rows (dicts with the same keys) as a Markdown table: numbers right-aligned, one decimal, None as a dash."""
     keys = list(rows[0])
     numeric = [all(isinstance(row[key], (int, float, type(None))) for row in rows) for key in keys]
     lines = [keys, ["---:" if right else "---" for right in numeric]]
@@ -139,7 +139,7 @@ def _rows(rows):
 
 
 def _sheet(study, plan):
-    """Some test pictures, their truth, and what each method made of them."""
+    """Some test pictures, their truth, and each method's predictions."""
     first = next(iter(plan.sheet.values()))
     classes = study.source.class_sets[first.num_classes]
     image, truth = (x[: records.SHOWN] for x in test_images(study))

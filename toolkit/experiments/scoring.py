@@ -1,4 +1,4 @@
-"""Label maps against truth, and a stopwatch."""
+"""Score label maps against the truth; a stopwatch."""
 
 import time
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ def score(prediction: Tensor, truth: Tensor, classes: Sequence[str]) -> dict:
     """Weighted, mean and per-class IoU, and boundary F-scores, in percent, as the paper's tables count them.
 
     Args:
-        prediction, truth: (N, H, W) int64; 255 in truth counts nowhere.
+        prediction, truth: (N, H, W) int64; 255 in truth is ignored.
         classes: names, background first; with `THREE_CLASSES` background is left out of the means.
     Returns:
-        dict with weighted_iou, mean_iou, per_class (IoU) and boundary_f (by class); a class nobody has is None.
+        dict with weighted_iou, mean_iou, per_class (IoU) and boundary_f (by class); an absent class is None.
     Raises:
-        LabelError: truth without a pixel that counts, whose mean would be no number.
+        LabelError: truth has no pixels to score on, so that the means would be NaN.
     """
     matrix = metrics.ConfusionMatrix(len(classes))
     matrix.update(prediction, truth)

@@ -1,7 +1,7 @@
-"""Where labelled pictures come from, and which of them may be used for what.
+"""Sources of labelled pictures, and their split into training and evaluation.
 
 World seeds below `EVALUATION_SEED` are for training (of GANs, shots and parsers), those from it on are for
-evaluation, and nothing here lets the two meet.
+evaluation; the two never overlap.
 """
 
 from types import ModuleType
@@ -16,7 +16,7 @@ from toolkit.worlds import portraits
 
 WORLDS = {"portraits": portraits}
 EVALUATION_SEED = 1_000_000
-# All below EVALUATION_SEED, above what GANs train on.
+# All below EVALUATION_SEED, and above the seeds that GANs train on.
 SHOT_SEED, CALIBRATION_SEED, PARSER_SEED, MANY_SEED = 900_000, 700_000, 600_000, 500_000
 CLASS_SETS = {10: labels.PORTRAIT_CLASSES, 3: labels.THREE_CLASSES}
 MAX_SHOTS, MAX_SEED = 100, 1000  # SHOT_SEED + 100 * seed + shot stays below EVALUATION_SEED
@@ -30,9 +30,9 @@ def world_named(name: str) -> ModuleType:
 
 
 class World:
-    """A procedural world: as many labelled pictures as anyone asks for.
+    """A procedural world, which renders any number of labelled pictures.
 
-    name; classes: of its label maps; class_sets: number -> the classes that an experiment counts; most_shots.
+    name; classes: of its label maps; class_sets: number -> names of the classes to score; most_shots: limit of num.
 
     Args:
         name: of a world in `WORLDS`.
@@ -56,11 +56,11 @@ class World:
         return world_named(self.name).render(num, resolution, SHOT_SEED + MAX_SHOTS * seed)
 
     def many(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
-        """As `shots`, for whoever learns from thousands of labels."""
+        """As `shots`, for training on thousands of labels."""
         return world_named(self.name).render(num, resolution, MANY_SEED + num * seed)
 
     def for_parser(self, num: int, resolution: int) -> tuple[Tensor, Tensor]:
-        """As `shots`, for the judge."""
+        """As `shots`, for training the parser."""
         return world_named(self.name).render(num, resolution, PARSER_SEED)
 
     def test(self, num: int, resolution: int) -> tuple[Tensor, Tensor]:
@@ -69,7 +69,7 @@ class World:
 
 
 class Collection:
-    """A data set of `toolkit.datasets`, split once and for all into pictures to label and to score on.
+    """A data set of `toolkit.datasets`, with its fixed split into pictures to label and to score on.
 
     Attributes as of `World`.
 
@@ -98,13 +98,13 @@ class Collection:
         return self.dataset.read([ids[i] for i in order[:num].tolist()], resolution)
 
     def many(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
-        """As `shots`, for whoever learns from thousands of labels; all there are, where there are fewer."""
+        """As `shots`, for training on thousands of labels; at most all there are."""
         return self.shots(seed, min(num, self.most_shots), resolution)
 
     def for_parser(self, num: int, resolution: int) -> tuple[Tensor, Tensor]:
-        """As `many`, for the judge."""
+        """As `many`, for training the parser."""
         return self.many(0, num, resolution)
 
     def test(self, num: int, resolution: int) -> tuple[Tensor, Tensor]:
-        """Pictures to score on: always the same; all there are, where there are fewer."""
+        """Pictures to score on: always the same; at most all there are."""
         return self.dataset.read(self.dataset.split("test")[:num], resolution)

@@ -1,4 +1,4 @@
-"""What an experiment is made of: a study, which all numbers of all tables share, and cells, a number each."""
+"""Settings of experiments: a `Study`, shared by all tables, and `Cell`s, one measurement each."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,13 +8,13 @@ from toolkit import fewshot
 from toolkit.experiments.projection import CACHE
 from toolkit.experiments.sources import Collection, World
 
-# The methods that are no few-shot networks on a GAN's features.
+# The methods other than few-shot networks on a GAN's features.
 UNET, MEAN_MAP, AUTO_SHOT, IMAGENET = "u-net", "mean label map", "auto-shot", "imagenet mlp"
-MANY = 1000  # labelled pictures for full supervision; all there are, where there are fewer
+MANY = 1000  # labelled pictures for full supervision; at most all there are
 
 
 class Cell(NamedTuple):
-    """One number of a table, and all that makes it differ from its neighbours.
+    """One measurement of a table: its method and settings.
 
     method: a few-shot network's name, or `UNET`, `MEAN_MAP`, `AUTO_SHOT` or `IMAGENET`; moved: also score the
     test pictures shifted, scaled and rotated; layers, upsampling, noise: as `features` takes them.
@@ -31,22 +31,22 @@ class Cell(NamedTuple):
 
     @property
     def needs_latents(self) -> bool:
-        """Whether the method reads the GAN, and so its pictures' latents."""
+        """Whether the method uses the GAN, and so needs the pictures' latents."""
         return self.method not in (UNET, MEAN_MAP, IMAGENET)
 
     @property
     def title(self) -> str:
-        """For people, and for the names of files."""
+        """A readable name, also used for files."""
         return f"{self.method}-{self.num_classes}-class-{self.num_shots}-shot-seed-{self.seed}".replace(" ", "-")
 
 
 @dataclass(frozen=True)
 class Study:
-    """A GAN, pictures for it, and how to measure: what all cells of all tables share.
+    """What all cells share: a GAN, pictures for it, and how to measure.
 
     gan: `fewshot.GAN`; source: where labelled pictures come from; num_test: pictures to score on; num_steps: of
-    projection, None for as many as usual; cache: folder of projections, None keeps none; folder: for
-    auto-shot's work and finished cells; distillation: options of `Segmenter.autoshot`; progress: show bars of
+    projection, None for the GAN's default; cache: folder of projections, None keeps none; folder: for
+    auto-shot's training and finished cells; distillation: options of `Segmenter.autoshot`; progress: show bars of
     projections.
     """
 

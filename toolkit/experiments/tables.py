@@ -1,4 +1,4 @@
-"""The paper's face tables, and what it leaves open, as plans: which cells to measure, and how to lay them out."""
+"""Plans for the paper's face tables and for ablations: which cells to measure, and how to tabulate them."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MANY, MEAN_MAP, UNET,
 
 SHOTS = (1, 5, 10)
 NAMES = {UNET: "U-Net", MEAN_MAP: "mean label map", IMAGENET: "ImageNet MLP"}
-INSTEAD = (IMAGENET, UNET, MEAN_MAP)  # of a GAN's features, with the same labels
+INSTEAD = (IMAGENET, UNET, MEAN_MAP)  # baselines without a GAN's features, on the same labels
 
 
 class TablePlan(NamedTuple):
-    """An experiment: its cells, and what to make of them.
+    """An experiment: its cells, and how to tabulate them.
 
-    name; title; cells: list of `Cell`; tables: function, dict cell -> found -> dict title -> list of rows
+    name; title; cells: list of `Cell`; tables: function from dict, cell -> result, to dict, title -> list of rows
     (dicts); sheet: dict, title -> `Cell` whose predictions the contact sheet shows.
     """
 
@@ -29,7 +29,7 @@ class TablePlan(NamedTuple):
 
 
 def table1(study: Study, seeds: int) -> TablePlan:
-    """CNN and MLP by shots, weighted and plain mean IoU, with what they must beat."""
+    """CNN and MLP by shots, weighted and plain mean IoU, with baselines."""
     methods = [(m, k) for m in ("cnn-l", "mlp", *INSTEAD) for k in shots_of(study)] + [(UNET, MANY)]
     sets = sorted(study.source.class_sets)
 
@@ -53,7 +53,7 @@ def table1(study: Study, seeds: int) -> TablePlan:
 
 
 def table2(study: Study, seeds: int, num_shots: int = SHOTS[-1]) -> TablePlan:
-    """A few-shot segmenter through projection against the auto-shot network distilled from it."""
+    """A few-shot segmenter with projection against the auto-shot network distilled from it."""
     num, num_shots = max(study.source.class_sets), min(num_shots, study.source.most_shots)
     methods = {
         f"{num_shots}-shot, projected": (fewshot.DEFAULT_NETWORK, num_shots),
@@ -122,7 +122,7 @@ def networks(
     names: Sequence[str] = tuple(fewshot.NUM_STEPS),
     shots: Sequence[int] = (SHOTS[0], SHOTS[-1]),
 ) -> TablePlan:
-    """All networks, and what they must beat: IoU of each class."""
+    """All networks and baselines: IoU of each class."""
     shots = shots_of(study, shots)
     methods = [(m, k) for k in shots for m in (*names, *INSTEAD)] + [(UNET, MANY)]
     sets = study.source.class_sets
@@ -169,20 +169,20 @@ def layers(study: Study, seeds: int) -> TablePlan:
 
 
 def upsampling(study: Study, seeds: int) -> TablePlan:
-    """How activations are brought to the picture's size."""
+    """Ways of upsampling activations to the picture's size."""
     title = "Upsampling of activations, one shot: IoU in percent"
     return _variants(study, seeds, "upsampling", title, {mode: {"upsampling": mode} for mode in UPSAMPLINGS})
 
 
 def noise(study: Study, seeds: int) -> TablePlan:
-    """Which noise maps stand behind the activations of projected pictures."""
+    """Choices of noise maps when computing the activations of projected pictures."""
     kinds = dict(zip(("none, as projected", "the generator's own", "drawn anew"), NOISES, strict=True))
     title = "Noise behind the activations, one shot: IoU in percent"
     return _variants(study, seeds, "noise", title, {name: {"noise": kind} for name, kind in kinds.items()})
 
 
 def summary(found: dict[Cell, dict], cells: list[Cell]) -> dict:
-    """Mean over cells that differ in their seed alone: weighted IoU, its deviation ("±"), plain mean, each class."""
+    """Mean over cells that differ in their seed alone: weighted IoU, its std ("±"), mean IoU, IoU of each class."""
     results = [found[cell] for cell in cells]
     weighted = [r["weighted_iou"] for r in results]
     row = {"weighted": _mean(weighted), "±": round(statistics.stdev(weighted), 1) if len(weighted) > 1 else None}
@@ -197,12 +197,12 @@ def outlines(found: dict[Cell, dict], cells: list[Cell]) -> dict:
 
 
 def shots_of(study: Study, shots: Sequence[int] = SHOTS) -> tuple[int, ...]:
-    """These numbers of labelled pictures, those beyond what the source has replaced by all it has."""
+    """These numbers of labelled pictures, capped at what the source has, each once."""
     return tuple(dict.fromkeys(min(k, study.source.most_shots) for k in shots))
 
 
 def number(study: Study, shots: int) -> int:
-    """How many labelled pictures a cell really has: of `MANY`, as many as there are."""
+    """How many labelled pictures a cell has: at most as many as its data set."""
     return shots if study.source.is_world else min(shots, study.source.most_shots)
 
 
@@ -225,7 +225,7 @@ def _variants(study, seeds, name, title, variants):
 
 
 def _sheet(study, num, names=("cnn-l", "mlp"), shots=SHOTS):
-    """The first seed's cells of some networks, then of what they must beat."""
+    """The first seed's cells of some networks, then of the baselines."""
     shots = shots_of(study, shots)
     methods = {
         f"{NAMES.get(name, name)}, {k} shot{'s'[: k > 1]}": (name, k)

@@ -1,4 +1,4 @@
-"""A GAN as this method uses it: it draws pictures, finds the latents of given ones, and shows its insides."""
+"""The `GAN` class: sampling, projection of pictures to latents, and hypercolumns."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from toolkit.projection import projector, trust
 from toolkit.stepwise import finish
 
 PROJECTION_STEPS = 50
-STEPS_WITHOUT_ENCODER = 200  # from w_avg the way is longer
-CALIBRATION_PICTURES = 64  # of a GAN's own, when its file brings no calibration
+STEPS_WITHOUT_ENCODER = 200  # w_avg is a worse start than an encoder's guess
+CALIBRATION_PICTURES = 64  # the GAN's own samples, where its encoder's file has no calibration
 
 
 class GAN:
-    """A generator with what this method asks of it. Make one with `load_gan`."""
+    """A generator, with its discriminator and encoder if there are any. Make one with `load_gan`."""
 
     def __init__(
         self, generator: Generator, discriminator: Discriminator | None = None, encoder: Encoder | None = None
@@ -54,12 +54,12 @@ class GAN:
 
     @property
     def class_index(self) -> int | None:
-        """Of a conditional GAN, the class that is meant where none is named; else None."""
+        """The default class of a conditional GAN; else None."""
         return self.generator.mapping.class_index if self.generator.c_dim else None
 
     @property
     def projection_steps(self) -> int:
-        """Optimiser steps where nobody says how many: few from an encoder's guess, more from w_avg."""
+        """Default number of optimiser steps: few from an encoder's guess, more from w_avg."""
         return STEPS_WITHOUT_ENCODER if self.encoder is None else PROJECTION_STEPS
 
     @torch.no_grad()
@@ -71,8 +71,8 @@ class GAN:
         Args:
             seed: of z; the same seed gives the same pictures.
             num: how many, >= 1.
-            truncation_psi: 1 for all the GAN knows, towards 0 for its average picture.
-            class_index: of a conditional GAN; None for the one it was loaded for.
+            truncation_psi: 1 for no truncation, towards 0 for the GAN's average picture.
+            class_index: of a conditional GAN; None for its default class.
         Returns:
             `Sample` of num pictures; those of a grayscale GAN have three equal channels.
         Raises:
@@ -92,15 +92,16 @@ class GAN:
 
     @torch.no_grad()
     def from_latents(self, source: Tensor | np.ndarray | Sequence | str | PathLike) -> Sample:
-        """Draw the pictures of latents that were found elsewhere, by NVIDIA's projector or e4e, for example.
+        """Draw the pictures of given latents, e.g. from NVIDIA's projector or e4e.
 
         Args:
             source: w (D,) or (N, D), or w+ (N, 1, D) or (N, num_ws, D), of any float type; or the path of a file
-                of such: .npy, .npz, .pt, .safetensors, or what `save_sample` wrote.
+                of these: .npy, .npz, .pt, .safetensors, or what `save_sample` wrote.
         Returns:
-            `Sample` of N pictures, with noise where `save_sample` kept it.
+            `Sample` of N pictures, with the noise if `save_sample` stored it.
         Raises:
-            ShapeError: not such latents. CheckpointError: a file without any, or of another GAN.
+            ShapeError: latents of another shape, or not finite. CheckpointError: a file without latents, or of
+                another GAN.
         """
         if isinstance(source, (str, PathLike)):
             if is_sample(source):
@@ -129,7 +130,7 @@ class GAN:
         return self._drawn(rows.expand(-1, num_ws, -1).contiguous().to(self.device))
 
     def use_class(self, class_index: int) -> None:
-        """Mean this class of a conditional GAN wherever none is named.
+        """Set the default class of a conditional GAN.
 
         Raises:
             ToolkitError: the GAN has no such class.
@@ -152,13 +153,13 @@ class GAN:
         return index
 
     def project(self, source: Any, *, progress: bool = False, **options: Any) -> Sample:
-        """Find the latents that make given pictures.
+        """Find the latents that reproduce given pictures.
 
         Args:
             source, options: as `projecting` takes them.
             progress: show a bar.
         Returns:
-            `Sample`; its `psnr` says how well the GAN could do, its `trust` whether to believe it.
+            `Sample`; its `psnr` measures the reconstruction, its `trust` whether the parts can be believed.
         """
         return finish(self.projecting(source, **options), "project", progress)
 
@@ -172,15 +173,15 @@ class GAN:
         judge: bool = True,
         **options: Any,
     ) -> Iterator[tuple[int, int, Sample]]:
-        """Project step by step: a generator, to show the pictures forming; closing it stops the work.
+        """Project step by step, as a Python generator of intermediate results; closing it stops the work.
 
         Args:
             source: whatever `images.frame_image` takes, or a list of such, or (N, 3, R, R) in [-1, 1].
-            num_steps: optimiser steps, >= 0; None for as many as usual: few where there is an encoder.
+            num_steps: optimiser steps, >= 0; None for `projection_steps`.
             align: as `images.frame_image` takes it.
             every: steps between two results.
-            judge: work out trust in the end, and warn when it is low. A GAN whose file brings no
-                calibration first projects some of its own pictures for that, once.
+            judge: compute trust at the end, and warn when it is low. Without a stored calibration, the GAN
+                first projects some of its own samples for that, once.
             options: of `projector.projecting`.
         Yields:
             (done, total, `Sample`): picture-steps so far and in all; the last `Sample` is the result
@@ -201,7 +202,7 @@ class GAN:
 
     def _trust(self, found, num_steps, options):
         if {"encoder", "discriminator", "lpips", "space", "noise"} & options.keys():
-            return None  # errors of another kind than those of the calibration
+            return None  # errors not comparable to the calibration's
         errors = found.errors if self.encoder is None else found.first_errors
         value = trust.trust(errors, self.calibration(num_steps))
         low = int((value < trust.LOW).sum())
@@ -216,33 +217,33 @@ class GAN:
         return value
 
     def calibration(self, num_steps: int) -> Tensor:
-        """Errors (M, 2) of in-world pictures, for `trust`: of the encoder's guess, else of as many steps.
+        """Errors (M, 2) of in-domain pictures, for `trust`: of the encoder's guess, else after `num_steps`.
 
-        They come with the encoder's file; else the GAN's own samples stand in, once, kept in the cache.
+        Stored in the encoder's file; else measured once on the GAN's own samples, and cached.
         """
         steps = num_steps if self.encoder is None else 0
         if steps not in self._calibrations:
             guess = f"w_avg-{self.generator.mapping.class_index}" if self.encoder is None else self.encoder.hash[:8]
-            # A discriminator judges, so errors without one are of another kind.
+            # The perceptual error uses the discriminator, so errors without one are not comparable.
             judge = "alone" if self.discriminator is None else "judged"
             path = zoo.cache_folder() / f"calibration-{self.hash[:16]}-{guess}-{steps}-{judge}.safetensors"
             try:
                 errors = load_file(path)["errors"]
-            except (OSError, SafetensorError, KeyError):  # not there yet, or half a file
+            except (OSError, SafetensorError, KeyError):  # not there yet, or damaged
                 errors = self.measure(self.sample(0, CALIBRATION_PICTURES, 1.0).image, steps, progress=True)
                 _keep(path, errors)
             self._calibrations[steps] = errors.to(self.device)
         return self._calibrations[steps]
 
     def measure(self, image: Tensor, num_steps: int, progress: bool = False) -> Tensor:
-        """Errors (N, 2) of pictures (N, 3, R, R) after so many projection steps: pixel, perceptual."""
+        """Errors (N, 2) of pictures (N, 3, R, R) after `num_steps` of projection: pixel, perceptual."""
         networks = {"encoder": self.encoder, "discriminator": self.discriminator}
         return projector.project(self.generator, image, num_steps=num_steps, progress=progress, **networks).errors
 
     def hypercolumns(
         self, sample: Sample, noise_mode: str = "const", rng: torch.Generator | None = None
     ) -> hypercolumns.Hypercolumns:
-        """What the generator knows about each pixel of a sample: lazy `Hypercolumns`, detached."""
+        """The generator's activations at each pixel of a sample: lazy `Hypercolumns`, detached."""
         noise = sample.noise if noise_mode == "const" and sample.noise else None
         return hypercolumns.from_generator(self.generator, sample.ws, noise_mode, noise, rng=rng)[1]
 
@@ -253,7 +254,7 @@ class GAN:
 
 
 def _keep(path: Path, errors: Tensor) -> None:
-    """Write what would be worked out again without it; a cache that cannot be written is a remark, no error."""
+    """Write errors to the cache; one that cannot be written is a warning, not an error."""
     try:
         with replace_when_done(path) as temporary:
             save_file({"errors": errors.cpu().contiguous()}, temporary)
@@ -270,12 +271,12 @@ def load_gan(
         name: a bundled or published name (see `zoo`), or the path of a weights file: NVIDIA's .pkl,
             rosinality's .pt, or .safetensors.
         device: where to put it.
-        class_index: of a conditional GAN, the class meant wherever none is named; None for the first.
+        class_index: default class of a conditional GAN; None for the first.
     Returns:
         `GAN`; its discriminator is None where the file has none.
     Raises:
-        ToolkitError: unknown name, no network, no such class. CheckpointError: a file that is not a GAN
-        we can read, or an encoder of another GAN.
+        ToolkitError: unknown name, no network, no such class. CheckpointError: not a readable GAN, or an
+        encoder of another GAN.
     """
     path = zoo.weights_path(name)
     generator, discriminator = load_networks(path, device, call="load_gan")
@@ -304,16 +305,16 @@ def find_gan(
     device: str | torch.device = "cpu",
     class_index: int | None = None,
 ) -> GAN:
-    """Load the GAN that a file was made with: by its path, beside that file, or by its name.
+    """Load the GAN that a file was made with: by its path, from that file's folder, or by its name.
 
     Args:
-        gan_hash: which it must be; a file of another GAN at one of the places is passed by.
-        name: as `load_gan` takes it: one of its names, or the path as it was typed.
-        path: where its file was; None where that is not known.
+        gan_hash: its hash; files of another GAN are skipped.
+        name: as `load_gan` takes it: a GAN's name, or the path as it was typed.
+        path: where its file was; None if unknown.
         beside: the file that was made with it; the GAN may have been moved into the same folder.
         device, class_index: as `load_gan` takes them.
     Raises:
-        CheckpointError: it is at none of these places. ToolkitError: as `load_gan`, where a name has to be fetched.
+        CheckpointError: not found in any of these places. ToolkitError: as `load_gan`, where a name has to be fetched.
     """
     folder, places = Path(beside).resolve().parent, [Path(path)] if path else []
     files = [place.name for place in (*places, Path(name))]
@@ -324,7 +325,7 @@ def find_gan(
         if os.path.isfile(place):
             try:
                 gan = load_gan(place, device, class_index)
-            except CheckpointError:  # damaged, or something else that is called so
+            except CheckpointError:  # damaged, or another kind of file of that name
                 continue
             if gan.hash == gan_hash:
                 return gan

@@ -1,4 +1,4 @@
-"""Tensors and arrays inside weight files, checked where they are named and read when they are needed.
+"""Tensors and arrays inside weight files: checked when the file is parsed, read when they are needed.
 
 Source: the layouts of torch.save (zip, and the older stream of pickles), pickled NumPy arrays, safetensors.
 """
@@ -65,29 +65,29 @@ SAFETENSORS_DTYPES = {
 
 
 class Lazy(NamedTuple):
-    """A tensor still in its file: its shape, and how to read it."""
+    """A tensor not read from its file yet: its shape, and how to read it."""
 
     shape: tuple
     read: Callable
 
     def then(self, shape: Sequence[int], function: Callable[[Tensor], Tensor]) -> Lazy:
-        """What `function` makes of this tensor, once it is read; of that shape."""
+        """`function` of this tensor, applied when it is read; `shape` is that of the result."""
         return Lazy(tuple(shape), lambda: function(self.read()))
 
     def first(self) -> Lazy:
-        """Its only row, without the leading dimension of 1."""
+        """This tensor without its leading dimension, which must be 1."""
         if not self.shape or self.shape[0] != 1:
             raise Refused("a leading dimension of 1", f"shape {self.shape}")
         return self.then(self.shape[1:], lambda t: t[0])
 
     @classmethod
     def zeros(cls, shape: tuple[int, ...]) -> Lazy:
-        """Zeros, in no file."""
+        """Zeros, not from a file."""
         return cls(shape, lambda: torch.zeros(shape))
 
     @classmethod
     def noise(cls, shape: tuple[int, ...], seed: int) -> Lazy:
-        """Normal noise, in no file: the same for the same seed."""
+        """Normal noise, not from a file: the same for the same seed."""
         return cls(shape, lambda: torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
 
     @classmethod
@@ -97,7 +97,7 @@ class Lazy(NamedTuple):
 
 
 class Storage:
-    """`numel` elements of a file; their bytes are known once the file's table of contents is."""
+    """`numel` elements of a file; where their bytes are may be known only later (`hold`)."""
 
     def __init__(self, dtype: Any, numel: Any, span: Span | None = None) -> None:
         if type(dtype) is not torch.dtype or type(numel) is not int or numel < 0:
@@ -105,7 +105,7 @@ class Storage:
         self.dtype, self.numel, self.span = dtype, numel, span
 
     def hold(self, span: Span) -> Storage:
-        """Say where the bytes are; there must be exactly enough."""
+        """Set where the bytes are; their number must match."""
         if span.size != self.numel * self.dtype.itemsize:
             raise Refused(f"{self.numel} numbers of {self.dtype.itemsize} bytes", f"{span.size} bytes")
         self.span = span
@@ -113,7 +113,7 @@ class Storage:
 
 
 def _numel(shape):
-    """The product of sizes: checked first, for in a file's place for them may be anything, even a string to repeat."""
+    """The product of sizes, checked first: a hostile file may put anything there, even a string to repeat."""
     if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
         raise Refused(f"at most {MAX_DIMENSIONS} sizes and strides >= 0", "others")
     return math.prod(shape)
@@ -122,7 +122,7 @@ def _numel(shape):
 def rebuild_tensor(
     storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, hooks: Any = None, *_: Any
 ) -> Lazy:
-    """`torch._utils._rebuild_tensor_v2`, except that a view may not reach or repeat beyond its storage."""
+    """`torch._utils._rebuild_tensor_v2`, but refuses views that exceed their storage, in reach or in elements."""
     if not isinstance(storage, Storage):
         raise Refused("a tensor on a storage", "something else")
     numel = _numel(size)
@@ -165,7 +165,7 @@ def read_zip(span: Span, allowed: dict[tuple[str, str], Any]) -> Any:
         span: `Span` of the file.
         allowed: as `pickles.load` takes it; `STORAGES` are added.
     Raises:
-        Refused: it is none, is compressed, or its table of contents does not fit.
+        Refused: not a zip file, compressed, or its table of contents does not match.
     """
     try:
         with zipfile.ZipFile(_Directory(span)) as archive:
@@ -195,7 +195,7 @@ def read_zip(span: Span, allowed: dict[tuple[str, str], Any]) -> Any:
 
 
 class _Directory:
-    """The file as `zipfile` may see it: its table of contents and no more."""
+    """A file object for `zipfile` that refuses to read more than a table of contents."""
 
     def __init__(self, span):
         self.file, self.size = span.source.file, span.size
@@ -243,7 +243,7 @@ def read_legacy(span: Span, allowed: dict[tuple[str, str], Any]) -> Any:
 def read_safetensors(span: Span) -> tuple[dict[str, Lazy], dict[str, str]]:
     """What a safetensors file holds: its tensors by name, and its metadata, a dict of strings.
 
-    Read here and not by the library, which maps the file: its pages would take memory beside the copies.
+    Not read by the safetensors library, which memory-maps the file: its pages would add to the copies in memory.
 
     Raises:
         Refused: a header too long, or tensors beyond the file.
@@ -261,7 +261,7 @@ def read_safetensors(span: Span) -> tuple[dict[str, Lazy], dict[str, str]]:
 
 
 def load_from_bytes(data: Any) -> Storage:
-    """`torch.storage._load_from_bytes`, which is torch.load: here, a stream that is one storage."""
+    """`torch.storage._load_from_bytes`, for a torch.save stream that holds one storage."""
     storage = read_legacy(data, {}) if isinstance(data, Span) else None
     if not isinstance(storage, Storage):
         raise Refused("a nested storage", "something else")
@@ -278,13 +278,13 @@ def _storage_id(pid):
 
 
 def _strides(shape):
-    """Of a tensor whose last index runs fastest."""
+    """Strides of a contiguous (row-major) tensor."""
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
 # ---- NumPy
 class _Dtype(Record):
-    """`numpy.dtype`, of plain little-endian numbers."""
+    """`numpy.dtype` of little-endian numbers."""
 
     def __init__(self, code, align=False, copy=True):
         super().__init__("dtype")
@@ -299,7 +299,7 @@ class _Dtype(Record):
 
 
 class Array(Record):
-    """A pickled NumPy array: `lazy()` once its state is known."""
+    """A pickled NumPy array; `lazy()` works once its state is set."""
 
     def __init__(self, kind: Any = None, shape: Any = None, code: Any = None) -> None:
         super().__init__("array")
@@ -321,7 +321,7 @@ def scalar(dtype: Any, data: Any) -> float | int:
 
 
 def encoded(text: object, encoding: object) -> Span | Record:
-    """`_codecs.encode`, as older pickles write bytes: held in memory; long ones, which lie beside weights, are not."""
+    """`_codecs.encode`, which older pickles use for bytes: kept in memory; long ones, never weights, are not."""
     if type(text) is not str or encoding != "latin1":
         return Record("bytes")
     data = text.encode("latin1", "replace")

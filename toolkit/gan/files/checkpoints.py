@@ -1,8 +1,8 @@
-"""GANs on disk: any public StyleGAN2 read without running its code, and ours written.
+"""GANs on disk: reads any public StyleGAN2 without running its code, and writes our own format.
 
-Read are NVIDIA's .pkl (PyTorch and TensorFlow era), rosinality's .pt (zip and older), .safetensors, and what
-people make of them (see `wrappings`). Each format's module hands over named tensors still in the file; here the
-networks' sizes are read off their shapes, and every tensor must have its place and every place its tensor.
+Reads NVIDIA's .pkl (PyTorch and TensorFlow era), rosinality's .pt (zip and older), .safetensors, and files that
+contain such networks (see `wrappings`). Each format's module returns named tensors, not read yet; here the
+networks' sizes are inferred from the tensors' shapes, and missing or unknown tensors are an error.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ from toolkit.gan.layers import MAPPING_LR
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
 MAX_RESOLUTION, MAX_LATENT, MAX_MAPPING_LAYERS = 2048, 4096, 64  # far beyond any published network
-OPTIONS = {"conv_clamp": None, "mapping_lr": MAPPING_LR, "mbstd_group_size": 4}  # what tensors cannot tell
+OPTIONS = {"conv_clamp": None, "mapping_lr": MAPPING_LR, "mbstd_group_size": 4}  # not visible from tensor shapes
 OPTION_KINDS = {
     "conv_clamp": (int, float, type(None)),
     "mapping_lr": (int, float),
     "mbstd_group_size": (int, type(None)),
 }
-NAMED = 5  # tensors an error names
+NAMED = 5  # how many tensors an error lists
 FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
@@ -43,18 +43,18 @@ def save_gan(
     metadata: dict[str, Any],
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a GAN, whole or not at all.
+    """Write a GAN, atomically.
 
     Args:
         path: the .safetensors file.
         generator, discriminator: `Generator`, and `Discriminator` or None.
-        metadata: dict that JSON can hold.
+        metadata: JSON-serialisable dict.
         dtype: of the stored tensors; float16 halves the file.
     """
     parts: dict[str, torch.nn.Module] = {"generator": generator}
     if discriminator is not None:
         parts["discriminator"] = discriminator
-    # One at a time: a copy of both networks would double what a large GAN takes.
+    # Tensor by tensor: copying both networks would double the memory of a large GAN.
     tensors = {
         f"{part}.{k}": v.detach().to("cpu", dtype).contiguous()
         for part, network in parts.items()
@@ -72,9 +72,9 @@ def convert(source: str | PathLike, path: str | PathLike, metadata: dict[str, An
     Args:
         source: the file to read.
         path: the .safetensors file to write.
-        metadata: dict of what to note in it, e.g. licence.
+        metadata: dict of entries to add to its metadata, e.g. licence.
     Returns:
-        `Generator` as it was read; that of the written file has the same `hash`.
+        `Generator` of the source; loaded from the written file, it has the same `hash`.
     Raises:
         CheckpointError: as `load_networks`.
     """
@@ -95,9 +95,9 @@ def load_networks(
     Returns:
         `Generator`, and `Discriminator` or None; float32, eval mode, without gradients. The generator's
         `.metadata` is a dict (of our own files, what `save_gan` was given) and its `.hash` a sha256 of
-        the parameters it has from the file, which tells whether a shot belongs to it.
+        the parameters read from the file, which identifies the GAN, e.g. of a shot.
     Raises:
-        CheckpointError: not a StyleGAN2, damaged, or a tensor is missing, left over or of another shape.
+        CheckpointError: not a StyleGAN2, damaged, or a tensor is missing, unknown or of the wrong shape.
         ToolkitError: no such device here.
     """
     device = check_device(device, call)
@@ -141,7 +141,7 @@ def _opened(path, call):
         raise CheckpointError(call, one_line(error.expected), f"{one_line(error.got)} in {path}", error.fix) from error
     except OSError as error:
         raise CheckpointError(call, "a readable file", f"{path} ({error.strerror})", "Check the path") from error
-    # Whatever the contents of a strange file lead to, it is the file that is wrong.
+    # Any of these errors is caused by the file's contents.
     except FAULTS as error:
         raise CheckpointError(
             call,
@@ -152,7 +152,7 @@ def _opened(path, call):
 
 
 def _foreign(span, head):
-    """The networks in a pickle or an archive of torch.save, metadata that says which it was, and what to tell."""
+    """The networks in a pickle or a torch.save file, metadata with the source format, and a remark or None."""
     if head[:4] == b"PK\x03\x04":
         data = arrays.read_zip(span, wrappings.ALLOWED)
     elif head.startswith(arrays.LEGACY_START):
@@ -189,18 +189,18 @@ def _safetensors(span):
 
 # ---- sizes from shapes
 class _Shapes(NamedTuple):
-    """A network's tensors, asked by name."""
+    """A network's tensors, to infer its sizes from."""
 
     tensors: dict
 
     def of(self, name, dims):
-        """The shape of a tensor that must be there, with so many dimensions."""
+        """The shape of a tensor that must exist and have `dims` dimensions."""
         if name not in self.tensors or len(self.tensors[name].shape) != dims:
             raise Refused(f"tensor {name} of {dims} dimensions", "none", "Only StyleGAN2 networks can be read")
         return self.tensors[name].shape
 
     def resolutions(self, pattern, start):
-        """start, 2 * start, ... for which there is a tensor of that name."""
+        """start, 2 * start, ... as long as the pattern, filled in with them, names a tensor."""
         found = []
         while (r := start << len(found)) <= MAX_RESOLUTION and pattern.format(r) in self.tensors:
             found.append(r)
@@ -209,7 +209,7 @@ class _Shapes(NamedTuple):
         return found
 
     def mapping(self):
-        """Keyword arguments of `Mapping`, its depth and its input's width without the label's."""
+        """Keyword arguments of `Mapping`, its depth and z_dim."""
         depth = 0
         while f"mapping.fc{depth}.weight" in self.tensors:
             depth += 1
@@ -235,7 +235,7 @@ def _generator(networks, metadata):
     residual = "synthesis.b8.skip.weight" in network.tensors
     architecture = "resnet" if residual else "skip" if "synthesis.b4.torgb.weight" in network.tensors else "orig"
     options = _checked_options(network)
-    with torch.device("meta"):  # no memory yet: each tensor comes straight from the file
+    with torch.device("meta"):  # no memory allocated yet: each tensor comes straight from the file
         generator = Generator(
             resolutions[-1],
             z_dim,
@@ -292,7 +292,7 @@ def _discriminator(networks):
 
 
 def _fill(module, network):
-    """Read every tensor into its place; returns the sha256 of those that are the file's own."""
+    """Read every tensor into the module; returns the sha256 of those that are not derived."""
     own, given = module.state_dict(), network.tensors
     missing, extra = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
     if missing or extra:
@@ -302,7 +302,7 @@ def _fill(module, network):
             raise Refused(f"{name} {tuple(value.shape)}", tuple(given[name].shape))
     digest = hashlib.sha256()
     module.eval().requires_grad_(False)
-    # One scratch tensor for all: temporary ones, freed between those that stay, would leave holes for good.
+    # One scratch tensor for all: temporary tensors, freed between those kept, would fragment memory.
     scratch = torch.empty(max(math.prod(lazy.shape) for lazy in given.values()))
     for name in sorted(own):
         tensor = given[name].read()
@@ -321,7 +321,7 @@ def _fill(module, network):
 
 
 def _empty_like(tensor):
-    """Room for the same numbers in float32, channels last: the tensor's own memory where that will do."""
+    """An uninitialised float32 tensor of the same shape, channels last; reuses the tensor's memory where it can."""
     layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
     if tensor.dtype != torch.float32 or tensor.untyped_storage().nbytes() != 4 * tensor.numel():
         return torch.empty(tensor.shape, memory_format=layout)
@@ -330,7 +330,7 @@ def _empty_like(tensor):
 
 
 def _checked_options(network):
-    """A network's options, the default where it has none; raises `Refused` for one out of range."""
+    """A network's options, completed by the defaults; raises `Refused` for one out of range."""
     options = {**OPTIONS, **network.options}
     for name, kinds in OPTION_KINDS.items():
         value = check_kind(options[name], kinds, f"a number as {name}")
@@ -340,7 +340,7 @@ def _checked_options(network):
 
 
 def _options_of(network):
-    """What tensors cannot tell of a network, where it is not the default."""
+    """A network's options that differ from the defaults."""
     found = {"conv_clamp": getattr(network, "synthesis", network).conv_clamp}
     if network.mapping is not None:
         found["mapping_lr"] = network.mapping.lr
@@ -355,6 +355,6 @@ def _some(names):
 
 
 def one_line(value: object) -> str:
-    """What a file says as one printable line: it may hold line breaks, or a terminal's control characters."""
+    """Text from a file as one printable line, without line breaks and terminal control characters."""
     line = " ".join(str(value).split())[:400]
     return "".join(c if c.isprintable() else "?" for c in line)

@@ -7,13 +7,13 @@ from toolkit.gan.stylegan2 import Discriminator, Generator
 
 
 def describe_gan(generator: Generator, discriminator: Discriminator | None = None) -> dict[str, Any]:
-    """The networks' sizes, read off the networks.
+    """Facts and sizes of the networks.
 
     Args:
         generator: `Generator` with `.metadata` and `.hash`.
         discriminator: `Discriminator` or None.
     Returns:
-        dict that JSON can hold: facts by name, and "layers", a list with a dict for each activation.
+        JSON-serialisable dict: facts by name, and "layers", a list with a dict for each synthesis layer.
     """
     synthesis, mapping = generator.synthesis, generator.mapping
     layers = [

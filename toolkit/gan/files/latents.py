@@ -1,4 +1,4 @@
-"""Latents that other programs have found: .npy, .npz, .pt and pickles of w, or of w for each layer; no code is run."""
+"""Latents (w or w+) saved by other programs as .npy, .npz, .pt or pickle, read without running their code."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from toolkit.gan.files.arrays import Array, Lazy
 from toolkit.gan.files.checkpoints import FAULTS, one_line
 from toolkit.gan.files.pickles import Refused
 
-# What others call them: NVIDIA's projector w, rosinality's latent, e4e's and pSp's latents, StyleGAN1's dlatents.
+# Names in use: NVIDIA's projector w, rosinality's latent, e4e's and pSp's latents, StyleGAN1's dlatents.
 NAMES = ("w", "ws", "w_plus", "wplus", "latent", "latents", "dlatent", "dlatents", "projected_w", "codes")
-PICTURE = "img"  # rosinality's projector keeps a picture and its latent together, under the picture's name
+PICTURE = "img"  # rosinality's projector stores, by picture name, a dict of the picture and its latent
 MAX_BYTES = 1 << 30
-MAX_DEPTH, MAX_THINGS = 4, 100_000  # of dictionaries and lists in each other
+MAX_DEPTH, MAX_THINGS = 4, 100_000  # of nested dictionaries and lists; of their items in all
 SHOWN = 4
 NPY = b"\x93NUMPY"
 
 
 class _Named(NamedTuple):
-    """An array of a file: its name, its shape, how to read it, and whether it belongs to one picture alone."""
+    """An array of a file: its name, its shape, how to read it, and whether it is the latent of a single picture."""
 
     name: str
     shape: tuple
@@ -42,13 +42,13 @@ def read_latents(path: str | PathLike, call: str) -> Tensor:
     """Read the latents in a file.
 
     Args:
-        path: .npy, .npz, .safetensors, or what torch.save or pickle wrote of tensors or arrays, in dictionaries and
-            lists or alone.
+        path: .npy, .npz, .safetensors, or a file of torch.save or pickle with tensors or arrays, alone or in
+            dictionaries and lists.
         call: the public call to name in errors.
     Returns:
-        float32 of one to three dimensions, as stored: what they mean is for a `GAN` to say.
+        float32 of one to three dimensions, as stored; `GAN.from_latents` interprets the shape.
     Raises:
-        CheckpointError: no such file, damaged, or not one array of latents in it.
+        CheckpointError: no such file, damaged, or no unambiguous array of latents in it.
     """
     try:
         with open(path, "rb") as file:
@@ -63,7 +63,7 @@ def read_latents(path: str | PathLike, call: str) -> Tensor:
 
 
 def _arrays(file: BufferedIOBase) -> list[_Named]:
-    """The arrays of a file: those of torch still in it, NumPy's read, as they have no more than the latents."""
+    """The arrays of a file: torch's are read later; NumPy's at once, as such files hold little but latents."""
     span = pickles.Source(file).span()
     head = span.part(0, min(span.size, 64)).read()
     file.seek(0)
@@ -86,11 +86,11 @@ def _arrays(file: BufferedIOBase) -> list[_Named]:
 
 
 def _npy(name: str, file: Any, size: int) -> _Named:
-    """An array in NumPy's own format, whose header is checked against the bytes there are."""
+    """An array in NumPy's own format, after checking its header against the file's size."""
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(file)
-    if dtype.kind not in "fiub":  # objects would be a pickle
+    if dtype.kind not in "fiub":  # arrays of objects are stored as pickles
         raise Refused("an array of numbers", f"one of {dtype}", "Save the latents alone")
     if file.tell() + math.prod(shape) * dtype.itemsize != size:
         raise Refused(f"the numbers of an array {shape}", f"{size} bytes", "Save them again")
@@ -100,7 +100,7 @@ def _npy(name: str, file: Any, size: int) -> _Named:
 
 
 def _walk(data: object) -> list[_Named]:
-    """The arrays in dictionaries and lists, each thing looked at as often as a file names it, but not for ever."""
+    """The arrays in nested dictionaries and lists; MAX_THINGS bounds the work, since items may refer to each other."""
     found, things = [], 0
     waiting: deque[tuple[str, Any, int, bool]] = deque([("", data, 0, False)])
     while waiting:
@@ -119,10 +119,10 @@ def _walk(data: object) -> list[_Named]:
 
 
 def _chosen(found: list[_Named]) -> Tensor:
-    """The latents among the arrays of a file: the only one, or the ones called so."""
+    """The latents among the arrays of a file: its only array, else those with a name in `NAMES`."""
     found = [one for one in found if 1 <= len(one.shape) <= 3 and 0 not in one.shape]
     named = found if len(found) == 1 else [one for one in found if one.name.lower() in NAMES]
-    named = named or (found if len({(one.name, one.shape) for one in found}) == 1 else [])  # a list of alike ones
+    named = named or (found if len({(one.name, one.shape) for one in found}) == 1 else [])  # a list of equal shapes
     alike = len({(one.name, one.shape, one.of_one) for one in named}) == 1
     if not alike or (len(named) > 1 and not named[0].of_one):
         names = ", ".join(f"{one.name[:60]!r} {one.shape}" for one in found[:SHOWN]) or "none"

@@ -1,4 +1,4 @@
-"""What every format's reader hands over: a network's tensors by our names, still in their file."""
+"""What every format's reader returns: a network's tensors under our names, not read from the file yet."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,8 @@ from typing import NamedTuple
 class Network(NamedTuple):
     """One network of a file.
 
-    tensors: our name -> `Lazy`; options: what tensors cannot tell (conv_clamp, mapping_lr,
-    mbstd_group_size), where it is not the default; derived: names of tensors the file lacks and we made.
+    tensors: our name -> `Lazy`; options: settings that tensor shapes do not show (conv_clamp,
+    mapping_lr, mbstd_group_size), unless default; derived: names of tensors the file lacks and we generate.
     """
 
     tensors: dict

@@ -1,7 +1,7 @@
 """NVIDIA's .pkl files: stylegan2-ada-pytorch, and the StyleGAN2 networks of stylegan3.
 
-Their modules are pickled as dictionaries of attributes beside the source code that would rebuild them.
-The code stays unread. The attributes say what tensors cannot (clamps, gains), and are checked.
+Their modules are pickled as dictionaries of attributes plus the source code that would rebuild them.
+The code is ignored. The attributes hold what the tensors do not show (clamps, gains), and are checked.
 """
 
 import math
@@ -11,8 +11,8 @@ from toolkit.gan.files.network import Network
 from toolkit.gan.files.pickles import Record, Refused, check_kind
 from toolkit.gan.layers import MAPPING_LR, is_fir
 
-# A module may hold itself, or many times another one or a table of tensors; the largest published network has
-# 60 modules, with at most 5 tensors each.
+# Limits, as a pickled module may contain itself, or another module many times; the largest published network
+# has 60 modules, with at most 5 tensors each.
 MAX_DEPTH, MAX_MODULES, MAX_OWN, MAX_NAME = 6, 2000, 32, 64
 NUMBERS = (int, float)
 LINEAR = {"affine", "embed", "out", "skip"}  # layers without a leaky ReLU
@@ -25,7 +25,7 @@ def _module(meta):
 
 
 def _set(items):
-    """The list that a set is pickled as: itself, since a file may ask for a copy as often as it likes."""
+    """The list that a set is pickled as, not copied: a hostile file could ask for any number of copies."""
     return check_kind(items, (list,), "the items of a set")
 
 
@@ -41,12 +41,12 @@ ALLOWED = {
 
 
 def of_tensors(tensors: dict[str, Lazy]) -> Network:
-    """A network whose state dict was saved without its modules: what those would tell is the usual.
+    """A network saved as a bare state dict, whose settings are taken to be the defaults.
 
     Args:
         tensors: name -> `Lazy`, of a generator or a discriminator.
     Raises:
-        Refused: a filter of its own.
+        Refused: another low-pass filter than ours.
     """
     for name, lazy in tensors.items():
         if name.endswith("resample_filter") and not is_fir(lazy, 1):
@@ -59,9 +59,9 @@ def network(module: Record, name: str) -> Network:
 
     Args:
         module: what the file's pickle holds.
-        name: to call it by in errors.
+        name: for errors.
     Raises:
-        Refused: not StyleGAN2, or a StyleGAN2 with gains or filters of its own.
+        Refused: not StyleGAN2, or one with other gains or filters than ours.
     """
     modules = dict(_modules(module))
     if any(path.rpartition(".")[2][:2] in ("L0", "L1") for path in modules) or "synthesis.input" in modules:
@@ -95,7 +95,7 @@ def network(module: Record, name: str) -> Network:
 
 
 def _modules(module, path="", depth=0, budget=None):
-    """(path, state) of a module and of those in it."""
+    """(path, state) of a module and of its submodules."""
     budget = [MAX_MODULES] if budget is None else budget
     budget[0] -= 1
     if depth > MAX_DEPTH or budget[0] < 0 or not isinstance(module, Record) or module.kind != "module":
@@ -109,7 +109,7 @@ def _modules(module, path="", depth=0, budget=None):
 
 
 def _own(path, state):
-    """A module's parameters and buffers but for those that are None: dict."""
+    """A module's parameters and buffers that are not None: dict."""
     tables = [state["_parameters"], state["_buffers"]]
     if sum(len(table) for table in tables) > MAX_OWN:
         raise Refused(f"at most {MAX_OWN} tensors in {path}", "more")
@@ -117,7 +117,7 @@ def _own(path, state):
 
 
 def _check_layer(path, state, shape):
-    """Raise `Refused` unless the layer computes what ours of that name does."""
+    """Raise `Refused` unless the layer computes the same as our layer of that name."""
     name = path.rpartition(".")[2]
     if "activation" in state and state["activation"] != ("linear" if name in LINEAR else "lrelu"):
         raise Refused(f"the usual activation in {path}", "another")
@@ -133,6 +133,6 @@ def _check_layer(path, state, shape):
 
 
 def _no_noise(path, state):
-    """A layer without noise is one with noise of strength 0."""
+    """Noise tensors of strength 0, for a layer without noise."""
     side = check_kind(state["resolution"], (int,), f"a resolution of {path}")
     return {f"{path}.noise_const": Lazy.zeros((side, side)), f"{path}.noise_strength": Lazy.zeros(())}

@@ -1,10 +1,10 @@
 """A pickle reader that can only build data.
 
-A pickle is a program for a stack machine, and Python's own machine imports and calls whatever the
+A pickle is a program for a stack machine, and Python's unpickler imports and calls whatever the
 program names. This one has no import and no getattr: a name in the file is looked up in a table the
 caller gives, by exact (module, name), and only functions from that table are ever called. Opcodes
-that real weight files never use are refused. What a file can cost is bounded: so many opcodes for
-all its streams together, and payloads stay in the file (`Span`) until somebody reads them.
+that real weight files never use are refused. Time and memory are bounded: a file may use MAX_STEPS
+opcodes in all its streams together, and payloads stay in the file (`Span`) until they are read.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Callable
 from io import BufferedIOBase
 from typing import Any, NamedTuple
 
-MAX_STEPS = 150_000  # opcodes; what published code writes at 1024 pixels takes less than half
+MAX_STEPS = 150_000  # opcodes; published networks of 1024 pixels take less than half
 MAX_TEXT = 4096  # bytes; longer strings (the source code some files carry) are left unread
 MAX_NAME = 256  # bytes of a global's module or name
 MAX_INT = 16  # bytes
-MAX_KEY = 1 << 63  # of an integer key; larger ones can be chosen to collide in a dictionary by the thousand
+MAX_KEY = 1 << 63  # of an integer key; among larger ones, thousands can be chosen to collide in a dictionary
 CHUNK = 8192  # bytes read at once
 
 
 class Refused(Exception):
-    """Not a file we read: what was expected, what there is, and what to do about it."""
+    """A file we do not read: what was expected, what was found, and how to fix it."""
 
     def __init__(self, expected: str, got: object, fix: str = "Check the file, or download it again") -> None:
         super().__init__(expected, got, fix)
@@ -31,7 +31,7 @@ class Refused(Exception):
 
 
 class Source:
-    """An open binary file, and what reading it may still cost: `steps` and `unread` bytes of tensors."""
+    """An open binary file, and its remaining budget: `steps` (opcodes) and `unread` (bytes of tensors)."""
 
     def __init__(self, file: BufferedIOBase) -> None:
         self.file, self.size = file, file.seek(0, 2)
@@ -43,25 +43,25 @@ class Source:
 
 
 class Span(NamedTuple):
-    """Some bytes of a file, not read yet."""
+    """A range of bytes of a file, not read yet."""
 
     source: Source
     start: int
     size: int
 
     def part(self, start: int, size: int) -> Span:
-        """Some of these bytes, as a Span; raises `Refused` where there are not so many."""
+        """Some of these bytes, as a Span; raises `Refused` where it does not lie within this one."""
         if start < 0 or size < 0 or start + size > self.size:
             raise Refused(f"{self.size} bytes to hold what they declare", f"{size} bytes from {start}")
         return Span(self.source, self.start + start, size)
 
     def read(self) -> bytes:
-        """bytes."""
+        """Read these bytes."""
         self.source.file.seek(self.start)
         return self.source.file.read(self.size)
 
     def read_into(self, buffer: memoryview) -> None:
-        """Fill a writable buffer of `size` bytes; each byte of the file may be read so about once."""
+        """Fill a writable buffer of `size` bytes; raises `Refused` once more bytes than the file has were read."""
         self.source.unread -= self.size
         if self.source.unread < 0:
             raise Refused("tensors that each have bytes of their own", "views that share them")
@@ -71,13 +71,13 @@ class Span(NamedTuple):
 
 
 class Global(NamedTuple):
-    """What a name in the file stands for: a value from the caller's table."""
+    """What a name in the file resolves to: a value from the caller's table."""
 
     value: object
 
 
 class Record:
-    """An object the file describes: what it is, and the state it was given."""
+    """An object the file describes: its kind, and its pickled state."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -87,8 +87,8 @@ class Record:
 def check_kind(value: Any, kinds: tuple[type, ...], what: str) -> Any:
     """Return a value from a file, or raise `Refused` when its type is none of `kinds`.
 
-    To be asked before a value is hashed, compared or printed: a tuple of a few bytes that holds itself
-    twice, again and again, would take for ever.
+    Call it before a value is hashed, compared or printed: on tuples nested like t = (t, t), a few bytes
+    in a file, these take exponential time.
     """
     if type(value) not in kinds:
         raise Refused(what, f"a {type(value).__name__}")
@@ -101,12 +101,12 @@ def load(
     """Run one pickle.
 
     Args:
-        span: `Span` that begins with it.
-        allowed: dict, (module, name) -> what it stands for; a function may be called by the file.
+        span: `Span` that begins with the pickle.
+        allowed: dict, (module, name) -> what it resolves to; the file may call functions in it.
         persistent: function that turns a persistent id into a value; None refuses them.
     Returns:
-        (value, size): what the pickle builds, of None, bool, int, float, str, tuple, list, dict (sets are
-        lists), `Span` for bytes and long strings, and what `allowed` makes; and its length in bytes.
+        (value, size): what the pickle builds, made of None, bool, int, float, str, tuple, list, dict (sets are
+        lists), `Span` for bytes and long strings, and what `allowed` makes; and the pickle's length in bytes.
     Raises:
         Refused: anything else.
     """
@@ -221,7 +221,7 @@ class _Machine:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Record):
             target.state = state
-        elif type(target) is not dict:  # attributes of a dictionary tell nothing about weights
+        elif type(target) is not dict:  # attributes of a dictionary are ignored: they hold no weights
             raise TypeError(target)
 
     def refer(self):

@@ -1,6 +1,6 @@
-"""The published StyleGAN2s we know: where each is, what it draws, whose it is, and on what terms.
+"""The published StyleGAN2s we know: address, what each draws, authors and licence.
 
-None of this could be asked of a live server when it was written; each checksum says where it comes from.
+This was written without access to the servers; `sha256_from` names the source of each checksum.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import NamedTuple
 class Published(NamedTuple):
     """A published file of weights.
 
-    url: None where its publisher has no address that a program can fetch; mirrors: tried in turn where that
-    fails, and believed only with the checksum; size: bytes; sha256_from: who says so.
+    url: None if there is no address that a program can fetch; mirrors: tried in turn if it fails, and
+    accepted only with the right checksum; size: bytes; sha256_from: the source of the checksum.
     """
 
     url: str | None
@@ -69,7 +69,7 @@ _NGC_DRAWS = {
 }
 _NGC_SHA256 = {"ffhq-512x512": "d2b1c92f41ce8a64c55f7a75ef06c4c0eef9e17b1eb29aae8c10fb37b3e60478"}
 
-# Self-distilled StyleGAN, trained on pictures as the internet has them
+# Self-distilled StyleGAN, trained on uncurated internet photographs
 _DISTILLED = "https://storage.googleapis.com/self-distilled-stylegan/"
 _DISTILLED_TERMS = (
     "Mokady et al. 2022, Self-Distilled StyleGAN: Towards Generation from Internet Photos",

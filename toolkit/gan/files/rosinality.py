@@ -1,6 +1,6 @@
-"""Networks under rosinality's names (stylegan2-pytorch), or BasicSR's for the same layers.
+"""Networks with rosinality's tensor names (stylegan2-pytorch), or BasicSR's for the same layers.
 
-Source: the table of names measured on its files. They say nothing of clamps, and have none.
+Source: the tensor names in its files. These networks do not clamp.
 """
 
 import re
@@ -20,7 +20,7 @@ LAYER = {
     "activate.bias": "bias",
     "bias": "bias",
 }
-ROW = {"conv.weight", "noise.weight"}  # kept with a leading dimension of 1
+ROW = {"conv.weight", "noise.weight"}  # stored with a leading dimension of 1
 EPILOGUE = {
     "final_conv.0.weight": "b4.conv.weight",
     "final_conv.1.bias": "b4.conv.bias",
@@ -36,7 +36,7 @@ BLOCK = {
     "conv2.2.bias": "conv1.bias",
     "skip.1.weight": "skip.weight",
 }
-# BasicSR's names in the order of replacement.
+# BasicSR's names -> rosinality's, replaced in this order.
 BASICSR = {
     r"^style_mlp\.": "style.",
     r"^constant_input\.weight$": "input.input",
@@ -48,7 +48,7 @@ BASICSR = {
 
 
 def of_basicsr(state: dict[str, Lazy]) -> dict[str, Lazy]:
-    """A generator of BasicSR (GFPGAN, for one) under rosinality's names.
+    """The tensors of a BasicSR generator (e.g. GFPGAN's) under rosinality's names.
 
     Args:
         state: its state dict, name -> `Lazy`.
@@ -103,7 +103,7 @@ def generator(state: dict[str, Lazy], latent_avg: Lazy | None) -> Network:
 
 
 def _noises(tensors):
-    """Add the noise maps that older files leave to chance; returns their names."""
+    """Add seeded noise maps, which older files do not store; returns their names."""
     names = []
     for name in [n for n in tensors if n.endswith(".noise_strength")]:
         side = int(re.search(r"\.b(\d+)\.", name)[1])
@@ -139,12 +139,12 @@ def discriminator(state: dict[str, Lazy]) -> Network:
 
 
 def _layer(index):
-    """The convolution of that number: 0 is b4.conv1, then b8.conv0, b8.conv1, ..."""
+    """The name of a convolution by its number: 0 is b4.conv1, then b8.conv0, b8.conv1, ..."""
     return "b4.conv1" if index == 0 else f"b{8 << (index - 1) // 2}.conv{(index - 1) % 2}"
 
 
 def _tensors(state, gain):
-    """(key, Lazy) of a state dict but for its low-pass filters, which are checked."""
+    """(key, Lazy) of a state dict; its low-pass filters are checked and left out."""
     for key, lazy in state.items():
         if key.endswith(".kernel"):
             if not is_fir(lazy, gain):

@@ -1,6 +1,6 @@
 """TensorFlow-era .pkl files of StyleGAN2: (G, D, Gs), each a tree of components with named arrays.
 
-Source: the names and layouts measured on such files. Their build_module_src stays unread.
+Source: the names and layouts in such files. Their source code (build_module_src) is ignored.
 """
 
 import re
@@ -19,7 +19,7 @@ USUAL = {
     "mbstd_num_features": 1,
     "conv_clamp": None,
 }
-MAX_VARIABLES = 2000  # of a network; the largest published one has 150, and a file may name one list for several
+MAX_VARIABLES = 2000  # of a network; the largest published one has 150, and several networks may share one list
 LAYERS = {"Conv": "conv1", "Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb", "Skip": "skip"}
 JUDGE_LAYERS = {
     "FromRGB": "fromrgb",
@@ -29,7 +29,7 @@ JUDGE_LAYERS = {
     "Conv": "conv",
     "Dense0": "fc",
 }
-FLIPPED = ("Conv0_up", "Skip")  # convolutions that upsample: transposed ones, stored the other way round
+FLIPPED = ("Conv0_up", "Skip")  # transposed convolutions (upsampling): stored with flipped kernels
 
 
 def networks(data: tuple[Record, Record, Record]) -> dict[str, Network]:
@@ -40,7 +40,7 @@ def networks(data: tuple[Record, Record, Record]) -> dict[str, Network]:
     Returns:
         dict, "generator" (Gs, the moving average) and "discriminator" -> `Network`.
     Raises:
-        Refused: not StyleGAN2, or options that ours lacks.
+        Refused: not StyleGAN2, or options that our implementation lacks.
     """
     _, judge, generator = data
     return {"generator": _generator(generator.state), "discriminator": _discriminator(judge.state)}
@@ -67,7 +67,7 @@ def _generator(state):
 
 
 def _synthesis(name, lazy):
-    """Our name of a synthesis variable, and its tensor as we lay it out."""
+    """Our name of a synthesis variable, and its tensor in our layout."""
     if name == "4x4/Const/const":
         return "b4.const", lazy.first()
     if found := re.fullmatch(r"noise(\d\d?)", name):
@@ -101,14 +101,14 @@ def _discriminator(state):
         if where.endswith(".weight"):
             lazy = _kernel(lazy) if len(lazy.shape) == 4 else _turned(lazy)
         tensors[where] = lazy
-    # Where a file does not give it, TensorFlow's code compares groups of 4, and the whole batch is compared once
-    # the network has been carried over to PyTorch. The reference outputs are of the latter: 8 pictures agree with
-    # them to 1e-6 as one group, and miss by 2e-2 as two. Up to 4 pictures both are the same.
+    # Where a file does not give the group size, TensorFlow's code uses 4, but NVIDIA's converter to PyTorch the
+    # whole batch. The reference outputs come from the latter: 8 pictures match them to 1e-6 as one group, but
+    # differ by 2e-2 as two. Up to 4 pictures both are the same.
     return Network(tensors, {"mbstd_group_size": kwargs.get("mbstd_group_size")})
 
 
 def _kwargs(state):
-    """A network's static_kwargs; raises `Refused` for a version or a choice that ours lacks."""
+    """A network's static_kwargs; raises `Refused` for a version or an option that ours lacks."""
     if not isinstance(state, dict) or state.get("version", 0) < 4 or not isinstance(state.get("components"), dict):
         raise Refused(
             "a network pickled by StyleGAN2's code (version 4)",

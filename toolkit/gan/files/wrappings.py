@@ -1,8 +1,8 @@
-"""Which StyleGAN2 a file holds, whatever people have wrapped it in.
+"""Find the StyleGAN2 networks in a file, however they are nested or prefixed.
 
-A generator's state dict lies in a file alone, under a key (`g_ema`, `params_ema`, `state_dict`, ...), below a
-prefix (`module.` of DataParallel, `decoder.` of pSp and e4e, whatever attribute a Lightning module gave it), or
-as a pickled module. Wherever it is, a few tensors have names that no other network uses: those are looked for.
+A generator's state dict may be a whole file, under a key (`g_ema`, `params_ema`, `state_dict`, ...), below a
+prefix (`module.` of DataParallel, `decoder.` of pSp and e4e, an attribute's name in a Lightning module), or
+a pickled module. It is found by tensor names that no other network uses.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from toolkit.gan.files.arrays import Lazy
 from toolkit.gan.files.network import Network
 from toolkit.gan.files.pickles import Record, Refused
 
-MAX_DEPTH, MAX_DICTS, MAX_FOUND = 4, 1000, 16  # of dictionaries in dictionaries; files in use have a handful
-MAX_KEY = 60  # letters of a key that an error or a remark repeats
+MAX_DEPTH, MAX_DICTS, MAX_FOUND = 4, 1000, 16  # of nested dictionaries; real files have a handful
+MAX_KEY = 60  # letters of a key shown in an error or a remark
 SHOWN = 4  # names an error or a remark lists
 
-# A tensor that only a network under these names has, and whose names they are.
+# A tensor name found in one naming scheme only -> that scheme.
 GENERATORS = {
     "input.input": "rosinality",
     "constant_input.weight": "BasicSR",
@@ -30,7 +30,7 @@ GENERATORS = {
 }
 DISCRIMINATORS = {"convs.0.0.weight": "rosinality", "b4.out.weight": "NVIDIA"}
 AVERAGED = re.compile(r"(?<![a-z])(g?ema|running|smooth(ed)?|shadow|averaged?)(?![a-z])", re.IGNORECASE)
-RAW = {"g", "generator", "netg", "params"}  # what the network in training is called, where its average has a name too
+RAW = {"g", "generator", "netg", "params"}  # names of the trained network, as opposed to its moving average
 AVERAGES = ("latent_avg", "mean_latent", "w_avg", "dlatent_avg")  # of w, beside a generator
 OTHERS = {  # what a file without a StyleGAN2 generator may hold instead, by the names of its tensors
     r"(^|\.)synthesis\.(input\.|L\d)": "a StyleGAN3 generator",
@@ -41,8 +41,8 @@ OTHERS = {  # what a file without a StyleGAN2 generator may hold instead, by the
 }
 
 
-# What lies beside weights: options, devices, paths, dates. Such names are let in, one by one, and what a file makes
-# of them is never looked at: dictionaries of a kind, things that are made of others, and names alone.
+# Names that checkpoints use besides weights: options, devices, paths, dates. They are allowed one by one and replaced
+# by placeholders: DICTIONARIES by an empty dict, THINGS (objects) by a Record, NAMES (dtypes and types) by None.
 DICTIONARIES = {
     "collections": ("defaultdict", "Counter"),
     "easydict": ("EasyDict",),
@@ -85,9 +85,10 @@ ALLOWED = {
 
 
 class Found(NamedTuple):
-    """A network in a file: the dictionary it is in and where that is, whose names its tensors have, and its prefix.
+    """A network in a file.
 
-    Of a pickled module, `names` is "module" and the prefix its key.
+    where: keys to the dictionary that holds it; holder: that dictionary; names: its naming scheme, or "module" for
+    a pickled module; prefix: of its tensors' names, or a pickled module's key.
     """
 
     where: str
@@ -107,15 +108,15 @@ class Found(NamedTuple):
 
 
 def networks(data: object) -> tuple[dict[str, Network], dict[str, Any]]:
-    """The networks of a file, and what to note about it.
+    """The networks of a file, and metadata.
 
     Args:
-        data: what its pickle, archive or table of tensors holds; see `pickles.load`.
+        data: what its pickle, archive or safetensors header holds; see `pickles.load`.
     Returns:
-        dict, "generator" (the moving average, where there are both) and, where there is one, "discriminator" ->
-        `Network`; dict with "source", and "remark" where a person should know what was read and what was not.
+        dict, "generator" (the moving average, if the file has one) and, if the file has one, "discriminator" ->
+        `Network`; dict with "source", and "remark" where the user should know what was read and what was not.
     Raises:
-        Refused: no StyleGAN2 generator, or one with tensors that are not ours.
+        Refused: no StyleGAN2 generator, or one with unknown tensors.
     """
     if type(data) is tuple and len(data) == 3:
         return tensorflow.networks(data), {"source": "NVIDIA .pkl (TensorFlow)"}
@@ -138,7 +139,7 @@ def networks(data: object) -> tuple[dict[str, Network], dict[str, Any]]:
 
 
 def _dicts(data: object) -> Iterator[tuple[str, dict]]:
-    """(keys to it, dictionary) for every dictionary in dictionaries, each once however often a file names it."""
+    """(keys to it, dictionary) for every nested dictionary, each once even where several keys refer to it."""
     waiting, seen = deque([("", data, 0)]), set()
     while waiting and len(seen) < MAX_DICTS:
         place, value, depth = waiting.popleft()
@@ -151,7 +152,7 @@ def _dicts(data: object) -> Iterator[tuple[str, dict]]:
 
 
 def _find(dicts: list[tuple[str, dict]], marks: dict[str, str], part: str) -> Iterator[Found]:
-    """The networks in dictionaries: by the marks of their tensors, or pickled with a part of this name."""
+    """The networks in dictionaries: by their marker tensors, or pickled modules with a submodule named `part`."""
     for where, holder in dicts:
         for key, value in holder.items():
             if _is_module(value) and part in value.state["_modules"]:
@@ -183,20 +184,20 @@ def _discriminator(found: Found) -> Network:
 
 
 def _row(average: Lazy) -> Lazy:
-    """The average w of a file that may hold it once, or once a layer: (D,); where layers differ, their mean."""
+    """The average w, (D,), from one that may be stored per layer; where layers differ, their mean."""
     if 0 in average.shape or not average.shape:
         raise Refused("an average of w", f"shape {average.shape}")
 
     def one(tensor):
         rows = tensor.reshape(-1, tensor.shape[-1])
-        # Not the mean of equal rows: it may differ from them in the last digit, and with it the GAN's hash.
+        # Not the mean of equal rows: it may differ from them in the last digit, which changes the GAN's hash.
         return rows[0] if bool((rows == rows[0]).all()) else rows.float().mean(0)
 
     return average.then(average.shape[-1:], one)
 
 
 def _remarks(generator: Found, networks: list[Found], dicts: list[tuple[str, dict]]) -> list[str]:
-    """What a person should know: what was read, where it is not the best there could be, and what was left."""
+    """Remarks for the user: that no moving average was found, and what else the file holds."""
     remarks = []
     if generator.place.rpartition(".")[2].lower() in RAW:
         remarks.append(f"this file has no moving average: {generator.place!r} was read, whose pictures are worse")
@@ -219,7 +220,7 @@ def _remarks(generator: Found, networks: list[Found], dicts: list[tuple[str, dic
 
 
 def _instead(dicts: list[tuple[str, dict]]) -> str:
-    """What a file without a generator holds."""
+    """What a file without a generator holds, for an error."""
     keys = [str(key)[:MAX_KEY] for _, holder in dicts for key, value in holder.items() if isinstance(value, Lazy)]
     for pattern, what in OTHERS.items():
         if any(re.search(pattern, key) for key in keys):
@@ -230,7 +231,7 @@ def _instead(dicts: list[tuple[str, dict]]) -> str:
 
 
 def _is_module(value: object) -> bool:
-    """Whether it is a pickled module of modules, as far as its own dictionary says."""
+    """Whether it is a pickled module with a dictionary of submodules."""
     if not isinstance(value, Record) or value.kind != "module" or type(value.state) is not dict:
         return False
     return type(value.state.get("_modules")) is dict

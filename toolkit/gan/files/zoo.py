@@ -1,4 +1,4 @@
-"""Names of GANs -> files of weights: those in weights/, and published ones, downloaded on first use."""
+"""Find weights files by name: those in weights/, and published ones, downloaded on first use."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from toolkit.gan.files.checkpoints import convert
 from toolkit.gan.files.registry import REGISTRY, Published
 
 DEFAULT = "portraits-64"
-TIMEOUT = 30  # seconds without a byte
+TIMEOUT = 30  # seconds without data
 
 
 def weights_path(name: str | os.PathLike, call: str = "load_gan") -> Path:
-    """Where a GAN's weights are; those of a published one are downloaded and converted on first use.
+    """Path of a GAN's weights; those of a published one are downloaded and converted on first use.
 
     Args:
         name: one of `bundled()` or `REGISTRY`, or the path of an existing file.
@@ -29,7 +29,7 @@ def weights_path(name: str | os.PathLike, call: str = "load_gan") -> Path:
     Returns:
         Path.
     Raises:
-        ToolkitError: neither; or no network, or not the file that was expected.
+        ToolkitError: unknown name and no such file; or no network, or a file of another size or checksum.
         CheckpointError: what was downloaded is not a StyleGAN2.
     """
     if name in REGISTRY:
@@ -43,13 +43,13 @@ def weights_path(name: str | os.PathLike, call: str = "load_gan") -> Path:
 
 
 def is_name(name: str | os.PathLike) -> bool:
-    """Whether it is the name of a GAN in `folder()` or `REGISTRY`, and no path."""
+    """Whether it is the name of a GAN in `folder()` or `REGISTRY`, not a path."""
     bare = Path(name).name == str(name)
     return bare and (str(name) in REGISTRY or (folder() / f"{name}.safetensors").is_file())
 
 
 def bundled() -> tuple[str, ...]:
-    """Names of the GANs in `folder()`, those that `bundle` put there among them; the default first."""
+    """Names of the GANs in `folder()`, including those that `bundle` put there; the default first."""
     found = []
     for path in sorted(folder().glob("*.safetensors")):
         try:
@@ -61,9 +61,9 @@ def bundled() -> tuple[str, ...]:
 
 
 def fetch(name: str) -> Path:
-    """The converted file of a published GAN, from the cache, or from its publisher the first time.
+    """The converted file of a published GAN: from the cache, or downloaded on first use.
 
-    A checksum nobody has published is noted on first use, and holds from then on.
+    Where no checksum is published, that of the first download is stored and required from then on.
 
     Args:
         name: one of `REGISTRY`.
@@ -116,7 +116,7 @@ def _fetch(name: str, entry: Published, path: Path) -> None:
         }
         convert(download, path, facts)
     finally:
-        download.unlink(missing_ok=True)  # all that is ever used of it is in the converted file
+        download.unlink(missing_ok=True)  # only the converted file is used
     if known is None:
         with replace_when_done(noted) as temporary:
             Path(temporary).write_text(sha256, "utf-8")
@@ -126,7 +126,7 @@ def _fetch(name: str, entry: Published, path: Path) -> None:
 
 
 def _download(name: str, entry: Published, sha256: str | None, sha256_from: str, target: Path) -> tuple[str, Path]:
-    """The address that gave the file as published, and that file, whole and checked, in the folder `target`."""
+    """The address that worked, and the downloaded file, checked, in the folder `target`."""
     urls, failed = [str(entry.url), *entry.mirrors], []
     for url in urls:
         got, found = _attempt(url, name, entry, sha256, target)
@@ -153,7 +153,7 @@ def _attempt(url: str, name: str, entry: Published, sha256: str | None, target: 
         return f"HTTP status {getattr(error.response, 'status_code', 'unknown')}", None
     except requests.exceptions.RequestException as error:
         return f"no connection, or one that broke off ({type(error).__name__})", None
-    except ValueError:  # pooch's, of a checksum
+    except ValueError:  # pooch: the checksum differs
         return "another file", None
     size = found.stat().st_size
     if entry.size not in (None, size):
@@ -163,13 +163,13 @@ def _attempt(url: str, name: str, entry: Published, sha256: str | None, target: 
 
 
 def folder() -> Path:
-    """Where the bundled weights are."""
+    """The folder of the bundled weights."""
     try:
         return Path(str(resources.files("toolkit.weights")))
-    except ModuleNotFoundError:  # a bare checkout, not installed: weights/ lies beside the package
+    except ModuleNotFoundError:  # a checkout that is not installed: weights/ is beside the package
         return Path(__file__).parents[3] / "weights"
 
 
 def cache_folder() -> Path:
-    """Where downloads and what was worked out once are kept: $TOOLKIT_CACHE, or the user's cache."""
+    """The folder for downloads and cached results: $TOOLKIT_CACHE, or the user's cache."""
     return Path(os.environ.get("TOOLKIT_CACHE") or pooch.os_cache("one-shot-parts"))
