@@ -9,7 +9,7 @@ from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read at import: nothing leaves the machine
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))  # in a bare clone the toolkit lies beside demos/
+sys.path.insert(0, str(HERE.parent))  # in a clone without installation the toolkit is beside demos/
 
 import endpoints  # noqa: E402
 import gradio as gr  # noqa: E402
@@ -43,7 +43,7 @@ def build(gans: Sequence[str] = (zoo.DEFAULT,)) -> gr.Blocks:
 
 
 def main() -> None:
-    """Serve the page; every way to open it to others is a flag."""
+    """Serve the page, to this machine only unless a flag opens it to others."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gan", action="append", help="a bundled GAN's name or a weights file to offer; repeat it")
     parser.add_argument("--host", help="address to listen on; only this machine if not given")

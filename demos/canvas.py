@@ -18,7 +18,7 @@ SMALLEST = 512  # pixels a side
 
 
 class Canvas:
-    """Its components, what of them a handler reads, and what they show."""
+    """The canvas: its components, how handlers read them, and how to update them."""
 
     def __init__(self, session: Session) -> None:
         size = side(session.gan)
@@ -62,7 +62,7 @@ class Canvas:
         return {self.editor: picture(session, strokes), self.fill: bool(filled)}
 
     def shown_anew(self, session: Session, strokes: Tensor | None = None) -> dict:
-        """All of it, for other classes or another GAN; strokes (1, R, R) are those that stay."""
+        """All components, for other classes or another GAN; strokes (1, R, R) are kept."""
         size = side(session.gan)
         editor = gr.ImageEditor(value=picture(session, strokes), brush=brush(session.classes), canvas_size=(size, size))
         return {self.editor: editor, self.legend: legend(session.classes, session.palette, brush=True)}
@@ -81,7 +81,7 @@ def picture(session: Session, strokes: Tensor | None = None) -> dict[str, Any]:
 
 
 def brush(classes: Sequence[str]) -> gr.Brush:
-    """A brush for each class, see-through; the first part is chosen."""
+    """A translucent brush for each class; the first part is chosen."""
     colors = [(color, sketch.BRUSH_ALPHA) for color in hexes(labels.default_palette(len(classes)))]
     chosen = colors[min(1, len(colors) - 1)]
     return gr.Brush(default_size=BRUSH_SIZE, colors=colors, default_color=chosen, color_mode="fixed")

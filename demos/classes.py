@@ -45,7 +45,7 @@ class Classes:
 def use(
     session: Session, drawing: Drawing, classes: Sequence[str], renamed: Sequence[str] | None = None
 ) -> Tensor | None:
-    """Have these classes. renamed: the old ones by their new names, in the old order."""
+    """Set the session's classes. renamed: the old ones by their new names, in the old order."""
     classes = [name.strip() for name in classes]
     if not all(classes):
         raise Sorry("A class needs a name. Type one first.")

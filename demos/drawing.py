@@ -27,7 +27,7 @@ class Drawing:
         return None if (label_map == labels.IGNORE_INDEX).all() else label_map
 
     def label_map(self, palette: np.ndarray, resolution: int) -> Tensor | None:
-        """The label map that is meant: `strokes`, filled up where that is wanted; None where nothing is painted."""
+        """The label map: `strokes`, with `fill` the rest as background; None where nothing is painted."""
         strokes = self.strokes(palette, resolution)
         if strokes is None or not self.fill:
             return strokes

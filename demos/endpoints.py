@@ -1,4 +1,4 @@
-"""The useful steps as documented endpoints: what `gradio_client` can call. One client is one session."""
+"""The main steps as documented endpoints for `gradio_client`. Each client has a session of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Inputs that give handlers only what these can use: files unopened, and numbers that are numbers."""
+"""Inputs with checked values: files not yet decoded, and numbers within their range."""
 
 import base64
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ import gradio as gr
 
 def picture(label: str, sources: Sequence[str] = ("upload", "clipboard", "webcam"), **options: Any) -> gr.Image:
     """A `gr.Image` for input whose value is a path or bytes: what was sent, not yet decoded, so that the toolkit's own
-    checks meet it first."""
+    checks come first."""
     component = gr.Image(label=label, type="filepath", sources=list(sources), buttons=[], **options)
     component.preprocess = _as_sent
     return component
 
 
 def slider(minimum: float, maximum: float, usual: float, **options: Any) -> gr.Slider:
-    """A `gr.Slider` whose value is in its range whatever was typed beside it, and `usual` where that was cleared."""
+    """A `gr.Slider` whose value is clamped to its range, and `usual` where its text field was cleared."""
     component = gr.Slider(minimum, maximum, usual, **options)
     component.preprocess = lambda payload: _within(payload, minimum, maximum, usual)
     return component
 
 
 def whole_number(minimum: int, maximum: int, usual: int, **options: Any) -> gr.Number:
-    """A `gr.Number` of the same kind, for whole numbers."""
+    """A `gr.Number` for whole numbers, clamped in the same way."""
     component = gr.Number(usual, precision=0, minimum=minimum, maximum=maximum, **options)
     component.preprocess = lambda payload: round(_within(payload, minimum, maximum, usual))
     return component

@@ -1,4 +1,4 @@
-"""How the page looks: theme, headings, legends, progress, pictures large enough to see."""
+"""How the page looks: theme, headings, legends, progress, enlarged pictures."""
 
 import html
 import time
@@ -12,7 +12,7 @@ from torch import Tensor
 from toolkit.pictures import images, labels
 from toolkit.show import inside
 
-# Fonts of the reader's own system: nothing is fetched from anywhere.
+# System fonts: nothing is downloaded.
 FONT = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
@@ -36,7 +36,7 @@ THEME = gr.themes.Base(
     block_border_width_dark="0px",
 )
 
-# Instead of Gradio's own, in an English browser.
+# They replace Gradio's texts in an English browser.
 WORDS = {"upload_text.drop_gallery": "Drop photographs", "upload_text.drop_image": "Drop a photograph"}
 
 HEADER = """
@@ -73,7 +73,7 @@ def legend(classes: Sequence[str], palette: np.ndarray, brush: bool = False) -> 
 
 
 def enlarge(picture: Image.Image, size: int = 256) -> Image.Image:
-    """A small PIL image in whole multiples of its pixels, smoothly, at least about `size` wide."""
+    """A small PIL image enlarged by a whole factor, bicubically, to about `size` pixels."""
     factor = max(1, round(size / max(picture.size)))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
 
@@ -87,7 +87,7 @@ def tinted(image: Tensor, label_map: Tensor, palette: np.ndarray, size: int = 25
 
 
 def heat(values: Tensor, size: int = 256) -> Image.Image:
-    """Numbers (R, R) in [0, 1] as warm colours on dark, PIL."""
+    """Values (R, R) in [0, 1] as a heat map, PIL."""
     return enlarge(images.to_pil(inside.heat(values[None])), size)
 
 
@@ -95,7 +95,7 @@ def bar(what: str, done: int, total: int, left: float = 0.0, note: str = "") -> 
     """A progress bar with the seconds that are left."""
     remaining = f"about {left:.0f} s left" if 0 < done < total and left >= 1 else ""
     text = " · ".join(filter(None, [f"{what} {done} of {total}", note, remaining]))
-    # A screen reader asks for the bar's value when it likes; the text would interrupt it with every step.
+    # Screen readers read the bar's value on demand; the text would interrupt them at every step.
     bar = f'<progress max="{total}" value="{done}" aria-label="{html.escape(what)}"></progress>'
     return f'<div class="progress">{bar}<span aria-hidden="true">{text}</span></div>'
 
@@ -112,5 +112,5 @@ class Progress:
 
 
 def note(text: str) -> str:
-    """A quiet line under a button."""
+    """A short remark, as HTML."""
     return f'<p class="note">{text}</p>'

@@ -1,4 +1,4 @@
-"""One person's work at the page. It stays on the server, apart from everyone else's, until the tab closes."""
+"""One user's session: kept on the server, separate from all others, until the tab closes."""
 
 import contextlib
 import ctypes
@@ -53,7 +53,7 @@ class Session:
         self.sample = self.gan.sample(FIRST_SEED)
 
     def use_gan(self, gan: GAN) -> None:
-        """Start anew with another GAN: what an earlier one taught does not apply to it."""
+        """Reset the session for another GAN: shots and segmenters of the old one do not apply to it."""
         self.gan = gan
         self.segmenter = self.autoshot = self.suggestion = None
         self.shots, self.results = [], []
@@ -73,15 +73,15 @@ class Session:
         self.sample, self.editing = sample, editing
 
     def touch(self) -> None:
-        """Somebody is here."""
+        """Reset the idle time."""
         self.touched = time.monotonic()
 
     def strokes(self, drawing: Drawing) -> Tensor | None:
-        """What is painted, as a label map (1, R, R) without what is filled up; None where nothing is."""
+        """The strokes as a label map (1, R, R), the rest unlabelled; None where nothing is painted."""
         return drawing.strokes(self.palette, self.gan.resolution)
 
     def keep(self, drawing: Drawing) -> bool:
-        """Make the drawing a shot, or renew the one that is being edited. False when nothing is painted."""
+        """Add the drawing as a shot, or replace the one being edited. False when nothing is painted."""
         label_map = drawing.label_map(self.palette, self.gan.resolution)
         if label_map is None:
             return False
@@ -109,7 +109,7 @@ class Sessions:
     """The open sessions by Gradio's session hash, and the GANs they share."""
 
     def __init__(self, gans: Sequence[str]) -> None:
-        # A file goes by its name alone: where it lies is nobody else's business.
+        # Users see a file's name alone, not its path.
         self._sources = {Path(gan).stem if Path(gan).is_file() else gan: gan for gan in gans}
         if len(self._sources) < len(gans):
             raise ToolkitError("page", "GANs of different names", ", ".join(map(str, gans)), "Rename a file")
@@ -124,12 +124,12 @@ class Sessions:
         if name not in self._sources:
             raise ToolkitError("page", f"one of {', '.join(self.gans)}", repr(name), "Choose one of these")
         gan = fewshot.load_gan(self._sources[name])
-        gan.statistics  # noqa: B018 worked out now, not while someone waits
+        gan.statistics  # noqa: B018 computed now, not while a user waits
         return gan
 
     def of(self, request: gr.Request) -> Session:
-        """The session of a request; a new one for a new tab. A tab that was idle too long has to be loaded anew: what
-        it shows is no longer here."""
+        """The session of a request; a new one for a new tab. A tab that was idle too long has to be reloaded: its
+        session is gone."""
         with self._lock:
             if request.session_hash in self._expired:
                 raise Sorry(
@@ -164,9 +164,9 @@ class Sessions:
 
 
 def _free(sessions):
-    """Delete what these left on disk, and give their memory back to the system, which the C library would not do."""
+    """Delete the sessions' files, and return their memory to the system, which the C library does not do by itself."""
     while sessions:
         sessions.pop().folder.cleanup()
     gc.collect()
-    with contextlib.suppress(AttributeError, OSError):  # where it is not GNU's
+    with contextlib.suppress(AttributeError, OSError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

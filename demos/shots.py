@@ -1,4 +1,4 @@
-"""The shots of step 1: what was labelled so far, to edit again, delete, take away and load."""
+"""The shots of step 1: what was labelled so far, to edit, delete, download and load."""
 
 import gradio as gr
 from canvas import Canvas
@@ -46,7 +46,7 @@ class Shots:
         self.outputs = [self.gallery, self.note, self.delete_button, self.download]
 
     def wire(self, sessions: Sessions) -> None:
-        """Which handler answers what; loading may change the classes, so step 1 answers that itself."""
+        """Connect events to handlers; loading may change the classes, so step 1 handles that itself."""
         canvas = self.canvas
         on(sessions, canvas.add.click, self.add, [canvas], self.outputs)
         self.gallery.select(picked, None, self.picked, **PRIVATE)
@@ -71,7 +71,7 @@ class Shots:
         }
 
     def add(self, session: Session, drawing: Drawing) -> dict:
-        """Keep the drawing."""
+        """Save the drawing as a shot."""
         if not session.keep(drawing):
             raise Sorry("There is nothing on the canvas yet. Paint a part first.")
         return self.shown(session)

@@ -1,4 +1,4 @@
-"""Step 4: the taught segmenter labels generated faces, and a network learned from those needs no GAN."""
+"""Step 4: the segmenter labels generated faces, and a network trained on them needs no GAN."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -62,7 +62,7 @@ class AutoShot:
                     self.legend = gr.HTML(elem_id="auto-legend")
 
     def wire(self, sessions: Sessions) -> None:
-        """Which handler answers what."""
+        """Connect events to handlers."""
         files = [self.safetensors, self.onnx]
         run = on(
             sessions, self.train_button.click, self.train, [self.number], [self.status, *files], **heavy(self.status)
@@ -72,12 +72,12 @@ class AutoShot:
         on(sessions, run.success, still, [self.picture], shown)
         stops(self.cancel, [run], self.status, "Cancelled.")
         tried = on(sessions, self.picture.input, still, [self.picture], shown)
-        tried.failure(lambda: None, None, self.picture, **PRIVATE)  # a browser cannot show it either
+        tried.failure(lambda: None, None, self.picture, **PRIVATE)  # cleared, as the browser cannot show it either
         streaming = {**PRIVATE, "stream_every": 0.2, "concurrency_limit": 2}
         on(sessions, self.webcam.stream, live, [self.webcam], [self.live, self.legend], **streaming)
 
     def train(self, session: Session, number: float) -> Iterator[dict]:
-        """Distil the taught segmenter, on screen step by step, and write the network's files."""
+        """Distil the taught segmenter, showing progress, and write the network's files."""
         for step in autoshot.distilling(taught(session), round(number)):
             what = "Labelling faces:" if step.stage == "synthesise" else "Learning from them: step"
             yield {self.status: bar(what, step.done, step.total, step.eta)}
@@ -92,7 +92,7 @@ class AutoShot:
         }
 
     def segmenting(self, parts: gr.Image) -> Callable[[Session, Any], dict]:
-        """A handler that shows a picture with its parts in the component `parts`, at once, and their names."""
+        """A handler that shows a picture with its parts in the component `parts`, and the legend."""
 
         def segment(session, source):
             if source is None:
@@ -104,7 +104,7 @@ class AutoShot:
 
 
 def parts(elem_id: str) -> gr.Image:
-    """Where the answer is shown."""
+    """The component that shows a segmented picture."""
     return gr.Image(label="Parts", interactive=False, buttons=[], height=HEIGHT, elem_id=elem_id)
 
 

@@ -78,7 +78,7 @@ class Label:
         self.example = gr.State()
 
     def wire(self, sessions: Sessions) -> None:
-        """Which handler answers what."""
+        """Connect events to handlers."""
         queued, canvas, changed = heavy(self.status), self.canvas, self.outputs
         shown = [*canvas.outputs, *self.shots.outputs]
         face = [canvas, self.seed, self.truncation]
@@ -88,7 +88,7 @@ class Label:
         on(sessions, self.truncation.release, self.generate, face, shown)
         projected = [self.status, self.preview, *shown]
         project = on(sessions, self.picture.input, self.project, [self.picture, canvas], projected, **queued)
-        project.failure(lambda: None, None, self.picture, **PRIVATE)  # a browser cannot show it either
+        project.failure(lambda: None, None, self.picture, **PRIVATE)  # cleared, as the browser cannot show it either
         self.examples.select(shots.picked, None, self.example, **PRIVATE)
         everything = [self.example, self.status, *changed]
         example = on(sessions, self.example.change, self.show_example, [self.example, canvas], everything, **queued)
@@ -145,8 +145,8 @@ class Label:
         return {self.seed: seed, **self.generate(session, drawing, seed, truncation)}
 
     def project(self, session: Session, source: Any, drawing: Drawing) -> Iterator[dict]:
-        """Find a picture in the GAN, on screen, and put it on the canvas."""
-        if source is None:  # cleared: of a generator that yields nothing Gradio empties every output
+        """Project a picture into the GAN, showing progress, and put it on the canvas."""
+        if source is None:  # cleared; without a yield Gradio would empty every output
             yield {}
             return
         progress, sample = Progress("Projection step"), None
@@ -157,8 +157,8 @@ class Label:
         yield {self.status: "", **self.shown(session)}
 
     def show_example(self, session: Session, index: int | None, drawing: Drawing) -> Iterator[dict]:
-        """A portrait of the world with its exact labels, projected, on the canvas as if someone had drawn them."""
-        if index is None:  # set so by the last update of this very function
+        """Project a synthetic portrait, and put it on the canvas with its exact labels as if drawn."""
+        if index is None:  # reset by this function's own last update
             yield {}
             return
         image, label_map = portraits.render(1, session.gan.resolution, EXAMPLE_SEEDS[index])
@@ -174,7 +174,7 @@ class Label:
         yield {self.example: None, self.status: "", self.canvas.fill: True, **shown}
 
     def preset(self, session: Session, name: str, drawing: Drawing) -> dict:
-        """The classes of a preset; of few of them, the rest of a face is background."""
+        """Use the classes of a preset; with 3 parts, the rest of a face is background."""
         strokes = classes.use(session, drawing, classes.PRESETS[name])
         return {self.canvas.fill: name == "3 parts", **self.shown_anew(session, strokes)}
 

@@ -1,4 +1,4 @@
-"""Step 3: pictures of one's own, through projection or the auto-shot network, and what to take away."""
+"""Step 3: segment one's own pictures, by projection or the auto-shot network, and download the results."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ SHOWN = 512  # pixels a side of a picture on screen, at most
 
 
 class Segment:
-    """Pictures to segment, how, and what was found in the one that is chosen."""
+    """The pictures to segment, the method, and the results of the chosen picture."""
 
     def __init__(self) -> None:
         with gr.Column(elem_classes="card", elem_id="segment", min_width=320):
@@ -115,7 +115,7 @@ class Segment:
         self.shown_picture = [self.original, self.redrawn, *self.shown_parts, self.trust, self.toggles, self.areas]
 
     def wire(self, sessions: Sessions) -> None:
-        """Which handler answers what."""
+        """Connect events to handlers."""
         everything = [self.status, *self.shown_picture, self.which, self.downloads, *self.files]
         run = on(sessions, self.go.click, self.segment, [self.pictures, self.method], everything, **heavy(self.status))
         self.examples.select(example, self.examples, self.pictures, **PRIVATE)
@@ -124,7 +124,7 @@ class Segment:
         on(sessions, self.toggles.input, self.toggle, [self.which, self.toggles], self.shown_parts)
 
     def segment(self, session: Session, pictures: list | None, method: str) -> Iterator[dict]:
-        """Segment what was uploaded, on screen step by step."""
+        """Segment what was uploaded, showing progress."""
         paths = [path for path, _ in pictures or []]
         if not paths:
             raise Sorry("There is no picture yet. Upload one, or click an example.")
@@ -150,17 +150,17 @@ class Segment:
         }
 
     def choose(self, session: Session, number: str) -> dict:
-        """Another picture of those that were segmented."""
+        """Show another of the segmented pictures."""
         i = int(number) - 1
         return {**self.shown(*session.results[i]), **self.saved(session, i)}
 
     def toggle(self, session: Session, number: str | None, chosen: list[str]) -> dict:
-        """Only the chosen parts over the picture."""
+        """Show only the chosen parts over the picture."""
         pair = session.results[int(number or 1) - 1]
         return {part: annotated(result, chosen) for part, result in zip(self.shown_parts, pair)}
 
     def shown(self, through: Result | None, auto: Result | None) -> dict:
-        """What is on screen of one picture: its results through projection and by auto-shot, either may be None."""
+        """Updates that show one picture: its results through projection and by auto-shot, one may be None."""
         results = [result for result in (through, auto) if result is not None]
         result = results[0]
         small, _ = shrunk(result)
@@ -179,7 +179,7 @@ class Segment:
         }
 
     def saved(self, session: Session, i: int) -> dict:
-        """The files to take away of one picture; COCO holds all of them."""
+        """Write the downloads of one picture; the COCO file holds all pictures."""
         result = session.results[i][0] or session.results[i][1]
         paths = [session.path(f"picture-{i + 1}{end}") for end in ("-labels.png", "-overlay.png", ".json")]
         result.save_png(paths[0])
@@ -192,7 +192,7 @@ class Segment:
 
 
 def opened(path: str) -> Image.Image:
-    """An upload as a PIL image; one that cannot be read is called by its name, for there may be several."""
+    """An upload as a PIL image; errors name the file, for there may be several."""
     name = Path(path).name
     if not Path(path).is_file():  # the page deletes uploads after an hour
         raise Sorry(f"“{name}” was uploaded too long ago. Upload it again.")

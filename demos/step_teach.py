@@ -81,7 +81,7 @@ class Teach:
                     self.steps = slider(0, 1000, 0, step=10, label="Steps, 0 for the usual", min_width=150)
 
     def wire(self, sessions: Sessions) -> None:
-        """Which handler answers what."""
+        """Connect events to handlers."""
         canvas, shots, queued = self.label.canvas, self.label.shots, heavy(self.status)
         buttons = [self.more_button, self.suggest_button, self.download]
         changed = [self.status, self.loss, self.gallery, self.legend, *buttons, *shots.outputs]
@@ -110,7 +110,7 @@ class Teach:
             if done < total and len(losses) in (1, 5):
                 updates[self.gallery] = gallery(session, segmenter)
             yield updates
-            shots = {}  # as shown before
+            shots = {}  # they do not change while fitting
         session.segmenter = segmenter
         segmenter.save(session.path(FILE))
         count = f"{len(session.shots)} shot{'s' if len(session.shots) > 1 else ''}"

@@ -1,5 +1,5 @@
-"""From an event of the page to its handler: the tab's session goes in, a dict {component: value} comes out, and an
-error is a sentence on screen and a line in the log."""
+"""Connect page events to handlers: a handler takes the tab's session and returns a dict {component: value}; an error
+becomes a message on screen and a line in the log."""
 
 import contextlib
 import inspect
@@ -17,13 +17,13 @@ from toolkit.errors import ToolkitError
 log = logging.getLogger("page")
 TOAST_SECONDS = 8
 
-# How a handler runs. None is an endpoint; heavy ones wait for one another, in a queue that everyone shares.
+# Options of a handler's event. None is an API endpoint; heavy ones run one at a time, in a queue for all users.
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 QUEUED = {"concurrency_id": "heavy", "concurrency_limit": 1}
 
 
 def heavy(status: Any) -> dict[str, Any]:
-    """Of a heavy handler, whose place in the queue and seconds are shown over the component `status`."""
+    """Options of a heavy handler; its place in the queue and its time are shown over the component `status`."""
     return {"api_visibility": "private", "show_progress": "minimal", "show_progress_on": status, **QUEUED}
 
 
@@ -33,8 +33,8 @@ def on(
     """Let `handler` answer an event of the page.
 
     handler: a function or generator (session, *values) of dicts {component: value}; what a dict leaves out stays as it
-    is, so {} changes nothing. inputs: components, or what stands for several, such as the canvas: it has `components`,
-    and its `read(*values)` makes one value of theirs. outputs: every component that may change. how: of the Gradio
+    is, so {} changes nothing. inputs: components, or an object with several, such as the canvas: it has `components`,
+    and its `read(*values)` turns their values into one. outputs: every component that may change. how: of the Gradio
     event; PRIVATE if not given. Returns the Gradio event.
     """
     components = [component for one in inputs for component in getattr(one, "components", [one])]
@@ -51,7 +51,7 @@ def on(
 
 
 def endpoint(sessions: Sessions, handler: Callable) -> Callable:
-    """The same for programs: values go in and come out in order, by name, and errors are the toolkit's own lines."""
+    """Wrap a handler for API clients: inputs have its parameters' names, and errors are the toolkit's own messages."""
     answer = answering(sessions, handler, _for_programs, list)
     first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     named = list(inspect.signature(handler).parameters.values())[1:]
@@ -62,7 +62,7 @@ def endpoint(sessions: Sessions, handler: Callable) -> Callable:
 def answering(
     sessions: Sessions, handler: Callable, say: Callable[[Exception], str], read: Callable[..., Sequence[Any]]
 ) -> Callable:
-    """What Gradio calls: finds the session, reads the inputs, and says what went wrong."""
+    """The function that Gradio calls: it finds the session, reads the inputs, and reports errors."""
 
     @contextlib.contextmanager
     def errors_said():
@@ -82,7 +82,7 @@ def answering(
     def steps(request: gr.Request, *values):
         with errors_said():
             session = sessions.of(request)
-            # Closed when cancelled, or when the tab was: the work stops there.
+            # Closed when the run is cancelled or the tab is closed: the work stops.
             with contextlib.closing(handler(session, *read(values))) as all_updates:
                 for updates in all_updates:
                     session.touch()
@@ -94,13 +94,13 @@ def answering(
 
 
 def stops(button: gr.Button, runs: Sequence[Any], status: Any, text: str) -> None:
-    """A button that stops these events, and says so only then: an update under way would overwrite it."""
+    """Let a button cancel these events, then show `text`: before, an update under way would overwrite it."""
     stopped = button.click(None, cancels=runs, api_visibility="private")
     stopped.then(lambda: note(text), None, status, **PRIVATE)
 
 
 def _updates(updates):
-    """Gradio takes an empty dict for a value."""
+    """Skip for an empty dict, which Gradio would take for a value."""
     return gr.skip() if isinstance(updates, dict) and not updates else updates
 
 

@@ -1,4 +1,4 @@
-"""Errors as people read them: one sentence that says what to do. The technical line is for the log."""
+"""Error messages for users: one sentence that says what to do. The technical line is for the log."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ UNKNOWN = "Something went wrong here. Your shots are still there: try again, or 
 
 
 class Sorry(Exception):
-    """What the page cannot do, said to the person who asked for it: what is the matter, and what helps."""
+    """An error for the user: what is wrong, and what helps."""
 
 
 @contextlib.contextmanager
 def instead(sentence: str) -> Iterator[None]:
-    """Say this where the toolkit refuses; its own line goes along as the cause."""
+    """Raise a ToolkitError as a `Sorry` with this sentence, the original as its cause."""
     try:
         yield
     except ToolkitError as error:
@@ -25,7 +25,7 @@ def for_people(error: BaseException) -> str:
     """What the page says of any exception."""
     if isinstance(error, Sorry):
         return str(error)
-    if isinstance(error, ImageError):  # what helps is the same for whoever took the picture
+    if isinstance(error, ImageError):  # its fix is one that users can apply
         return f"This picture cannot be used. {error.fix}."
     return UNKNOWN
 

@@ -1,4 +1,4 @@
-"""Photographs by the folder: project or segment each, write what comes out, go on past a bad one."""
+"""Project or segment whole folders of photographs; one that fails is reported and skipped."""
 
 import json
 import os
@@ -20,19 +20,19 @@ from toolkit.pictures import images
 from toolkit.pictures.folders import pictures_in
 from toolkit.pictures.uploads import SUFFIXES
 
-ENDING = ".latent.safetensors"  # the longest that is written behind a name
+ENDING = ".latent.safetensors"  # the longest ending of a result's name
 LONGEST_NAME = 255 - len(ENDING)  # bytes: file systems take 255
 
 
 def find(paths: Iterable[str | PathLike]) -> list[tuple[Path, str]]:
-    """The pictures among files and folders, in order; what a folder has beside them is counted on stderr.
+    """The pictures among files and folders, in order; other files of a folder are counted on stderr.
 
     Args:
         paths: files, taken whatever they are called, and folders, whose own pictures (not those of the
             folders in them) are taken by their suffix.
     Returns:
         list of (path, name): name is the file's without its suffix, cut where results' names would be too
-        long, with a number where it recurs, be it in other letters: some disks take those for one.
+        long, with a number where it recurs, compared as case-insensitive file systems do.
     Raises:
         ToolkitError: no picture at all, or a folder that cannot be listed.
     """
@@ -94,13 +94,13 @@ def project_files(
 def segment_files(
     segmenter: Any, paths: Iterable[str | PathLike], out: str | PathLike, *, progress: bool = True
 ) -> int:
-    """Segment pictures; of each write the parts, the picture tinted with them, and what they measure.
+    """Segment pictures; of each write the parts, the picture overlaid with them, and their areas.
 
     Args:
         segmenter: anything with segment(path) -> `Result`.
         paths: as `find` takes them.
-        out: folder for NAME.parts.png (indexed, with its palette), NAME.overlay.png and NAME.json, all in
-            the photograph's own pixels.
+        out: folder for NAME.parts.png (indexed, with its palette), NAME.overlay.png and NAME.json, all at
+            the photograph's own resolution.
         progress: show a bar.
     Returns:
         number of pictures that failed; each is reported on stderr.
@@ -145,7 +145,7 @@ def _write(result: fewshot.Result, file: Path, target: str | Path) -> None:
 
 
 def _cut(name: str, length: int) -> str:
-    """As many of a name's first letters as that many bytes hold."""
+    """A name cut to at most `length` bytes."""
     while len(os.fsencode(name)) > length:
         name = name[:-1]
     return name
@@ -158,7 +158,7 @@ def _folded(name: str) -> str:
 def _each(
     what: str, one: Callable[[Path, Path], Any], paths: Iterable[str | PathLike], out: str | PathLike, progress: bool
 ) -> int:
-    """Do one(file, where to write without suffix) for every picture; the number of those it refused."""
+    """Call one(file, output path without suffix) for every picture; returns the number of failures."""
     files, failed = find(list(paths)), 0
     check_can_write(Path(out) / f"{files[0][1]}{ENDING}")
     # The bar and the messages share stderr: tqdm.write keeps them apart.
@@ -167,13 +167,13 @@ def _each(
             warnings.simplefilter("always", UserWarning)
             try:
                 one(file, Path(out) / name)
-            except WriteError:  # it would be no better with the next
+            except WriteError:  # the next would fail too
                 tqdm.write(f"{what}: stopped at {file}; {done - failed} of {len(files)} done.", file=sys.stderr)
                 raise
             except ToolkitError as error:
                 failed += 1
                 tqdm.write(f"{file}: {error}", file=sys.stderr)
-            except Exception as error:  # whatever one picture does, the others are not to blame
+            except Exception as error:  # one bad picture must not stop the others
                 failed += 1
                 reason = str(error).split("\n")[0]
                 tqdm.write(f"{file}: {what} failed ({type(error).__name__}: {reason}).", file=sys.stderr)

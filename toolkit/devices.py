@@ -1,4 +1,4 @@
-"""Where tensors live: the CPU or an accelerator that is really there."""
+"""Check that a device is available before tensors are put on it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from toolkit.errors import ToolkitError
 
 
 def check_device(device: str | torch.device, call: str) -> torch.device:
-    """The device of that name, once a tensor could be put on it.
+    """The device of that name, after a test with a tensor.
 
     Args:
         device: "cpu", "cuda", "cuda:1", "mps", ...
         call: the public call to name in errors.
     Raises:
-        ToolkitError: there is none here.
+        ToolkitError: it is not available here.
     """
     try:
         found = torch.device(device)
-        torch.zeros(1, device=found).item()  # "meta" has room for anything, and nothing in it
+        torch.zeros(1, device=found).item()  # .item() fails on "meta", which stores no values
         return found
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]

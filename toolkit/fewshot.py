@@ -1,4 +1,4 @@
-"""The front door: load a GAN, label one picture, fit a segmenter, segment any picture.
+"""The main interface: load a GAN, label one picture, fit a segmenter, segment any picture.
 
 gan = load_gan()
 sample = gan.sample(seed=7)
@@ -83,7 +83,7 @@ def fitting(
     seed: int = 0,
     every: int = 10,
 ) -> Iterator[tuple[int, int, float, Segmenter]]:
-    """Fit step by step: a generator, to watch the loss fall and to stop at will.
+    """Fit step by step: a generator, to watch the loss and stop at any step.
 
     Args:
         gan: the `GAN` the shots came from.
@@ -99,7 +99,7 @@ def fitting(
         ToolkitError: no shots, or an unknown network. LabelError: shots that do not agree on their
         classes, or label only one. CheckpointError: a shot of another GAN.
     Source: Tritrong et al. 2021, sec. 3.2 (arXiv:2103.04379); differs: channels are standardised and, in
-        fitting, hidden at random, the learning rate falls along a cosine, each shot is seen in several looks
+        fitting, hidden at random, the learning rate follows a cosine, each shot is seen in several styles
         (see `parts.fitting.views_of`), and by CNNs moved, scaled, turned and mirrored (see `parts.motions`).
     """
     shots = list(shots)
@@ -145,7 +145,7 @@ class Segmenter:
         return results if isinstance(source, (list, tuple)) or len(results) > 1 else results[0]
 
     def segmenting(self, source: Any, **options: Any) -> Iterator[tuple[int, int, list[Result]]]:
-        """Segment step by step: a generator, to show pictures and parts forming; closing it stops the work.
+        """Segment step by step: a generator, to show intermediate results; closing it stops the work.
 
         Args:
             source, options: as `GAN.projecting` takes them.
@@ -175,7 +175,7 @@ class Segmenter:
         ]
 
     def autoshot(self, num_images: int = 5000, **options: Any) -> AutoShotSegmenter:
-        """Distil what this segmenter knows into a network that needs no GAN.
+        """Distil this segmenter into a network that needs no GAN.
 
         Args:
             num_images: generated pictures to learn from.
@@ -203,7 +203,7 @@ class Segmenter:
         """Read a file written by `save`.
 
         Args:
-            gan: the `GAN` it was fitted on; None looks for it where it was, beside the file, and by its name.
+            gan: the `GAN` it was fitted on; None looks for it at its saved path, beside the file, and by its name.
         Raises:
             CheckpointError: not such a file, a damaged one, or a segmenter of another GAN.
         """
@@ -251,7 +251,7 @@ def _damaged(path: str | PathLike, what: str) -> CheckpointError:
 
 
 def _opened(source: Any) -> tuple[list, list]:
-    """A list of what was passed, files opened, and which upload each picture is (None: a tensor's)."""
+    """The sources as a list, files opened; and the upload of each picture (None for a tensor's)."""
     sources = source if isinstance(source, (list, tuple)) else [source]
     sources = [s if isinstance(s, Tensor) else open_rgb(s, "segment") for s in sources]
     return sources, [u for s in sources for u in ([None] * len(s) if isinstance(s, Tensor) else [s])]

@@ -1,4 +1,4 @@
-"""How good: IoU as in the paper's tables, outlines, PSNR, and the Fréchet distance."""
+"""Metrics: IoU as in the paper's tables, boundary F-score, PSNR, and the Fréchet distance."""
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ class ConfusionMatrix:
 
         Args:
             prediction: (N, H, W) integers in 0..K-1.
-            truth: the same shape; 255 = unlabelled counts nowhere.
+            truth: the same shape; 255 = unlabelled is not counted.
         Raises:
             ShapeError: different shapes, or not integers. LabelError: a value out of range.
         """
@@ -91,15 +91,15 @@ BOUNDARY_TOLERANCE = 0.0075  # of the picture's diagonal, and at least one pixel
 
 
 def boundary_f_score(prediction: Tensor, truth: Tensor, num_classes: int) -> Tensor:
-    """How well each class's outline is met: the F-score of boundary pixels, right up to a small distance.
+    """F-score of the boundary pixels of each class, which match within a small distance.
 
-    A pixel is on a class's boundary when it has that class and one of its four neighbours another. One that has
-    a boundary pixel of the other map within `BOUNDARY_TOLERANCE` (a distance, not a square) counts as met. IoU of
-    a large part hardly feels its outline, and that of a thin one feels nothing else; this is fair to both.
+    A pixel is on a class's boundary when it has that class and one of its four neighbours another. It
+    matches if the other map has a boundary pixel of the class within `BOUNDARY_TOLERANCE` (Euclidean). The IoU of
+    large parts hardly depends on their outlines, that of thin ones on little else; this score suits both.
 
     Args:
         prediction: (N, H, W) integers in 0..K-1.
-        truth: the same shape; at 255 = unlabelled nothing counts, in either map.
+        truth: the same shape; 255 = unlabelled is not counted, in either map.
         num_classes: K, parts + background.
     Returns:
         (K,) float64 in [0, 1]; nan for a class without a boundary in truth and prediction.
@@ -108,7 +108,7 @@ def boundary_f_score(prediction: Tensor, truth: Tensor, num_classes: int) -> Ten
     Source: Csurka et al. 2013, sec. 3 (BMVC), with their 0.75%; differs: boundary pixels are summed over the test
         set, as IoU's are, not scored picture by picture.
     """
-    ConfusionMatrix(num_classes).update(prediction, truth)  # refuses what cannot be counted
+    ConfusionMatrix(num_classes).update(prediction, truth)  # checks shapes and values
     height, width = truth.shape[1:]
     disc = _disc(max(1.0, BOUNDARY_TOLERANCE * (height**2 + width**2) ** 0.5)).to(truth.device)
     met, found = torch.zeros(2, num_classes, dtype=torch.float64), torch.zeros(2, num_classes, dtype=torch.float64)
@@ -137,7 +137,7 @@ def _boundary(label_map, known, num_classes):
 
 
 def _disc(radius):
-    """Ones within a radius of the middle of a square."""
+    """A square with ones within a radius of its centre, else zeros."""
     steps = torch.arange(-int(radius), int(radius) + 1)
     return (steps**2 + steps[:, None] ** 2 <= radius**2).float()
 

@@ -1,4 +1,4 @@
-"""Long jobs as generators that say how far they are: a page shows each step, everyone else waits for the last."""
+"""Long jobs as generators that yield their progress: an interface shows each step, others wait for the last."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ def finish(steps: Iterable[tuple], what: str, progress: bool = False) -> Any:
 
     Args:
         steps: at least one tuple (done, total, ..., result); total may change on the way.
-        what: is being done, for the bar.
+        what: name of the job, for the bar.
         progress: show a bar.
     Returns:
         the result of the last step.

@@ -56,13 +56,12 @@ def distilling(
     keep_pairs: bool = True,
     **options: Any,
 ) -> Iterator[Progress]:
-    """Synthesise pairs, then train on them, step by step: for a page that shows it and may stop it.
+    """Synthesise pairs, then train on them, as a generator: an interface can show progress and stop it.
 
     Args:
         segmenter, num_images, truncation_psi, drop: as `synthesizing` takes them.
-        seed: of both.
-        out_dir: folder for pairs, training and log; the same call goes on where it stopped. None writes
-            nothing.
+        seed: of both stages.
+        out_dir: folder for pairs, training and log; the same call resumes it. None writes nothing.
         keep_pairs: with a folder, write the pairs to it: twice as fast, and about K * R * R bytes each.
         options: the fields of `UNetPlan`.
     Yields:
@@ -80,7 +79,7 @@ def distilling(
 
 
 def check(resolution: int, num_images: int = 5000, *, drop: float = 0.0, **options: Any) -> None:
-    """Raise now what `training` would after hours of synthesis.
+    """Raise the errors of `training` now, not after hours of synthesis.
 
     Args:
         resolution: of the GAN.

@@ -1,4 +1,4 @@
-"""Random views of pictures and their soft labels, moved as one, on whatever device they are."""
+"""Random augmentation of pictures together with their soft labels, on any device."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,8 +7,8 @@ import kornia
 import torch
 from torch import Tensor
 
-SCALE = (0.5, 2.0)  # drawn evenly on a logarithmic scale: as often half as large as twice
-ROTATION, SHIFT = 10.0, 0.5  # degrees, and share of the side, either way
+SCALE = (0.5, 2.0)  # drawn log-uniformly: halving is as likely as doubling
+ROTATION, SHIFT = 10.0, 0.5  # at most, either way: degrees, and share of the side
 JITTER: dict[str, Any] = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05}
 
 
@@ -22,18 +22,18 @@ def draw(
     rotation: float = ROTATION,
     shift: float = SHIFT,
 ) -> Tensor:
-    """Draw how to move some pictures.
+    """Draw random affine transforms.
 
     Args:
         num: pictures.
         size: (H, W).
         rng: torch.Generator on the CPU.
         flip: share of the pictures to mirror.
-        scale: (least, most).
-        rotation: most degrees, either way.
-        shift: most, as a share of height and width, either way.
+        scale: (minimum, maximum).
+        rotation: at most, in degrees, either way.
+        shift: at most, as a share of height and width, either way.
     Returns:
-        (num, 3, 3): homogeneous matrices from a picture's pixels (x, y) to its view's.
+        (num, 3, 3): homogeneous matrices that map a picture's pixels (x, y) to its view's.
     """
     height, width = size
 
@@ -52,13 +52,13 @@ def draw(
 
 
 def warp(values: Tensor, matrix: Tensor, mode: str = "bilinear", padding_mode: str = "zeros") -> Tensor:
-    """Move pictures, or anything with their pixels.
+    """Apply affine transforms to pictures, or to label maps of their size.
 
     Args:
         values: (N, C, H, W) float.
         matrix: (N, 3, 3), as `draw` makes them.
         mode: "bilinear", or "nearest" for labels.
-        padding_mode: what comes in from outside: "zeros", or "border" to repeat the edge.
+        padding_mode: how to fill pixels from outside: "zeros", or "border" to repeat the edge.
     Returns:
         (N, C, H, W).
     """
@@ -79,7 +79,7 @@ def augment(
         color_jitter: also change brightness, contrast, saturation and hue a little.
     Returns:
         image, soft: the views; beyond the picture's edge the edge is repeated.
-        known: (N, H, W) bool, False at pixels that came in from outside: nothing is known of them.
+        known: (N, H, W) bool, False at pixels from outside the picture, which have no labels.
     Source: Tritrong et al. 2021, sec. 4.4 (arXiv:2103.04379): flip 0.5, scale 0.5 to 2, rotation ±10°,
         shift up to 50%.
     """
@@ -90,4 +90,4 @@ def augment(
             image = kornia.augmentation.ColorJiggle(**JITTER)(image / 2 + 0.5) * 2 - 1
     image = warp(image, matrix, padding_mode="border")
     moved = warp(torch.cat([soft, torch.ones_like(soft[:, :1])], 1), matrix)
-    return image, moved[:, :-1], moved[:, -1] > 0.999  # of a pixel at the edge a part is from outside
+    return image, moved[:, :-1], moved[:, -1] > 0.999  # pixels at the edge are interpolated with the outside

@@ -1,4 +1,4 @@
-"""Train a U-Net on generated pictures and soft labels; stop and go on at will."""
+"""Train a U-Net on generated pictures and soft labels; it can be stopped and resumed."""
 
 import copy
 import json
@@ -25,9 +25,9 @@ from toolkit.training.precision import check_precision, dtype_of
 from toolkit.training.processes import processes, share_mean
 
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
-BUFFERED_SHARDS = 4  # mixed with one another, so that a batch has pictures of several
-LOG_KEEP = 0.95  # of the loss that is shown, from step to step
-STATE = ("key", "epoch", "epochs_since_best", "log", "net", "best", "optimizer")  # a checkpoint
+BUFFERED_SHARDS = 4  # shuffled together, so that a batch mixes pictures of several shards
+LOG_KEEP = 0.95  # decay of the running mean of the loss
+STATE = ("key", "epoch", "epochs_since_best", "log", "net", "best", "optimizer")  # keys of a checkpoint
 
 
 class UNetPlan(NamedTuple):
@@ -35,11 +35,11 @@ class UNetPlan(NamedTuple):
 
     width: of the `UNet`; the paper's is 64.
     num_epochs: times every picture is seen, >= 1.
-    batch_size: pictures a step and process, >= 1; of pictures up to 16 pixels, >= 2.
+    batch_size: pictures per step and process, >= 1; for pictures up to 16 pixels, >= 2.
     patience: epochs without a lower validation loss after which to stop early, >= 1.
-    color_jitter: change the pictures' colours a little, too.
+    color_jitter: also change the pictures' colours a little.
     mixed_precision: "bf16", "no", or "auto": the faster of the two on this device, tried at the start.
-    seed: of weights, order and views; the same seed gives the same network, in the same precision.
+    seed: of weights, order and augmentation; the same seed gives the same network, in the same precision.
     """
 
     width: int = 16
@@ -54,7 +54,7 @@ class UNetPlan(NamedTuple):
         """Raise ToolkitError for a plan that cannot be carried out on pictures of this resolution."""
         for name in ("width", "num_epochs", "patience"):
             check_count("train", name, getattr(self, name))
-        # Batch norm at the U-Net's bottom needs two numbers of each channel.
+        # Batch norm at the U-Net's bottleneck needs two values per channel.
         check_count("train", "batch_size", self.batch_size, 1 if resolution > 2**UNET_DEPTH else 2)
         check_count("train", "seed", self.seed, 0, MAX_SEED)
         check_precision("train", self.mixed_precision)
@@ -75,11 +75,11 @@ def train(pairs: Pairs, *, progress: bool = False, **options: Any) -> AutoShotSe
 
 
 def training(pairs: Pairs, *, out_dir: str | Path | None = None, **options: Any) -> Iterator[Progress]:
-    """Train a U-Net on pairs, step by step, or go on where the last run in `out_dir` stopped.
+    """Train a U-Net on pairs, step by step, or resume the last run in `out_dir`.
 
-    After every epoch it writes `last.pt` (to go on from), `best.safetensors` (the `AutoShotSegmenter` of
-    the lowest validation loss) and `log.csv`, each replaced whole. Of several processes (see `processes`)
-    each learns from shards of its own, and all train one network.
+    After every epoch it writes `last.pt` (to resume from), `best.safetensors` (the `AutoShotSegmenter` of
+    the lowest validation loss) and `log.csv`, each replaced atomically. With several processes (see
+    `processes`) each trains the same network on its own shards.
 
     Args:
         pairs: `Pairs`.
@@ -92,7 +92,7 @@ def training(pairs: Pairs, *, out_dir: str | Path | None = None, **options: Any)
             shards.
         CheckpointError: a `last.pt` that cannot be read.
     Source: Tritrong et al. 2021, sec. 3.4 (arXiv:2103.04379): U-Net, Adam, 1e-3 and weight decay 1e-3;
-        differs: soft labels, and a learning rate that falls along a cosine.
+        differs: soft labels, and a cosine learning-rate schedule.
     """
     plan = UNetPlan(**options)
     plan.check(pairs.resolution)
@@ -107,7 +107,7 @@ def training(pairs: Pairs, *, out_dir: str | Path | None = None, **options: Any)
 
 
 def soft_cross_entropy(logits: Tensor, soft: Tensor, known: Tensor) -> Tensor:
-    """Cross-entropy with soft labels, averaged over the pixels of which something is known.
+    """Cross-entropy with soft labels, averaged over the known pixels.
 
     Args:
         logits: (N, K, H, W).
@@ -121,7 +121,7 @@ def soft_cross_entropy(logits: Tensor, soft: Tensor, known: Tensor) -> Tensor:
 
 
 class _Job:
-    """A training: its network, what it needs to go on, and its files."""
+    """One training run: its network, the state to resume it, and its files."""
 
     def __init__(self, pairs, plan, out_dir):
         self.pairs, self.plan = pairs, plan
@@ -149,7 +149,7 @@ class _Job:
         self.learner = Learner(self.net, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         self.epoch = self.epochs_since_best = 0
         self.best, self.log = None, []
-        # What must be the same to go on; in JSON, as it is compared after a journey through it.
+        # What must be the same to resume; as JSON, which a checkpoint stores.
         options = {name: getattr(plan, name) for name in ("width", "num_epochs", "batch_size", "color_jitter", "seed")}
         self.key = json.dumps([pairs.key, pairs.num_images, int(pairs.kept.sum()), options])
         state = None if self.out_dir is None else load_checkpoint(self.out_dir / "last.pt", STATE, "train")
@@ -162,7 +162,7 @@ class _Job:
         self.net.train()
         self.started, self.means = time.monotonic(), Means(LOG_KEEP)
         for step, (image, soft) in zip(range(self.num_steps), self._batches(), strict=False):
-            # Seeded by the step: a training that was stopped draws what an unbroken one would.
+            # Seeded by the step: a resumed training draws the same as an uninterrupted one.
             rng = self._rng(1, step)
             image, soft, known = augment(image, soft, rng, self.plan.color_jitter)
             share = (self.epoch + step / self.num_steps) / self.plan.num_epochs
@@ -178,15 +178,15 @@ class _Job:
         return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
     def _trial(self, dtype):
-        net = copy.deepcopy(self.net)  # batch norm would count what it sees
+        net = copy.deepcopy(self.net)  # the trial would change batch norm's running statistics
         side = self.pairs.resolution
         with self._autocast(dtype):
             logits = net(torch.zeros(self.plan.batch_size, 3, side, side, device=self.device))
         logits.float().square().mean().backward()
 
     def finish_epoch(self):
-        """Validate, keep the best network, and write everything that is needed to go on."""
-        share_mean([b for b in self.net.buffers() if b.is_floating_point()])  # what batch norm has counted
+        """Validate, keep the best network, and write everything that is needed to resume."""
+        share_mean([b for b in self.net.buffers() if b.is_floating_point()])  # batch norm's running statistics
         val_loss, val_iou = self._validate()
         self.epoch += 1
         self.epochs_since_best += 1
@@ -223,7 +223,7 @@ class _Job:
         return torch.Generator().manual_seed(seed)
 
     def _batches(self):
-        """This process's pictures in a new order, as full batches on the device; memory does not grow with them."""
+        """This process's pictures in a new order, as full batches on the device, in bounded memory."""
         rng, size, shards = self._rng(0), self.plan.batch_size, list(self._shards(self.state.process_index))
         shards = [shards[i] for i in torch.randperm(len(shards), generator=rng)]
         image = soft = None
@@ -243,11 +243,11 @@ class _Job:
 
     def _to_float(self, image, soft):
         image, soft = image.to(self.device).float() / 127.5 - 1, soft.to(self.device).float()
-        return image, soft / soft.sum(1, keepdim=True)  # rounding to bytes has made it almost 1
+        return image, soft / soft.sum(1, keepdim=True)  # rounded to bytes, it sums only almost to 1
 
     @torch.inference_mode()
     def _validate(self):
-        """Soft cross-entropy and weighted IoU with the labels it learns from, on pictures it never learns from."""
+        """Soft cross-entropy and weighted IoU against the few-shot segmenter's labels, on validation pictures."""
         self.net.eval()
         matrix, total = ConfusionMatrix(len(self.pairs.classes)), torch.zeros(2, dtype=torch.float64)
         for i in self._shards(self.state.process_index):

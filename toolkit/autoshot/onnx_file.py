@@ -20,12 +20,12 @@ def export(network: nn.Module, about: dict[str, Any], path: str | Path) -> None:
     """Write one self-contained ONNX file.
 
     Its input "image" is (N, 3, height, width) float32 in [-1, 1], its output "logits" (N, K, height,
-    width), N, height and width as one likes. Its metadata has "classes" (a JSON list, background first),
+    width), N, height and width dynamic. Its metadata has "classes" (a JSON list, background first),
     "palette" (a JSON list of RGB) and "resolution" (the shorter side it learned from).
 
     Args:
         network: a `UNet`, in eval mode.
-        about: what `AutoShotSegmenter.about` says.
+        about: as `AutoShotSegmenter.about` returns it.
         path: the file.
     Raises:
         ToolkitError: the packages for it are not installed.
@@ -40,7 +40,7 @@ def export(network: nn.Module, about: dict[str, Any], path: str | Path) -> None:
             f"no {error.name}",
             'Install them with: pip install "one-shot-parts[export]"',
         ) from error
-    # Traced with sides of which none is a multiple of 16, so that no padding is taken for granted.
+    # Traced with sides that are not multiples of 16, so that the graph includes the padding.
     side, device = 2 * about["resolution"], next(network.parameters()).device
     example = torch.zeros(2, 3, side + 5, side + 9, device=device)
     dynamic = {"image": dict.fromkeys(AXES, torch.export.Dim.DYNAMIC)}
@@ -66,7 +66,7 @@ def export(network: nn.Module, about: dict[str, Any], path: str | Path) -> None:
 
 @contextmanager
 def _quiet():
-    """Without the exporter's remarks about packages that nobody needs here."""
+    """Silence the exporter's warnings about optional packages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

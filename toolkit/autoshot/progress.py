@@ -20,13 +20,13 @@ class Progress(NamedTuple):
 
 
 class Pace:
-    """Seconds left of a job of `total` parts, judged by what this run has done, not by what it found done."""
+    """Seconds left of a job of `total` parts, from the pace of this run; `done` were done before it."""
 
     def __init__(self, done: int, total: int) -> None:
         self.first, self.total, self.started = done, total, time.monotonic()
 
     def eta(self, done: int) -> float:
-        """Seconds until all is done; infinite before anything was."""
+        """Seconds until all is done; infinite before this run has done any."""
         if done >= self.total:
             return 0.0
         pace = (done - self.first) / max(time.monotonic() - self.started, 1e-9)

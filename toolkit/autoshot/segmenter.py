@@ -1,4 +1,4 @@
-"""A picture's parts from one look of a U-Net: no GAN, no projection, any size of picture."""
+"""Segment pictures of any size in one forward pass of a U-Net: no GAN, no projection."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from toolkit.pictures import images, labels
 from toolkit.pictures.images import Frame
 from toolkit.pictures.uploads import open_rgb
 
-LONGEST = 16  # times the resolution: a longer picture is seen smaller
+LONGEST = 16  # times the resolution: the longest side of the network's input
 BATCH_SIZE = 16
-RESULT_PIXELS = 1 << 20  # of a result's label map; in a larger upload each pixel takes the nearest
+RESULT_PIXELS = 1 << 20  # of a result's label map at most; larger uploads take the nearest label
 
 
 class AutoShotSegmenter:
@@ -52,11 +52,11 @@ class AutoShotSegmenter:
 
     @torch.no_grad()
     def predict(self, image: Any) -> Tensor:
-        """Segment pictures at the size they have.
+        """Segment pictures at their own size.
 
         Args:
-            image: (N, 3, H, W) float in [-1, 1], any size; it does best where parts are about as large, in
-                pixels, as in the pictures it learned from, and stands half and twice that.
+            image: (N, 3, H, W) float in [-1, 1], any size; it works best where parts are about as large,
+                in pixels, as in the training pictures, and tolerates half to twice that.
         Returns:
             logits (N, K, H, W).
         Raises:
@@ -71,8 +71,8 @@ class AutoShotSegmenter:
         Args:
             source: whatever `images.load_image` takes; a list of such, or a tensor of several pictures,
                 gives a list.
-            resolution: shorter side of what the network sees; None for that of the pictures it learned
-                from, which suits uploads that show about as much.
+            resolution: shorter side of the network's input; None for that of the training pictures,
+                which suits uploads with similar framing.
         Returns:
             `Result`, or a list of them. Its image and label map have the upload's size, up to a million
             pixels; `full_label_map` has it always.
@@ -97,7 +97,7 @@ class AutoShotSegmenter:
         width, height = size = _size(upload)
         shrink = min(1.0, (RESULT_PIXELS / (width * height)) ** 0.5)
         shown = _resized(upload, (max(1, int(width * shrink)), max(1, int(height * shrink))))
-        # Logits are smooth where labels are not: the upload's edges come from between the network's pixels.
+        # Upsample logits, not labels: interpolation places edges between the network's pixels.
         logits = F.interpolate(logits[None], size=shown.shape[1:], mode="bilinear", align_corners=False)
         frame = Frame((0.0, 0.0, float(width), float(height)), size)
         full_image = None if isinstance(upload, Tensor) else upload
@@ -134,11 +134,11 @@ class AutoShotSegmenter:
             ) from error
 
     def about(self) -> dict[str, Any]:
-        """dict that JSON can hold: classes, palette, resolution."""
+        """JSON-serialisable dict: classes, palette, resolution."""
         return {"classes": list(self.classes), "palette": self.palette.tolist(), "resolution": self.resolution}
 
     def export_onnx(self, path: str | Path) -> None:
-        """Write the network as one ONNX file that needs nothing of this toolkit; see `onnx_file.export`."""
+        """Write the network as one ONNX file that works without this toolkit; see `onnx_file.export`."""
         onnx_file.export(self.network, self.about(), path)
 
 
@@ -148,7 +148,7 @@ def _size(upload):
 
 
 def _seen_size(size, resolution):
-    """The size with `resolution` as its shorter side, but none longer than `LONGEST` times that."""
+    """The size with `resolution` as its shorter side, but its longer one at most `LONGEST` times that."""
     scale = min(resolution / min(size), LONGEST * resolution / max(size))
     return tuple(max(1, round(side * scale)) for side in size)
 

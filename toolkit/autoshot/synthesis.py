@@ -1,8 +1,8 @@
 """Generated pictures with a few-shot segmenter's soft labels: what auto-shot learns from.
 
-They come in shards, and a shard follows from the seed and its number alone. So it does not matter
-which process makes it, or when: a killed synthesis goes on with the shards that are missing, several
-processes share the work, and without a folder a shard is simply made again whenever it is read.
+They come in shards, each determined by the seed and its number alone, whichever process makes it:
+a killed synthesis resumes with the missing shards, several processes share the work, and without a
+folder a shard is generated again whenever it is read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from toolkit.training.processes import processes
 KIND = "auto-shot pairs"
 BATCH, BATCH_PIXELS = 32, 1 << 21  # pictures, and pixels, generated at once
 BATCHES = 2  # in a shard
-VALIDATE_EVERY = 20  # pictures: the first of those kept, and then every so many
+VALIDATE_EVERY = 20  # of the kept pictures, the first included
 
 
 def synthesize(segmenter: Any, num_images: int = 5000, *, progress: bool = False, **options: Any) -> Pairs:
@@ -53,14 +53,14 @@ def synthesizing(
     out_dir: str | Path | None = None,
     drop: float = 0.0,
 ) -> Iterator[Progress]:
-    """Generate pictures with the soft labels of a few-shot segmenter, in memory that does not grow with them.
+    """Generate pictures with the soft labels of a few-shot segmenter, in bounded memory.
 
-    Several processes (see `processes`) make shards of their own each.
+    With several processes (see `processes`) each makes its own shards.
 
     Args:
         segmenter: a `fewshot.Segmenter`.
         num_images: >= 2.
-        truncation_psi: 1 for all the GAN knows, towards 0 for its average picture.
+        truncation_psi: 1 for the GAN's full variety, towards 0 for its average picture.
         seed: the same seed gives the same pairs, in a folder or not, in however many processes.
         out_dir: folder for the shards; those it already has are kept. None writes nothing: a shard is
             made again whenever it is read.
@@ -99,7 +99,7 @@ def synthesizing(
 
 
 def check_number(num_images: int, drop: float) -> None:
-    """Raise ToolkitError unless `synthesizing` can make so many pictures and leave out such a share of them."""
+    """Raise ToolkitError for a num_images or drop that `synthesizing` does not take."""
     check_count("synthesize", "num_images", num_images, 2)
     if not isinstance(drop, (int, float)) or not 0 <= drop < 1 or num_images - int(drop * num_images) < 2:
         want = "0 <= drop < 1 and two pictures left to learn from"
@@ -110,7 +110,7 @@ def check_number(num_images: int, drop: float) -> None:
 class Pairs:
     """Generated pictures and their soft labels, by shard. Make them with `synthesize`.
 
-    classes, palette: of the segmenter; key: a hash of all that the pairs follow from; kept: (num_images,)
+    classes, palette: of the segmenter; key: a hash of all that determines the pairs; kept: (num_images,)
     bool, False for pictures that were dropped; validation: (num_images,) bool, those of the kept ones to
     validate on, never none and never all; balance: dict, class name -> share of the kept pixels.
     """
@@ -125,19 +125,19 @@ class Pairs:
         self.shard_size = BATCHES * self.batch_size
         self.num_shards = -(-num_images // self.shard_size)
         self.key = self._key()
-        self.kept = self.validation = torch.empty(0, dtype=torch.bool)  # these three by `judge`
+        self.kept = self.validation = torch.empty(0, dtype=torch.bool)  # these three are set by `judge`
         self.balance: dict[str, float] = {}
 
     def rows(self, i: int) -> slice:
-        """Which of all pictures shard i has, dropped ones included: a slice."""
+        """The pictures of shard i, dropped ones included, as a slice of all."""
         return slice(i * self.shard_size, min((i + 1) * self.shard_size, self.num_images))
 
     def size(self, i: int) -> int:
-        """How many those are."""
+        """The number of pictures in shard i."""
         return self.rows(i).stop - self.rows(i).start
 
     def read(self, i: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Some of a shard's pictures, from its file or made anew.
+        """Some of a shard's pictures, from its file or generated again.
 
         Args:
             i: the shard.
@@ -179,17 +179,17 @@ class Pairs:
             )
         with safe_open(self.path(i), "pt") as file:
             summary = file.get_tensor("summary")
-        return summary if len(summary) == self.size(i) else None  # the last shard of fewer pictures
+        return summary if len(summary) == self.size(i) else None  # else the last shard of another num_images
 
     def make_summary(self, i: int) -> Tensor:
-        """The same of a shard made now, and written if there is a folder."""
+        """Generate shard i, write it if there is a folder, and return what `read_summary` would."""
         shard = self._make(i)
         if self.out_dir is not None:
             save_tensors(self.path(i), shard, {"format": KIND, "key": self.key})
         return shard["summary"]
 
     def remove_halves(self) -> None:
-        """Remove what killed processes left unfinished; its name is no shard's, so it is never read."""
+        """Remove the temporary files of killed processes; they are never read as shards."""
         for half in self.out_dir.glob(".shard-*") if self.out_dir else ():
             half.unlink(missing_ok=True)
 
@@ -211,14 +211,14 @@ class Pairs:
     def _make(self, i):
         """Shard i: image and soft as `read` gives them, and the summary."""
         gan, n = self.segmenter.gan, self.size(i)
-        # A shard of its own seed; all of it is drawn even if fewer pictures are asked for.
+        # Each shard has its own seed; all of it is drawn even if fewer pictures are asked for.
         seed = int.from_bytes(hashlib.sha256(f"{self.seed} {i}".encode()).digest()[:7], "little")
         rng, noise_rng = torch.Generator().manual_seed(seed), torch.Generator(gan.device).manual_seed(seed + 1)
         z = torch.randn(self.shard_size, gan.generator.z_dim, generator=rng).to(gan.device)
         parts = {"image": [], "soft": [], "summary": []}
         for batch in z.split(self.batch_size):
             ws = gan.generator.mapping(batch, truncation_psi=self.truncation_psi)
-            # One synthesis gives the picture and what the segmenter reads.
+            # One synthesis gives the pictures and their hypercolumns.
             image, columns = hypercolumns.from_generator(gan.generator, ws, "random", rng=noise_rng)
             logits = networks.label(self.segmenter.network, columns)
             soft = logits.softmax(1)

@@ -1,4 +1,4 @@
-"""Segmented pictures as one COCO file, for the many programs that read those."""
+"""Segmented pictures as one COCO file."""
 
 import json
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ INFO = {"description": "Parts of pictures, found by one-shot-parts", "version": 
 
 
 def to_coco(results: Sequence[Result], file_names: Sequence[str]) -> dict[str, Any]:
-    """What a COCO file of segmented pictures holds; JSON can hold it as it is.
+    """The content of a COCO file of segmented pictures, JSON-serialisable.
 
     Args:
         results: one or more `Result`s.
-        file_names: of each its picture's file, e.g. "photo.jpg"; one that recurs gets a number.
+        file_names: the picture file of each, e.g. "photo.jpg"; one that recurs gets a number.
     Returns:
         dict with info, licenses (none), images (id, file_name, width and height), categories (id and name)
-        and annotations (id, image_id, category_id, and what `Result.coco` says of each part). All ids count
+        and annotations (id, image_id, category_id, and the fields of `Result.coco`). All ids count
         from 1. Where all results have the same classes, a category's id is its label.
     Raises:
         ToolkitError: not a file name for each result, or pycocotools is not installed.
@@ -62,7 +62,7 @@ def save_coco(path: str | PathLike, results: Sequence[Result], file_names: Seque
 
 
 def _different(file_names: Sequence[str]) -> list[str]:
-    """The names, those met before with a number: readers of COCO take two of one name for one picture."""
+    """The names, repeated ones numbered: COCO readers take equal names for one picture."""
     found: list[str] = []
     for name in map(PurePath, file_names):
         candidate, number = name, 2

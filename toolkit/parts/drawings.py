@@ -1,4 +1,4 @@
-"""What a person has drawn so far, whatever it holds: kept in a shot file, beside the shots that it makes."""
+"""A person's drawings, unfinished ones included, kept in a shot file beside the shots made from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from toolkit.parts.shots import Shot, pack_shots, unpack_shots
 from toolkit.pictures.images import to_uint8
 from toolkit.pictures.labels import IGNORE_INDEX, keep
 
-SAME_LEVELS = 8  # of 255, by which no pixel of the same picture differs, whatever machine drew or projected it
+SAME_LEVELS = 8  # of 255: the most by which a pixel of the same picture differs between machines
 
 
 def shots_of(sample: Sample, label_maps: Tensor, classes: Sequence[str], gan: AnyGAN | str | None) -> list[Shot]:
@@ -49,7 +49,7 @@ def save_drawings(
     """
     tensors, metadata = pack_shots(shots_of(sample, label_maps, classes, gan))
     kept = ((label_maps != IGNORE_INDEX).any(2).any(1) | by_hand).nonzero()[:, 0]
-    # Pictures, and not latents, say what was drawn on: a projection ends elsewhere on another machine.
+    # Pictures, not latents, identify what was drawn on: projected latents differ between machines.
     tensors["drawings.image"] = torch.from_numpy(to_uint8(sample.image))[kept]
     tensors["drawings.label_maps"] = label_maps[kept].to(torch.uint8)
     about = {"classes": list(classes), "places": kept.tolist(), "by_hand": by_hand[kept].tolist()}
@@ -57,16 +57,16 @@ def save_drawings(
 
 
 def load_drawings(path: str | PathLike, sample: Sample, classes: Sequence[str], call: str) -> tuple[Tensor, Tensor]:
-    """Find the drawings of these pictures in a shot file, their classes carried over by name.
+    """Find the drawings of these pictures in a shot file, their classes matched by name.
 
     Args:
         path: a file of `save_drawings` or `save_shots`.
-        sample: the pictures, N; also in another order, and others among them.
+        sample: N pictures, in any order, possibly with others among them.
         classes: names, background first; all that were drawn.
         call: the public call to name in errors.
     Returns:
-        label_maps (N, H, W) int64, 255 = unlabelled; by_hand (N,) bool, the pictures that somebody drew on, be it
-        that all of it was erased.
+        label_maps (N, H, W) int64, 255 = unlabelled; by_hand (N,) bool, the pictures that somebody drew on, even
+        if all of it was erased.
     Raises:
         CheckpointError: not such a file.
         LabelError: it holds drawings of other pictures or classes, which would be lost.
@@ -75,7 +75,7 @@ def load_drawings(path: str | PathLike, sample: Sample, classes: Sequence[str], 
     label_maps, by_hand = torch.full(now.shape[:3], IGNORE_INDEX), torch.zeros(len(now), dtype=torch.bool)
     free = list(range(len(now)))
     for drawing in _read(path, call):
-        # Of pictures that look the same, each gets the drawing that was at its place.
+        # Among pictures that look the same, prefer the one nearest to the drawing's place.
         free.sort(key={place: abs(place - drawing.place) for place in free}.__getitem__)
         place = next((p for p in free if _same(now[p], drawing.image)), None)
         drawn = set(drawing.label_map.unique().tolist()) - {IGNORE_INDEX}
@@ -94,13 +94,13 @@ class _Drawing(NamedTuple):
     image: Tensor  # (H, W, 3) uint8
     label_map: Tensor  # (H, W) int64
     classes: tuple[str, ...]
-    place: int  # among the pictures it was drawn with
+    place: int  # index among the pictures it was drawn with
     by_hand: bool
 
 
 def _read(path: str | PathLike, call: str) -> list[_Drawing]:
     tensors, metadata = load_tensors(path, "shot", call)
-    if "drawings" not in metadata:  # of shots alone
+    if "drawings" not in metadata:  # a file of shots alone
         shots = unpack_shots(tensors, metadata, path, call)
         pictures = [torch.from_numpy(to_uint8(shot.sample.image))[0] for shot in shots]
         return [_Drawing(pictures[i], shot.label_map[0], shot.classes, i, True) for i, shot in enumerate(shots)]

@@ -16,8 +16,8 @@ from toolkit.pictures.labels import IGNORE_INDEX
 DEFAULT_NETWORK = "mlp"
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
 NUM_STEPS = {"cnn-l": 200, "cnn-m": 200, "cnn-s": 200, "mlp": 400, "linear": 400}
-# Share of F's channels that a step of the fit does without, see `networks.Mix.hide`. What misleads CNNs is where
-# things are, not single channels: hiding those only made them slower.
+# Share of F's channels dropped in each fitting step, see `networks.Mix.hide`. CNNs overfit to positions, not to
+# single channels: dropping channels only made them slower.
 HIDDEN = {"mlp": 0.7, "linear": 0.7}
 VIEWS = 16  # of each shot; see `views_of`
 MIX_FROM = (0.3, 0.5, 0.7)  # shares of the rows of ws that a view keeps
@@ -33,7 +33,7 @@ def fit_network(
     seed: int = 0,
     every: int = 10,
 ) -> Iterator[tuple[int, int, float, nn.Module]]:
-    """Fit step by step; `fewshot.fitting` says the same of segmenters.
+    """Fit step by step; `fewshot.fitting` wraps it to yield segmenters.
 
     Args, Raises, Source: as `fewshot.fitting`.
     Yields:
@@ -63,7 +63,7 @@ def fit_network(
         loss.backward()
         optimizer.step()
         schedule.step()
-        mix.hide(0)  # whoever looks at the network now sees it whole
+        mix.hide(0)  # the caller gets the network with all channels
         if step + 1 == num_steps:
             net.eval().requires_grad_(False)
         if step + 1 == num_steps or (step + 1) % every == 0:
@@ -71,23 +71,23 @@ def fit_network(
 
 
 def _moved(label_map, rng):
-    """How to move the shots for a step, a grid, and their labels moved.
+    """A random sampling grid that moves the shots for a step, and their moved labels.
 
-    A CNN sees where a pixel is, by its neighbours and by the frame: from shots that never move it learns the layout
-    of one picture.
+    A CNN can infer a pixel's position from its neighbours and the padding: from shots that never move it learns the
+    layout of one picture.
     """
     grid = motions.draw(len(label_map), label_map.shape[-1], rng)
     truth = motions.move_labels(label_map, grid)
-    # Of a few strokes none may be left in the frame, and the loss of nothing is nan: then the shots stay.
+    # If no label is left in the frame, the loss is nan: then the shots are not moved.
     return (grid, truth) if (truth != IGNORE_INDEX).any() else (None, label_map)
 
 
 def views_of(gan: AnyGAN, shots: Sequence[Shot], rng: torch.Generator) -> list[Hypercolumns]:
-    """Hypercolumns of the shots as they are, and of the same parts in other looks.
+    """Hypercolumns of the shots as they are, and of style-mixed views of them.
 
-    A view keeps the first rows of ws, which place the parts, draws the later ones, which colour them,
-    anew, and changes the noise. The labels still hold, and what they teach is the part and not the
-    colour of one person's hair.
+    A view keeps the first rows of ws, which control the layout, and draws the later ones, which control
+    colour and texture, and the noise at random. The labels still hold, and the network does not overfit
+    to the colours of one picture.
 
     Args:
         gan: the `GAN` the shots came from.

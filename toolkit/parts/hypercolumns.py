@@ -1,7 +1,7 @@
 """Generator activations as one feature vector a pixel, without ever building those vectors.
 
 The paper's F = U(a_1) + ... + U(a_n) (concatenated) has 5056 channels a pixel, 5.3 GB a picture.
-What a segmenter does with it first is a 1x1 convolution, and that commutes with upsampling:
+A segmenter's first layer is a 1x1 convolution, which commutes with upsampling:
 conv(F) = sum of U(conv_i(a_i)). So mix every layer at its own resolution, then upsample the few
 mixed channels.
 """
@@ -20,7 +20,7 @@ from toolkit.errors import ShapeError, ToolkitError, describe
 
 
 class Hypercolumns:
-    """The paper's F for N pictures, kept as the activations it is made of.
+    """The paper's F for N pictures, stored as the activations it is made of.
 
     Layers finer than F are area-pooled here, once. Layers of one resolution are kept side by side
     in a single channels-last tensor, so that one matrix product mixes them all.
@@ -65,7 +65,7 @@ class Hypercolumns:
         return {name: found[name] for name in self.channels}
 
     def dense(self) -> Tensor:
-        """Build the paper's F: to look at and to test against; `mix` never needs it.
+        """Build the paper's F, for display and for tests; `mix` never needs it.
 
         Returns:
             (N, C, R, R), layers in the order they were given.
@@ -103,8 +103,8 @@ class Hypercolumns:
     def mean_std(self) -> tuple[Tensor, Tensor]:
         """Per-channel statistics of the activations, each layer at its own resolution.
 
-        Upsampling keeps the mean but for the border and shrinks the std a little, so these are
-        close to those of F, and free of its cost.
+        Upsampling keeps the mean except at the border and shrinks the std a little, so these
+        approximate those of F without building it.
 
         Returns:
             mean, std: (C,) each, in the order of F; std is the biased one.
@@ -186,7 +186,7 @@ def from_generator(
     layers: Iterable[str] | None = None,
     resolution: int | None = None,
 ) -> tuple[Tensor, Hypercolumns]:
-    """Synthesise pictures and keep what the generator knew about each pixel.
+    """Synthesise pictures and keep their hypercolumns.
 
     Args:
         generator: has `.synthesis(ws, noise_mode=, noise=, rng=, return_activations=True)` and `.resolution`.

@@ -1,4 +1,4 @@
-"""Pictures moved, scaled, turned and mirrored at random, their features and labels as one."""
+"""Random shifts, scalings, rotations and mirrorings of features together with their labels."""
 
 import math
 
@@ -11,7 +11,7 @@ SCALE, ROTATION, SHIFT = 1.5, 15.0, 0.25  # at most: times larger or smaller, de
 
 
 def draw(num: int, resolution: int, rng: torch.Generator) -> torch.Tensor:
-    """Draw how to move some pictures, each its own way, every second one mirrored.
+    """Draw a random transform for each picture; half of them mirror, on average.
 
     Args:
         num: pictures.
@@ -32,7 +32,7 @@ def draw(num: int, resolution: int, rng: torch.Generator) -> torch.Tensor:
 
 
 def move(features: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Features (N, C, R, R), moved as a grid of `draw` says; zero where they come from outside, as convolutions pad.
+    """Resample features (N, C, R, R) by a grid of `draw`; zero outside the picture, as convolutions pad.
 
     Returns:
         (N, C, R, R) in channels-last memory, differentiable.
@@ -42,7 +42,7 @@ def move(features: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
 
 
 def move_labels(label_map: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Labels (N, R, R) moved as `move` moves features: each takes the nearest, 255 where it comes from outside."""
-    above = label_map[:, None].float() + 1  # so that what comes from outside, zero, is no label
+    """Resample labels (N, R, R) by a grid of `draw`, nearest neighbour; 255 outside the picture."""
+    above = label_map[:, None].float() + 1  # so that the padding, zero, is no label
     moved = F.grid_sample(above, grid, mode="nearest", align_corners=False)[:, 0].long() - 1
     return moved.where(moved >= 0, IGNORE_INDEX)

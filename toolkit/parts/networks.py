@@ -21,7 +21,7 @@ SLOPE = 0.01  # of the leaky ReLUs, as published
 MIX_CHANNELS = 128
 DILATION_CYCLES = {"s": (1, 2), "m": (1, 2, 4), "l": (1, 2, 4, 8)}
 UNET_DEPTH = 4  # halvings of the image
-PIXELS_AT_ONCE = 1 << 12  # of pictures labelled on a CPU, at least one picture
+PIXELS_AT_ONCE = 1 << 12  # labelled at once on a CPU, but at least one picture
 
 
 class Mix(nn.Module):
@@ -47,7 +47,7 @@ class Mix(nn.Module):
         self.shown: Tensor | None = None
 
     def standardise(self, mean: Tensor, std: Tensor) -> None:
-        """Set the statistics to divide out, e.g. from `Hypercolumns.mean_std()`.
+        """Set the statistics to standardise with, e.g. from `Hypercolumns.mean_std()`.
 
         A channel that never changes (std 0) is only centred.
 
@@ -68,13 +68,13 @@ class Mix(nn.Module):
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     def hide(self, share: float, rng: torch.Generator | None = None) -> None:
-        """Hide some channels of F, at their mean, until the next call: dropout of whole features.
+        """Replace random channels of F by their mean until the next call: channel dropout.
 
-        Of a thousand channels a few may tell the parts of one picture by an accident of its light; a network
-        that cannot count on any of them learns from all.
+        A few of thousands of channels may separate the parts of one picture by chance, e.g. by its lighting;
+        dropout makes the network use all of them.
 
         Args:
-            share: of the channels, drawn independently, 0 <= share < 1; 0 shows all.
+            share: of the channels, drawn independently, 0 <= share < 1; 0 keeps all.
             rng: torch.Generator on the weight's device.
         Source: Srivastava et al. 2014, JMLR 15; differs: whole channels, for all pixels alike.
         """
@@ -115,7 +115,7 @@ class CNN(nn.Module):
 
     def __init__(self, channels: Mapping[str, int], num_classes: int, size: str = "l") -> None:
         super().__init__()
-        dilations = (DILATION_CYCLES[size] * 2)[1:]  # the 1x1 stands for the first
+        dilations = (DILATION_CYCLES[size] * 2)[1:]  # the 1x1 replaces the first
         widths = [64] * (len(dilations) - 1) + [32]
         self.mix = Mix(channels, MIX_CHANNELS)
         self.convs = nn.ModuleList(
@@ -129,7 +129,7 @@ class CNN(nn.Module):
         """Hypercolumns of N pictures -> logits (N, K, R, R).
 
         Args:
-            grid: (N, R, R, 2), as `motions.draw` makes it, to see the pictures moved, which fitting wants; or None.
+            grid: (N, R, R, 2), as `motions.draw` makes it, to move the pictures while fitting; or None.
         """
         x = self.mix(hypercolumns)
         # Moved here, where a picture has 128 channels: F has up to forty times as many.
@@ -140,7 +140,7 @@ class CNN(nn.Module):
 
 
 class MLP(nn.Module):
-    """The same small network for every pixel.
+    """A multilayer perceptron applied to each pixel separately.
 
     Args:
         channels: dict, layer name -> number of channels.
@@ -191,7 +191,7 @@ def build(name: str, channels: Mapping[str, int], num_classes: int) -> nn.Module
 
 
 def label(network: nn.Module, hypercolumns: Hypercolumns) -> Tensor:
-    """Part logits of many pictures; on a CPU a few at a time, or one, which is twice as fast.
+    """Part logits of many pictures; in small batches on a CPU, which is twice as fast.
 
     Activations dwarf input and output, so small batches stay in the cache.
 
@@ -207,7 +207,7 @@ def label(network: nn.Module, hypercolumns: Hypercolumns) -> Tensor:
 
 
 def mix_of(network: Any) -> Mix:
-    """The `Mix` a few-shot network starts with, to be given its statistics."""
+    """The `Mix` a few-shot network starts with, e.g. to set its statistics."""
     return network if isinstance(network, Mix) else network.mix
 
 
@@ -247,7 +247,7 @@ class UNet(nn.Module):
         return self.classify(x)[:, :, : image.shape[2], : image.shape[3]]
 
     def bottleneck(self, image: Tensor) -> Tensor:
-        """What the network knows about a whole picture, for Fréchet distances.
+        """Features of a whole picture, for Fréchet distances.
 
         Args:
             image: as in `forward`.
@@ -278,5 +278,5 @@ def _double_conv(in_channels, out_channels):
 
 
 def _leaky_relu(x):
-    # In place: the input is a fresh convolution, which needs no memory of its own result.
+    # In place: the input is a convolution's output, which its backward pass does not need.
     return F.leaky_relu_(x, SLOPE)

@@ -1,4 +1,4 @@
-"""One segmented picture, and the forms people take it away in."""
+"""One segmented picture and its export formats."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Result:
 
     image: (3, h, w) in [-1, 1], what was segmented; label_map: (h, w) int64; classes: names, background
     first; palette: (K, 3) uint8.
-    Where they apply, else None: reconstruction (3, h, w) in [-1, 1], what the GAN makes of image; psnr:
+    Where they apply, else None: reconstruction (3, h, w) in [-1, 1], the GAN's projection of image; psnr:
     decibels between the two; trust: 0 to 1, how likely the GAN could have made such a picture; frame:
     where in the upload image lies; full_image: the upload itself, upright, a PIL image in RGB.
     """
@@ -45,7 +45,7 @@ class Result:
         return None if self.frame is None else self.frame.restore(self.label_map)
 
     def overlay(self, alpha: float = 0.5) -> Image.Image:
-        """The picture with its parts tinted: the whole upload where it is at hand, else image.
+        """The picture with its parts tinted: the whole upload where available, else image.
 
         Args:
             alpha: strength of the tint, 0 to 1.
@@ -66,14 +66,14 @@ class Result:
         return dict(zip(self.classes, counts, strict=False))
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON can hold of it: size, classes, areas, palette, and psnr, trust and box where they apply."""
+        """JSON-serialisable dict: size, classes, areas, palette, and psnr, trust and box where they apply."""
         height, width = self._widest().shape
         return {
             "size": [width, height],
             "classes": list(self.classes),
             "areas": self.areas(),
             "palette": [f"#{bytes(color).hex()}" for color in self.palette],
-            "psnr": self.psnr if self.psnr is None or math.isfinite(self.psnr) else None,  # JSON knows no infinity
+            "psnr": self.psnr if self.psnr is None or math.isfinite(self.psnr) else None,  # JSON has no infinity
             "trust": self.trust,
             "box": None if self.frame is None else list(self.frame.box),
         }
@@ -83,7 +83,7 @@ class Result:
 
         Returns:
             list of dicts: category_id (the label), category (its name), segmentation (RLE), area, bbox
-            (x, y, width, height), iscrowd 0. Background is no part.
+            (x, y, width, height), iscrowd 0. Background is left out.
         Raises:
             ToolkitError: pycocotools is not installed.
         """

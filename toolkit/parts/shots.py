@@ -69,7 +69,7 @@ class Shot:
 
 
 def save_shots(path: str | PathLike, shots: Iterable[Shot]) -> None:
-    """Write several shots to one safetensors file, whole or not at all; of one, what `Shot.save` writes."""
+    """Write several shots to one safetensors file, whole or not at all; for one shot, as `Shot.save` does."""
     save_tensors(path, *pack_shots(shots))
 
 
@@ -96,7 +96,7 @@ def _load_shots(path: str | PathLike, call: str) -> list[Shot]:
 
 
 def pack_shots(shots: Iterable[Shot]) -> tuple[dict[str, Tensor], dict]:
-    """What a file keeps of shots: dict, name -> tensor; the metadata."""
+    """Shots as saved to a file: dict, name -> tensor; and the metadata."""
     tensors, about = {}, []
     for i, shot in enumerate(shots):
         own = {**to_tensors(shot.sample), "label_map": shot.label_map.to(torch.uint8)}
@@ -106,7 +106,7 @@ def pack_shots(shots: Iterable[Shot]) -> tuple[dict[str, Tensor], dict]:
 
 
 def unpack_shots(tensors: dict[str, Tensor], metadata: dict, path: str | PathLike, call: str) -> list[Shot]:
-    """The shots of which `pack_shots` made these; other tensors among them do no harm.
+    """Inverse of `pack_shots`; other tensors are ignored.
 
     Args:
         path: the file they come from, and call: the public call, to name in errors.

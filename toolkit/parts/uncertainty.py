@@ -10,12 +10,12 @@ from toolkit.parts.sample import Sample
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """How undecided a segmenter is at each pixel.
+    """Normalised entropy of the class probabilities at each pixel.
 
     Args:
         logits: (N, K, H, W), K >= 2.
     Returns:
-        entropy (N, H, W) in [0, 1]: of the class probabilities, 1 when all K are equally likely.
+        entropy (N, H, W) in [0, 1]: 1 when all K are equally likely.
     """
     log_p = logits.log_softmax(1)
     return -(log_p.exp() * log_p).sum(1) / math.log(logits.shape[1])

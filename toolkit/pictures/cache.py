@@ -1,7 +1,7 @@
-"""What a GAN is trained on: many pictures, as one uint8 array on disk, and no labels.
+"""Training pictures of a GAN as one uint8 array on disk, without labels.
 
-The file is a .npy whose array is followed by what it was made from, as JSON: the two cannot part, and another
-folder or another world is noticed whatever its shape.
+The file is a .npy whose array is followed by a JSON record of its source: the two stay together, and another folder
+or world is noticed even if the shape is the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from toolkit.pictures.uploads import READ
 
 LAST_TRAINING_SEED = 600_000  # later seeds belong to parsers and shots, those from 1,000,000 to tests
 WORLD_CHUNK = 256  # pictures rendered at once
-YOUNG = 2.0  # seconds within which a file may change twice and show the same time
+YOUNG = 2.0  # seconds within which two changes of a file may have the same time stamp
 
 
 def from_world(
@@ -39,7 +39,7 @@ def from_world(
     device: Any = "cpu",
     progress: bool = True,
 ) -> np.ndarray:
-    """Render pictures once and keep them; their labels are dropped here, unread.
+    """Render pictures once and cache them; their labels are discarded.
 
     Args:
         render: a world's `render(num, resolution, seed, device) -> (image, label_map)`.
@@ -51,7 +51,7 @@ def from_world(
     Returns:
         (num, 3, R, R) uint8, memory-mapped.
     Raises:
-        ToolkitError: so many pictures that seeds kept for evaluation would be among them.
+        ToolkitError: more pictures than there are training seeds.
         WriteError: the file cannot be written, or the disk is full.
     """
     if not 1 <= num <= LAST_TRAINING_SEED:
@@ -70,14 +70,13 @@ def from_world(
 def from_folder(folder: str | PathLike, resolution: int, path: str | PathLike, progress: bool = True) -> np.ndarray:
     """Read every picture below a folder, cut to the centred square and resized.
 
-    Files that cannot be read are left out, each with a line on stderr; so is, counted in one line, all that is
-    no picture.
+    Pictures that cannot be read are left out, each with a line on stderr; other files too, counted in one line.
 
     Args:
-        folder: searched with its sub-folders for all formats of `uploads`; but not the one of `path`.
+        folder: searched with its sub-folders for all formats of `uploads`, except the folder of `path`.
         resolution, progress: as in `from_world`.
-        path: the .npy file to make, or to reuse when these files made it: by their names, sizes and times, and
-            where times differ by what is in them.
+        path: the .npy file to make, or to reuse when these files made it: compared by names, sizes and
+            times, and where times differ by content.
     Returns:
         (N, 3, R, R) uint8, memory-mapped.
     Raises:
@@ -99,14 +98,14 @@ def from_folder(folder: str | PathLike, resolution: int, path: str | PathLike, p
 
 
 class _Files:
-    """The files of a folder, and what tells them from others: names, sizes and times first, then hashes."""
+    """The files of a folder, and what identifies them: names, sizes and times first, then hashes."""
 
     def __init__(self, folder: Path, files: list[Path]) -> None:
         self.folder, self.files, self.noted_at = folder.resolve(), files, time.time()
         self.names = [file.relative_to(folder).as_posix() for file in files]
         self.stats = [self._stat(file) for file in files]
         self.hashes: list[str] = []
-        self.renewed = False  # whether hashes had to say that all is the same
+        self.renewed = False  # whether hashes were needed to see that nothing changed
 
     @staticmethod
     def _stat(file: Path) -> list[int]:
@@ -117,11 +116,11 @@ class _Files:
         return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
     def made(self, kept: dict | None) -> bool:
-        """Whether a file was made from these, by what it says of itself."""
+        """Whether a cache was made from these files, by its record of them."""
         if kept is None or kept.get("names") != self.names or [s[0] for s in kept["stats"]] != self.sizes:
             return False
         moved = kept["folder"] != str(self.folder)
-        sure_until = (kept["noted_at"] - YOUNG) * 1e9  # what changed later may have changed again unseen
+        sure_until = (kept["noted_at"] - YOUNG) * 1e9  # a file changed later may have changed again without a new time
         for i, stat in enumerate(self.stats):
             if moved or stat != kept["stats"][i] or max(stat[1:]) > sure_until:
                 if _hash(_bytes(self.files[i])) != kept["hashes"][i]:
@@ -140,14 +139,14 @@ class _Files:
             data = _bytes(file)
             self.hashes.append(_hash(data))
             try:
-                # A file that cannot be opened is opened once more, for the system's own words.
+                # A file that cannot be opened is opened once more, for the system's error message.
                 yield load_image(file if data is None else data, resolution)
             except ImageError as error:
                 tqdm.write(f"{file}: {error}", file=sys.stderr)
                 yield None
 
     def to_json(self) -> dict:
-        """All that `made` asks for."""
+        """The record that `made` compares with."""
         about = {"folder": str(self.folder), "noted_at": self.noted_at, "names": self.names}
         return {**about, "stats": self.stats, "hashes": self.hashes}
 
@@ -158,7 +157,7 @@ def _collect(
     """Write (N, 3, R, R) uint8, N the pictures that are not None, and where they come from."""
     done = 0
     with replace_when_done(path) as temporary:
-        # Not mapped: on a full disk a mapped file ends the process without a word.
+        # Not memory-mapped: on a full disk that kills the process without a message.
         with (
             open(temporary, "wb") as file,
             tqdm(total=num, desc="pictures", unit="picture", disable=not progress) as bar,
@@ -180,13 +179,13 @@ def _collect(
 
 
 def _write_header(file: Any, num: int, resolution: int) -> None:
-    """NumPy leaves room in it for a number of as many digits as there are."""
+    """NumPy pads the header, so that it can be rewritten with another num."""
     about = {"descr": "|u1", "fortran_order": False, "shape": (num, 3, resolution, resolution)}
     np.lib.format.write_array_header_1_0(file, about)
 
 
 def _kept_source(path: str | PathLike, shape: tuple) -> dict | None:
-    """What a file says it was made from; None where it is not there, not whole, or of another shape (None: any)."""
+    """A file's record of its source; None where it is missing, damaged, or of another shape (None: any)."""
     try:
         kept = np.load(path, mmap_mode="r")
         if kept.dtype != np.uint8 or any(want not in (None, got) for want, got in zip(shape, kept.shape, strict=True)):
@@ -200,7 +199,7 @@ def _kept_source(path: str | PathLike, shape: tuple) -> dict | None:
 
 
 def _note(path: Path, source: dict) -> None:
-    """Renew what a file says it was made from; where that cannot be written the old words stay true."""
+    """Update a file's record of its source; where that cannot be written, the old one stays valid."""
     kept = np.load(path, mmap_mode="r")
     try:
         with open(path, "r+b") as file:
@@ -223,7 +222,7 @@ def _hash(data: bytes | None) -> str:
 
 
 def _code_beside(function: Callable) -> str:
-    """A hash of the module that a function is from and of its neighbours, which it may call."""
+    """A hash of a function's module and of the modules beside it, which it may call."""
     file = getattr(sys.modules.get(function.__module__), "__file__", None)
     files = sorted(Path(file).parent.glob("*.py")) if file else []
     return _hash(b"".join(os.fsencode(f.name) + f.read_bytes() for f in files))

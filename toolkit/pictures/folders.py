@@ -1,4 +1,4 @@
-"""Pictures in folders: which files are some, and what else was there, so that nothing is left out without a word."""
+"""Find the pictures in folders, and count the files that are left out."""
 
 import os
 import re
@@ -10,9 +10,9 @@ from typing import NamedTuple
 from toolkit.errors import ImageError
 from toolkit.pictures.uploads import MISSING, SUFFIXES, suffixes_read
 
-# What this toolkit draws beside pictures, or below them when --out is in their folder.
+# Pictures that this toolkit writes, possibly to the folder it reads from.
 RESULTS = re.compile(r"\.(overlay|parts|reconstruction|side-by-side)\.png$|^samples-\d+\.png$")
-SHEETS = {"pairs.png": "encoder.safetensors"}  # a plain name is ours where this lies beside it
+SHEETS = {"pairs.png": "encoder.safetensors"}  # a result of this toolkit only if the second file is beside it
 
 
 class Found(NamedTuple):
@@ -28,7 +28,7 @@ class Found(NamedTuple):
 
 
 def pictures_in(folder: str | PathLike, *, deep: bool = False, but: str | PathLike | None = None) -> Found:
-    """The pictures of a folder by their suffix; hidden files and this toolkit's own results are none.
+    """The pictures of a folder by their suffix; hidden files and this toolkit's own results are left out.
 
     Args:
         folder: a folder.
@@ -58,7 +58,7 @@ def pictures_in(folder: str | PathLike, *, deep: bool = False, but: str | PathLi
 
 
 def _other(file: Path, readable: set[str]) -> str | None:
-    """What a file is that is no picture to take; None for one that is."""
+    """Why a file is left out; None for a picture that is not."""
     suffix = file.suffix.lower()
     if file.name.startswith("."):
         return "hidden"

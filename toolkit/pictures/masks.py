@@ -1,4 +1,4 @@
-"""Mask files as programs write them: the class of each pixel, by number or by colour."""
+"""Read mask files of other programs: the class of each pixel, by number or by colour."""
 
 import numpy as np
 from PIL import Image
@@ -47,7 +47,7 @@ def black_and_white(picture: Image.Image, values: np.ndarray) -> bool:
     """Whether a mask of 8 bits has no other values than black 0 and white 255, and some white."""
     if picture.mode == "1" or not (values == WHITE).any() or not set(np.unique(values)) <= {BLACK, WHITE}:
         return False
-    # Of an indexed one 255 is white only where all indices are their own grey: others chose a colour for "unlabelled".
+    # In an indexed mask 255 is white only with a grey palette; with others it means unlabelled.
     return picture.mode != "P" or picture.getpalette() == [grey for grey in range(256) for _ in "rgb"]
 
 
@@ -80,7 +80,7 @@ def classes_of_colors(picture: Image.Image, palette: np.ndarray, unlabelled: tup
 
 
 def colors_of(picture: Image.Image) -> dict[int, str]:
-    """Of an indexed picture the colours that it uses: index -> "#RRGGBB"; of others none."""
+    """The colours that an indexed picture uses: index -> "#RRGGBB"; empty for others."""
     if picture.mode != "P":
         return {}
     codes = _codes(np.array(picture.getpalette("RGB")).reshape(-1, 3))
@@ -88,7 +88,7 @@ def colors_of(picture: Image.Image) -> dict[int, str]:
 
 
 def _whole(picture, name):
-    """The picture without the alpha channel it does not use; refused where it uses it, or where it is a JPEG."""
+    """The picture without its alpha channel if that is opaque; transparency and JPEGs are refused."""
     if picture.format == "JPEG":
         raise ImageError("load_label_png", "a PNG", f"a JPEG, {name}, which smears labels", "Save masks as PNG")
     if picture.mode in ("LA", "PA", "RGBA"):
@@ -101,5 +101,5 @@ def _whole(picture, name):
 
 
 def _codes(colors):
-    """One number, 0xRRGGBB, of each colour (..., 3)."""
+    """One number, 0xRRGGBB, for each colour (..., 3)."""
     return colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])

@@ -2,21 +2,21 @@
 
 import numpy as np
 
-TIE = 1e-7  # of a pixel: shares that differ by less are equal, whatever the rounding of floats says
+TIE = 1e-7  # of a pixel: shares that differ by less are equal but for rounding
 
 
 def majority(label_map: np.ndarray, rows: np.ndarray, columns: np.ndarray, unlabelled: int = 255) -> np.ndarray:
     """Resample a label map by exact area.
 
-    Of equal shares a part wins over background, the part with fewer pixels over the one with more, and any
-    label over none: else parts would shrink, the small ones most.
+    In a tie a part wins over background, a part with fewer pixels over one with more, and any label over
+    none: else parts would shrink, the small ones most.
 
     Args:
         label_map: (H, W) integers in 0..255; 0 is background.
         rows: (h + 1,) floats, rising: where the new rows begin and end, in label_map's rows. They may reach
             beyond 0..H, where all is unlabelled.
         columns: (w + 1,), the same across.
-        unlabelled: the label of what has none.
+        unlabelled: the value of unlabelled pixels.
     Returns:
         (h, w) uint8: the label that covers most of each new pixel.
     """
@@ -35,7 +35,7 @@ def majority(label_map: np.ndarray, rows: np.ndarray, columns: np.ndarray, unlab
 
 
 def edges(start: float, end: float, number: int, scale: float = 1.0) -> np.ndarray:
-    """Where `number` equal pixels from start to end begin and end, times scale: (number + 1,) floats."""
+    """The edges of `number` equal pixels from start to end, times scale: (number + 1,) floats."""
     return (start + np.arange(number + 1) * ((end - start) / number)) * scale
 
 
@@ -43,7 +43,7 @@ def _sums(values, edges):
     """Sums of values (M, L) between edges (l + 1,), each column counting by how much of it lies there: (M, l)."""
     edges = edges.clip(0, values.shape[1])
     whole = edges.astype(int)
-    # Along rows as they lie in memory, which is six times as fast as down the columns.
+    # Along contiguous rows, which is six times as fast as down the columns.
     total = np.ascontiguousarray(values).cumsum(1, dtype=np.int32 if values.dtype == bool else float)
     before = total[:, whole - 1] * (whole > 0)
     return np.diff(before + (edges - whole) * values[:, whole.clip(max=values.shape[1] - 1)])

@@ -1,17 +1,17 @@
-"""What a TIFF must be like to be decoded within bounds: its header is a table of anyone's making."""
+"""Check a TIFF's header, which may be crafted, so that decoding stays within bounds."""
 
 import struct
 
 MAX_VALUES = 1 << 20  # of all entries; a strip for each row of the largest picture has 65,535
 COMPRESSIONS = {"raw", "tiff_ccitt", "group3", "group4", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"}
 STARTS = {b"II*\0": "<", b"MM\0*": ">"}
-BYTES = (1, 2, 7)  # types whose values are kept as they are
+BYTES = (1, 2, 7)  # types whose values Pillow does not convert to numbers
 
 
 def check_header(data: bytes) -> None:
-    """Refuse a TIFF whose first directory, the only one read, would keep Pillow busy.
+    """Refuse a TIFF whose first directory, the only one read, would take Pillow too long.
 
-    Pillow makes a Python number of each value and reads no file meanwhile, so no clock would stop it.
+    Pillow converts each value to a Python number without reading, so the deadline of `uploads` cannot stop it.
 
     Args:
         data: the file; what does not start like a TIFF is let through.

@@ -1,6 +1,6 @@
-"""Pictures as people have them: any everyday format, whole or broken, decoded within bounds.
+"""Decode pictures of all common formats, even broken or malicious ones, within bounds.
 
-Whatever the bytes say, decoding takes seconds and less than a gigabyte, or a one-line `ImageError`.
+Whatever the bytes, decoding takes seconds and less than a gigabyte, or raises a one-line `ImageError`.
 """
 
 import functools
@@ -18,8 +18,8 @@ from PIL import Image, ImageOps, features
 from toolkit.errors import ImageError, describe
 from toolkit.pictures import tiff
 
-PAPER = (255, 255, 255)  # what shows through transparent pixels
-# The formats read, and how many pixels of each: what phones take. WebP's decoder keeps four copies of a picture.
+PAPER = (255, 255, 255)  # the background of transparent pixels
+# The formats read, and the most pixels of each, enough for phones. WebP's decoder keeps four copies of a picture.
 MAX_PIXELS = {
     "JPEG": 50_000_000,
     "PNG": 50_000_000,
@@ -49,15 +49,15 @@ SUFFIXES = {
     ".heif": "HEIF",
     ".hif": "HEIF",
 }
-MISSING = {"HEIF": "pip install 'one-shot-parts[heic]'", "AVIF": "pip install --upgrade pillow"}  # what reads these
+MISSING = {"HEIF": "pip install 'one-shot-parts[heic]'", "AVIF": "pip install --upgrade pillow"}  # their decoders
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 MAX_SIDE = 65_535  # what a JPEG can have; the filters of a resize grow with it
 MAX_BYTES = 64 << 20
 MAX_SECONDS = 3  # of computing; a phone's picture takes a tenth of that
-MAX_READING = 4  # times its length that a file may be read, in all: a crafted table can name the same bytes often
+MAX_READING = 4  # times a file's length that may be read in all: crafted tables can refer to the same bytes often
 MAX_SCANS = 100  # of a progressive JPEG: each goes over all pixels; ten are usual
 JPEG_START, JPEG_SCAN = b"\xff\xd8", b"\xff\xda\x00"
-ONE_AT_A_TIME = threading.Lock()  # bounds a page's memory; and Python's warning filters belong to no thread
+ONE_AT_A_TIME = threading.Lock()  # bounds a page's memory; and Python's warning filters are not per thread
 EIGHT_BITS = [round(value / 257) for value in range(65536)]
 
 
@@ -90,7 +90,7 @@ def decode(source: Any, call: str) -> Image.Image:
 
     Args, Raises: as `open_rgb`.
     Returns:
-        PIL image, loaded, the caller's own.
+        PIL image, loaded, never `source` itself.
     """
     if isinstance(source, np.ndarray):
         return _finished(_from_array(source, call), call)
@@ -100,7 +100,7 @@ def decode(source: Any, call: str) -> Image.Image:
         with ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks about metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # Pillow tries no format but these, so no rarely used decoder ever sees the bytes.
+            # Pillow tries only these formats, so that no rarely used decoder gets untrusted bytes.
             opened = source.copy() if data is None else Image.open(_Patient(data), formats=formats())
             return _finished(opened, call)
     except ImageError:
@@ -129,12 +129,12 @@ def formats() -> tuple[str, ...]:
 
 
 def suffixes_read() -> set[str]:
-    """Suffixes, in small letters, of the files that can be read here."""
+    """Suffixes, in lower case, of the files that can be read here."""
     return {suffix for suffix, name in SUFFIXES.items() if name in formats()}
 
 
 class _Patient(BytesIO):
-    """Bytes that refuse to be read once decoding them has taken too long, as parsing crafted headers may."""
+    """Bytes whose `read` raises once decoding has taken too long, as with crafted headers."""
 
     def __init__(self, data):
         super().__init__(data)
@@ -152,7 +152,7 @@ class _Patient(BytesIO):
 
 
 def _read(source, call):
-    """All bytes of a path, of bytes, or of a binary file from where it stands."""
+    """All bytes of a path, of bytes, or of a binary file from its position."""
     if isinstance(source, (str, os.PathLike)):
         if not Path(source).is_file():
             raise ImageError(call, "a picture file", f"no file at {str(source)!r}", "Check the path")
@@ -174,7 +174,7 @@ def _read(source, call):
 
 
 def _finished(picture, call):
-    """The picture loaded and upright, once its header says that it can be."""
+    """The picture loaded and upright, after its header has been checked."""
     if 0 in picture.size:
         raise ImageError(call, "at least one pixel", _size(picture), "Pass a picture")
     # A PIL image that never was a file has no format; its pixels are in memory already.
@@ -220,7 +220,7 @@ def _from_array(array, call):
 
 
 def _reason(error):
-    """A decoder's own words, none of which are ours or name an object in memory."""
+    """The first line of a decoder's error, without the repr of our objects."""
     return str(error).split("\n")[0].split(" <toolkit.")[0][:120] or type(error).__name__
 
 

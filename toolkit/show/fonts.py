@@ -1,7 +1,7 @@
-"""Text in pictures, in whatever alphabet: each letter in the first font that has it.
+"""Text in pictures, in any alphabet: each letter in the first font that has it.
 
-matplotlib brings DejaVu Sans (Latin, Greek, Cyrillic, Hebrew and more); what it lacks, Chinese for one, is looked for
-among the system's fonts. A letter that no font has is written as its number, U+773C, so that two names still differ.
+matplotlib brings DejaVu Sans (Latin, Greek, Cyrillic, Hebrew and more); what it lacks, e.g. Chinese, is looked up in
+the system's fonts. A letter that no font has is written as its code point, U+773C, so that two names still differ.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from matplotlib.ft2font import FT2Font
 from PIL import ImageDraw, ImageFont
 
 FIRST = "DejaVu Sans"
-# Of the system's fonts the plain ones of these kinds first: a serif or a bold letter among others stands out.
+# Of the system's fonts these families in regular weight first: a serif or bold letter among others stands out.
 PREFERRED = ("noto sans cjk", "source han sans", "noto sans", "droid sans fallback", "wenquanyi", "ipaexgothic")
-NOT_LETTERS = ("last resort", "stix", "cm", "noto color", "apple color")  # boxes; mathematics; pictures of one size
+NOT_LETTERS = ("last resort", "stix", "cm", "noto color", "apple color")  # placeholders; mathematics; bitmaps
 
 
 def width(text: str, size: int) -> float:
@@ -37,7 +37,7 @@ def write(
 
     Args:
         draw: what to write on.
-        left, middle: where it begins, and the height of its middle.
+        left, middle: x of its start, and y of its middle.
         text: one line.
         color: (r, g, b).
         size: of the letters, in pixels.
@@ -49,12 +49,12 @@ def write(
 
 
 def _runs(text: str) -> list[tuple[str, str]]:
-    """(font, letters that it has) in order; marks that belong to a letter stay with it."""
+    """(font, letters that it has) in order; spaces and joiners keep the font before them."""
     letters, missing, font = [], [], None
     for letter in text:
         found = _font_with(letter)
         if found is None and not letter.isprintable():
-            continue  # joins or directs other letters, and is not seen
+            continue  # an invisible joiner or direction mark
         if found is None:
             missing.append(letter)
             letters += [(_font_with("U"), sign) for sign in f"U+{ord(letter):04X}"]
@@ -82,7 +82,7 @@ def _font_with(letter: str) -> str | None:
 
 @cache
 def _paths() -> tuple[str, ...]:
-    """All fonts in the order in which they are asked."""
+    """All fonts in the order in which they are tried."""
 
     def place(font):
         name = font.name.lower()
@@ -98,7 +98,7 @@ def _paths() -> tuple[str, ...]:
 def _letters(path: str) -> frozenset[int]:
     try:
         return frozenset(FT2Font(path).get_charmap())
-    except (OSError, RuntimeError):  # matplotlib remembers fonts that have gone since, and takes some it cannot read
+    except (OSError, RuntimeError):  # matplotlib's list has removed fonts, and some it cannot read
         return frozenset()
 
 

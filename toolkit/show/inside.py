@@ -1,4 +1,4 @@
-"""What a generator's activations show when one looks at them: parts that nobody has labelled."""
+"""Visualise a generator's activations: they separate parts that nobody has labelled."""
 
 import matplotlib
 import torch
@@ -16,14 +16,14 @@ def principal_colours(features: Tensor) -> Tensor:
         features: (N, C, H, W) float, C >= 3, e.g. one layer's activations or dense hypercolumns.
     Returns:
         (N, 3, H, W) in [-1, 1]: the three strongest principal components over all pixels of all
-        pictures, each channel standardised first; two standard deviations reach the ends.
+        pictures, each channel standardised first; clipped at two standard deviations.
     Raises:
         ShapeError: not such features.
     """
     _check(features, "principal_colours")
     pixels = _standardised(features)
     axes = torch.linalg.eigh(pixels.T @ pixels / len(pixels)).eigenvectors[:, -3:].flip(1)
-    # An axis may point either way: let its largest entry be positive.
+    # The sign of an eigenvector is arbitrary: make its largest entry positive.
     axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
     components = pixels @ axes
     components = (components / (2 * components.std(0, correction=0)).clamp(min=1e-8)).clamp(-1, 1)
@@ -31,7 +31,7 @@ def principal_colours(features: Tensor) -> Tensor:
 
 
 def likeness(features: Tensor, x: int, y: int, picture: int = 0) -> Tensor:
-    """How much every pixel of all pictures is like one of them.
+    """Cosine similarity of every pixel of all pictures to one of them.
 
     Args:
         features: as `principal_colours` takes them.
@@ -57,7 +57,7 @@ def likeness(features: Tensor, x: int, y: int, picture: int = 0) -> Tensor:
 
 
 def heat(values: Tensor) -> Tensor:
-    """Numbers as pictures, dark for 0 and below, bright for 1 and above.
+    """Values as heat maps, dark for 0 and below, bright for 1 and above.
 
     Args:
         values: (N, H, W) float.

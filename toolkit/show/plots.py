@@ -1,4 +1,4 @@
-"""Figures and tables for people to look at."""
+"""Figures and tables."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ INK, FRAME = (40, 40, 46), (205, 205, 210)
 def comparison(
     columns: Mapping[str, Sequence | Tensor], palette: np.ndarray | None = None, classes: Sequence[str] | None = None
 ) -> Image.Image:
-    """Pictures and label maps side by side: a row a picture, a titled column a kind, a legend below.
+    """Pictures and label maps side by side: one row per picture, a titled column for each kind, a legend below.
 
     Args:
         columns: dict title -> N pictures: a tensor or a list of tensors (3, H, W) in [-1, 1], PIL
@@ -29,7 +29,7 @@ def comparison(
     Returns:
         PIL image, RGB; small pictures are magnified without smoothing, so that each pixel shows.
     Raises:
-        ShapeError: no pictures, or columns of different lengths. LabelError: names that are no list of names.
+        ShapeError: no pictures, or columns of different lengths. LabelError: classes that are no list of names.
     """
     classes = check_classes(classes, "comparison") if classes else None
     lengths = {len(pictures) for pictures in columns.values()}
@@ -91,7 +91,7 @@ def _cell(picture, palette):
 
 
 def _draw(picture, palette):
-    """Any one entry of a column as a PIL image."""
+    """One entry of a column as a PIL image."""
     if isinstance(picture, (Tensor, np.ndarray)) and picture.ndim == 2:
         return colorize(picture, palette)
     if isinstance(picture, Tensor):
@@ -107,7 +107,7 @@ def _draw(picture, palette):
 
 
 def _legend(classes, palette, width):
-    """A colour and a name for each class, in as many lines as the width asks for."""
+    """A colour and a name for each class, wrapped at the width."""
     size, swatch, line = 13, 14, 24
     places, x, y = [], 0, 0
     for name in classes:

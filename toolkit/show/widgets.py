@@ -1,6 +1,6 @@
-"""Widgets for notebooks: draw labels on pictures, and explore what a GAN knows.
+"""Widgets for notebooks: draw labels on pictures, and explore a GAN.
 
-The page half of `Labeller` is in labeller/ beside this file; nothing is fetched.
+The JavaScript of `Labeller` is in labeller/ beside this file; nothing is downloaded.
 """
 
 import io
@@ -32,7 +32,7 @@ except ImportError as error:
     ) from error
 
 PAGE = Path(__file__).parent / "labeller"
-# What a notebook loads is one module: the files in the order in which one needs the other.
+# Joined to the one module that a notebook loads, each file after those it needs.
 SCRIPTS = ("shapes", "sketch", "parts", "stage", "pointers", "panel", "keys", "view")
 TOOLS = ("brush", "eraser", "lasso", "bucket", "hand")
 
@@ -40,8 +40,8 @@ TOOLS = ("brush", "eraser", "lasso", "bucket", "hand")
 class Labeller(anywidget.AnyWidget):
     """Draw the parts of pictures with a brush, a lasso or a polygon, and by filling enclosed areas.
 
-    `label_maps` holds what is drawn and may be set, e.g. to a prediction that is then corrected; what
-    it returns is for reading. `index`, `label`, `tool`, `brush_size` (odd), `opacity` and `overlay` are
+    `label_maps` holds what is drawn and may be set, e.g. to a prediction that is then corrected; do
+    not change it in place. `index`, `label`, `tool`, `brush_size` (odd), `opacity` and `overlay` are
     the state of the page. Any of them can be observed: `labeller.observe(function, "label_maps")` calls
     after each stroke.
 
@@ -51,8 +51,8 @@ class Labeller(anywidget.AnyWidget):
         classes: names, background first, at most 255; label i means classes[i].
         label_maps: what to start from, as the attribute; None starts unlabelled.
         gan: the `GAN` the sample came from, for the shots.
-        save_to: a shot file that is written anew after each stroke, whatever is drawn so far. Where it
-            exists, it is gone on with: what was drawn by hand comes before label_maps.
+        save_to: a shot file that is rewritten with all drawings after each stroke. Where it exists, it is
+            loaded first: what was drawn by hand takes precedence over label_maps.
     Raises:
         ShapeError, LabelError, ImageError: pictures, classes or labels that are not as above.
         ToolkitError: save_to without a `Sample`, or naming a file of other pictures or classes.
@@ -125,7 +125,7 @@ class Labeller(anywidget.AnyWidget):
         save_shots(path, shots)
 
     def _start(self, label_maps):
-        """What to begin with: what was drawn by hand, else what was passed, else what save_to holds, else nothing."""
+        """Initial label maps: those drawn by hand, else those passed, else those in save_to, else unlabelled."""
         start, self._by_hand = torch.full(self._shape, IGNORE_INDEX), torch.zeros(self._shape[0], dtype=torch.bool)
         if self._save_to is not None:
             sample = self._sample_for("save_to")
@@ -150,7 +150,7 @@ class Labeller(anywidget.AnyWidget):
         return self._checked(proposal["value"])
 
     def _checked(self, value):
-        """The caller's labels as our own tensor (N, H, W) int64."""
+        """The caller's labels, checked and copied: (N, H, W) int64."""
         value = as_label_map(value, "Labeller.label_maps")
         if tuple(value.shape) not in (self._shape, self._shape[self._shape[0] == 1 :]):
             raise ShapeError(
@@ -176,7 +176,7 @@ class Labeller(anywidget.AnyWidget):
             self._labels += 1
         if change["old"] is not None:
             self._by_hand |= (change["old"] != self.label_maps).any(2).any(1)
-        # Erasing all is work too; only where nothing was ever drawn is no file made.
+        # Erased drawings are saved too; no file is made only where nothing was ever drawn.
         if self._save_to is not None and (self._by_hand.any() or (self.label_maps != IGNORE_INDEX).any()):
             save_drawings(self._save_to, self._sample, self.label_maps, self._by_hand, self.classes, self._gan)
 

@@ -35,7 +35,7 @@ function handleKeys(root, does, pointers, numClasses, showState, listen) {
     if (!pointers.gesture) mine?.();
   }
 
-  // On window, and before anyone else: JupyterLab would take x for "cut this cell".
+  // On window, in the capture phase: else JupyterLab would take x for "cut this cell".
   listen(window, "keydown", press, { capture: true });
   listen(window, "keyup", (event) => event.key === " " && pointers.space && hold(false));
 }

@@ -11,7 +11,7 @@ const TOOLS = [
 const css = ({ color }) => `rgb(${color.join(" ")})`;
 
 class Panel {
-  /** Everything but the stage, which goes in the middle; `does` has a function for whatever is pressed. */
+  /** Everything but the stage, which goes in the middle; `does` has a function for each control. */
   constructor(classes, stage, does, maxBrush, numPages) {
     this.classes = classes;
     const tools = TOOLS.map(([name, title, key]) => [name, button(name, `${title} — ${key}`, () => does.tool(name))]);
@@ -76,7 +76,7 @@ class Panel {
   showPage(index, numPages) {
     this.page.textContent = `${index + 1} / ${numPages}`;
     [this.previous.disabled, this.next.disabled] = [index === 0, index === numPages - 1];
-    this.root.dataset.ready = index; // for whoever waits for the picture
+    this.root.dataset.ready = index; // for tests that wait for the picture
   }
 
   /** The pixel under the pointer and its label, or null. */

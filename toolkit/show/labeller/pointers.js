@@ -2,7 +2,7 @@
 
 const DRAG = 4; // screen pixels a press must travel to count as a drag
 const CLOSE = 8; // screen pixels from the first corner that a click closes a polygon within
-const PEN_ERASER = 5; // the button that a pen's other end is
+const PEN_ERASER = 5; // button number of a pen's eraser end
 
 class Pointers {
   /** Turn what happens on a stage into strokes; `changed()` is called after each event. */
@@ -38,7 +38,7 @@ class Pointers {
         this.gesture = this.pinch();
       }
     }
-    if (this.gesture || ![0, 1, PEN_ERASER].includes(event.button)) return; // a palm beside the pen, a third finger
+    if (this.gesture || ![0, 1, PEN_ERASER].includes(event.button)) return; // a palm beside the pen or a third finger
     try {
       this.stage.node.setPointerCapture(event.pointerId);
     } catch {
@@ -66,12 +66,12 @@ class Pointers {
   }
 
   wheel(event) {
-    if (!event.ctrlKey && !event.metaKey) return; // the notebook's own scrolling
+    if (!event.ctrlKey && !event.metaKey) return; // lets the notebook scroll
     event.preventDefault();
     this.stage.zoom(2 ** (-clamp(event.deltaY, -100, 100) / 150), this.stage.position(event));
   }
 
-  /** Labels have been replaced, or another picture is shown: whatever was being done is over. */
+  /** Labels have been replaced, or another picture is shown: abandon the gesture. */
   drop() {
     this.gesture = null;
     this.corners = [];

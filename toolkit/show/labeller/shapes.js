@@ -36,7 +36,7 @@ function polygon(points, width, height, visit) {
   for (const [a, b] of edges) line(a, b, 1, width, height, visit);
 }
 
-/** Pixels of one label that hang together with `start` through their sides. */
+/** Pixels of one label that are 4-connected with `start`. */
 function region(labels, start, width, height, visit) {
   const wanted = labels[start.y * width + start.x];
   const seen = new Uint8Array(width * height);

@@ -1,4 +1,4 @@
-// The labels of all pictures, with history: one byte array a widget, which all its views share. Tools change it pixel
+// The labels of all pictures, with history: one byte array per widget, shared by all its views. Tools change it pixel
 // by pixel and a canvas shows it, so nothing drawn is ever antialiased or rounded. A finished stroke goes to Python as
 // one message: the rectangle it changed. Views listen to "paint" (a rectangle changed), "stroke" and "load".
 
@@ -15,7 +15,7 @@ class Sketch extends EventTarget {
 
   load() {
     const { data, revision } = this.model.get("_labels");
-    // In place: what the page keeps of the widget's state stays what has been drawn.
+    // Not copied: drawing also updates the page's copy of the widget's state.
     this.all = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     this.revision = revision;
     this.history = this.model.get("_pictures").map(() => ({ undo: [], redo: [] }));

@@ -21,7 +21,7 @@ function view(model, sketch, el) {
       set("label", label);
       if (["eraser", "hand"].includes(model.get("tool"))) set("tool", "brush");
     },
-    // Of sliders: sent when they are let go.
+    // From sliders: sent when they are released.
     brushSize: (size) => model.set("brush_size", size),
     opacity: (opacity) => model.set("opacity", opacity),
     sent: () => model.save_changes(),
@@ -43,7 +43,7 @@ function view(model, sketch, el) {
   const { root } = panel;
   el.append(root);
 
-  // Once a frame, however many events it had: reading the layout between changes to the page is what costs.
+  // At most once a frame: reading the layout between changes to the page is slow.
   let dirty = null; // box of labels that have changed
   let scheduled = 0;
   function refresh(box) {
