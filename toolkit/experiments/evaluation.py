@@ -59,7 +59,7 @@ def evaluate(
     Source: Tritrong et al. 2021, sec. 4.1.
     """
     if save is not None:
-        check_can_write(save)  # now, not after the work
+        check_can_write(save)  # before the work, not after it
     source = source or World(world)
     study = Study(gan, source, num_test, num_steps, cache, progress=progress)
     num_classes = max(source.class_sets) if num_classes is None else num_classes

@@ -29,7 +29,7 @@ def quickstart(gan: GAN, out: str | Path, *, num_test: int = 8, seed: int = 0) -
     Returns:
         dict as of `evaluate`; also printed as a table.
     """
-    check_can_write(out)  # now, not after the work
+    check_can_write(out)  # before the work, not after it
     classes, clock = labels.PORTRAIT_CLASSES, Clock()
     shot_image, shot_labels = portraits.render(1, gan.resolution, SHOT_SEED + 100 * seed)
     image, truth = portraits.render(num_test, gan.resolution, EVALUATION_SEED)
