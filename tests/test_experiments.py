@@ -397,6 +397,7 @@ def leaves(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_all_tables_of_a_folder_of_ones_own(study, leaves):
     source = experiments.source_of("all", data=leaves, gan="tiny")
     study = replace(study, source=source)
