@@ -13,6 +13,7 @@ sys.path.insert(0, str(HERE.parent))  # in a clone without installation the tool
 
 import endpoints  # noqa: E402
 import gradio as gr  # noqa: E402
+import kept  # noqa: E402
 from look import HEADER, THEME, WORDS  # noqa: E402
 from session import Sessions  # noqa: E402
 from step_autoshot import AutoShot  # noqa: E402
@@ -21,6 +22,7 @@ from step_segment import Segment  # noqa: E402
 from step_teach import Teach  # noqa: E402
 
 from toolkit.gan.files import zoo  # noqa: E402
+from toolkit.show import labeller  # noqa: E402
 
 MAX_UPLOAD = "8mb"
 QUEUE_LENGTH = 64
@@ -34,10 +36,16 @@ def build(gans: Sequence[str] = (zoo.DEFAULT,)) -> gr.Blocks:
         with gr.Row(elem_classes="steps"):
             label = Label(sessions)
             teach = Teach(label)
-        segment, autoshot = Segment(), AutoShot()
+        segment, autoshot = Segment(), AutoShot(label)
         endpoints.wire(sessions)  # first, so that no handler of the page takes their names
         for step in (label, teach, segment, autoshot):
             step.wire(sessions)
+        settings = [label.seed, label.truncation, label.canvas.fill, teach.network, teach.steps]
+        kept.wire(
+            demo,
+            [*settings, segment.method, autoshot.number],
+            {"shots": label.shots.download, "segmenter": teach.download, "autoshot": autoshot.safetensors},
+        )
         demo.unload(sessions.close)
     return demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
 
@@ -51,6 +59,7 @@ def main() -> None:
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for these")
     args = parser.parse_args()
+    script = "".join((HERE / name).read_text("utf-8") for name in ("kept.js", "page.js"))
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     build(args.gan or (zoo.DEFAULT,)).launch(
         server_name=args.host,
@@ -67,7 +76,7 @@ def main() -> None:
         theme=THEME,
         i18n=gr.I18n(en=WORDS),
         css_paths=[HERE / "page.css"],
-        head=f"<script>{(HERE / 'page.js').read_text()}</script>",
+        head=f"<style>{labeller.style()}</style><script>{script}</script>",
     )
 
 

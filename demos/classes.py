@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import gradio as gr
-from drawing import Drawing
 from session import Session
 from torch import Tensor
 from words import Sorry
@@ -42,9 +41,7 @@ class Classes:
 # Each of these changes the session's classes and returns the strokes (1, R, R) of the drawing that stay, or None.
 
 
-def use(
-    session: Session, drawing: Drawing, classes: Sequence[str], renamed: Sequence[str] | None = None
-) -> Tensor | None:
+def use(session: Session, classes: Sequence[str], renamed: Sequence[str] | None = None) -> Tensor | None:
     """Set the session's classes. renamed: the old ones by their new names, in the old order."""
     classes = [name.strip() for name in classes]
     if not all(classes):
@@ -53,30 +50,29 @@ def use(
         raise Sorry("There is a class of that name already. Choose another name.")
     if not 2 <= len(classes) <= MOST:
         raise Sorry(f"There can be 1 to {MOST - 1} parts besides the background.")
-    strokes = session.strokes(drawing)  # in the old colours
-    old = tuple(renamed or session.classes)
+    strokes, old = session.drawing.strokes, tuple(renamed or session.classes)
     session.use_classes(classes, renamed)
     return None if strokes is None else labels.keep(strokes, old, tuple(classes))
 
 
-def add(session: Session, name: str, drawing: Drawing) -> Tensor | None:
+def add(session: Session, name: str) -> Tensor | None:
     """One more class."""
-    return use(session, drawing, [*session.classes, name])
+    return use(session, [*session.classes, name])
 
 
-def rename(session: Session, which: str | None, name: str, drawing: Drawing) -> Tensor | None:
+def rename(session: Session, which: str | None, name: str) -> Tensor | None:
     """Another name for a class."""
     _check(session, which)
     names = [name.strip() if old == which else old for old in session.classes]
-    return use(session, drawing, names, names)
+    return use(session, names, names)
 
 
-def remove(session: Session, which: str | None, drawing: Drawing) -> Tensor | None:
+def remove(session: Session, which: str | None) -> Tensor | None:
     """One class less."""
     _check(session, which)
     if which == session.classes[0]:
         raise Sorry("The background cannot be removed. Rename it instead.")
-    return use(session, drawing, [name for name in session.classes if name != which])
+    return use(session, [name for name in session.classes if name != which])
 
 
 def _check(session, which):

@@ -47,7 +47,7 @@ def wire(sessions: Sessions) -> None:
 
 def generate(session: Session, seed: float, truncation_psi: float) -> Image.Image:
     """Generate a face, which becomes the one that /fit labels. Returns a PNG."""
-    session.show(session.gan.sample(int(seed), truncation_psi=truncation_psi))
+    session.show_generated(int(seed), truncation_psi)
     return images.to_pil(session.sample.image)
 
 

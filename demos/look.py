@@ -56,20 +56,13 @@ def hexes(palette: np.ndarray) -> list[str]:
     return ["#{:02x}{:02x}{:02x}".format(*color) for color in palette]
 
 
-def legend(classes: Sequence[str], palette: np.ndarray, brush: bool = False) -> str:
-    """Names and colours; with brush=True they are buttons that choose what to draw, numbered as their keys, and the
-    first part is chosen, as it is in `canvas.brush`."""
-    chips = []
-    for i, (name, color) in enumerate(zip(classes, hexes(palette))):
-        key = f"<kbd>{i}</kbd>" if brush and i <= 9 else ""
-        pressed = str(i == 1).lower()
-        data = f'type="button" data-class="{i}" aria-pressed="{pressed}"'
-        tag, data = ("button", data) if brush else ("span", "")
-        chosen = " chosen" if brush and i == 1 else ""
-        swatch = f'<i style="background:{color}"></i>'
-        chips.append(f'<{tag} {data} class="chip{chosen}">{swatch}{html.escape(name)}{key}</{tag}>')
-    group = ' brushes" role="group" aria-label="Part to paint"' if brush else '"'
-    return f'<div class="legend{group}>{"".join(chips)}</div>'
+def legend(classes: Sequence[str], palette: np.ndarray) -> str:
+    """Names and colours."""
+    chips = [
+        f'<span class="chip"><i style="background:{color}"></i>{html.escape(name)}</span>'
+        for name, color in zip(classes, hexes(palette))
+    ]
+    return f'<div class="legend">{"".join(chips)}</div>'
 
 
 def enlarge(picture: Image.Image, size: int = 256) -> Image.Image:

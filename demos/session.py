@@ -14,8 +14,7 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
-from drawing import Drawing
-from torch import Tensor
+from drawing import Drawing, blank
 from words import Sorry, instead
 
 from toolkit import fewshot
@@ -24,7 +23,7 @@ from toolkit.errors import ToolkitError
 from toolkit.fewshot import GAN, Result, Sample, Segmenter, Shot
 from toolkit.pictures import labels
 
-FIRST_SEED = 7  # of the face a new tab shows
+FIRST_SEED, FIRST_TRUNCATION = 7, 0.7  # of the face a new tab shows
 IDLE_SECONDS = 3600
 CLOSED_SECONDS = 90  # a connection that broke, on a busy or sleeping machine, may come back
 SWEEP_SECONDS = 10
@@ -35,8 +34,11 @@ class Session:
     """What one open tab has made so far."""
 
     gan: GAN
+    gan_name: str  # as the list of GANs has it
     classes: tuple[str, ...] = labels.THREE_CLASSES
-    sample: Sample | None = None  # on the canvas
+    sample: Sample = field(init=False)  # on the canvas
+    seed: tuple[int, float] | None = None  # and truncation, of a generated picture on the canvas
+    drawing: Drawing = field(init=False)  # on it
     editing: int | None = None  # which shot is on the canvas; None: a new one
     shots: list[Shot] = field(default_factory=list)
     segmenter: Segmenter | None = None
@@ -50,14 +52,15 @@ class Session:
     folder: tempfile.TemporaryDirectory = field(default_factory=tempfile.TemporaryDirectory)
 
     def __post_init__(self) -> None:
-        self.sample = self.gan.sample(FIRST_SEED)
+        self.drawing = Drawing(blank(self.gan.resolution))
+        self.show_generated(FIRST_SEED, FIRST_TRUNCATION)
 
-    def use_gan(self, gan: GAN) -> None:
+    def use_gan(self, gan: GAN, name: str) -> None:
         """Reset the session for another GAN: shots and segmenters of the old one do not apply to it."""
-        self.gan = gan
+        self.gan, self.gan_name = gan, name
         self.segmenter = self.autoshot = self.suggestion = None
         self.shots, self.results = [], []
-        self.show(gan.sample(FIRST_SEED))
+        self.show_generated(FIRST_SEED, FIRST_TRUNCATION)
 
     @property
     def palette(self) -> np.ndarray:
@@ -68,21 +71,21 @@ class Session:
         """Where a download of this name is written."""
         return str(Path(self.folder.name) / name)
 
-    def show(self, sample: Sample, editing: int | None = None) -> None:
-        """Put a picture on the canvas."""
-        self.sample, self.editing = sample, editing
+    def show(self, sample: Sample, editing: int | None = None, seed: tuple[int, float] | None = None) -> None:
+        """Put a picture on the canvas: a new one, or that of the shot `editing`; seed and truncation if generated."""
+        self.sample, self.editing, self.seed = sample, editing, seed
+
+    def show_generated(self, seed: int, truncation: float) -> None:
+        """Put a generated picture on the canvas."""
+        self.show(self.gan.sample(seed, truncation_psi=truncation), seed=(seed, truncation))
 
     def touch(self) -> None:
         """Reset the idle time."""
         self.touched = time.monotonic()
 
-    def strokes(self, drawing: Drawing) -> Tensor | None:
-        """The strokes as a label map (1, R, R), the rest unlabelled; None where nothing is painted."""
-        return drawing.strokes(self.palette, self.gan.resolution)
-
-    def keep(self, drawing: Drawing) -> bool:
+    def keep(self) -> bool:
         """Add the drawing as a shot, or replace the one being edited. False when nothing is painted."""
-        label_map = drawing.label_map(self.palette, self.gan.resolution)
+        label_map = self.drawing.meant
         if label_map is None:
             return False
         with instead("Only one class is painted. Paint another one too, or tick “Fill the rest as background”."):
@@ -133,11 +136,11 @@ class Sessions:
         with self._lock:
             if request.session_hash in self._expired:
                 raise Sorry(
-                    "This tab was idle for more than an hour, and its work is gone. Reload the page to start anew."
+                    "This tab was idle for more than an hour. Reload the page: your shots come back."
                 )
             session = self._open.get(request.session_hash)
             if session is None:
-                session = self._open[request.session_hash] = Session(self.load(self.gans[0]))
+                session = self._open[request.session_hash] = Session(self.load(self.gans[0]), self.gans[0])
             session.touch()
             return session
 

@@ -2,7 +2,6 @@
 
 import gradio as gr
 from canvas import Canvas
-from drawing import Drawing
 from look import note, tinted
 from session import Session, Sessions
 from wiring import PRIVATE, on
@@ -70,18 +69,18 @@ class Shots:
             self.download: gr.DownloadButton(value=path, interactive=path is not None),
         }
 
-    def add(self, session: Session, drawing: Drawing) -> dict:
+    def add(self, session: Session) -> dict:
         """Save the drawing as a shot."""
-        if not session.keep(drawing):
+        if not session.keep():
             raise Sorry("There is nothing on the canvas yet. Paint a part first.")
         return self.shown(session)
 
-    def edit(self, session: Session, index: int | None, drawing: Drawing) -> dict:
+    def edit(self, session: Session, index: int | None) -> dict:
         """Put a shot back on the canvas."""
         if index is None or index >= len(session.shots):
             return {}
         if session.editing != index:
-            session.keep(drawing)
+            session.keep()
         shot = session.shots[index]
         session.show(shot.sample, index)
         return {self.picked: None, **self.canvas.shown_shot(session, shot.label_map), **self.shown(session)}
@@ -95,7 +94,7 @@ class Shots:
         return {**self.canvas.shown(session), **self.shown(session)}
 
 
-def load(session: Session, path: str, drawing: Drawing) -> None:
+def load(session: Session, path: str) -> None:
     """Add the shots of a file, whose classes become the session's; those of the shots already here must be the same."""
     with instead("This is not a file of shots. Choose one that “Download” below the shots has written."):
         shots = fewshot.load_shots(path)
@@ -103,10 +102,10 @@ def load(session: Session, path: str, drawing: Drawing) -> None:
         raise Sorry("These shots were made with another GAN. Choose that one before you load them.")
     with instead("These shots do not fit together, or not this GAN. Load each file that you saved by itself."):
         fewshot.check_shots(session.gan, shots)
-    theirs, mine = shots[0].classes, session.shots or session.strokes(drawing) is not None
+    theirs, mine = shots[0].classes, session.shots or session.drawing.strokes is not None
     if mine and theirs != session.classes:
         raise Sorry(f"These shots have other classes: {', '.join(theirs)}. Download and delete yours first.")
-    session.keep(drawing)
+    session.keep()
     session.classes = theirs
     session.shots += shots
     session.show(session.sample)

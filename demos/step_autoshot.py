@@ -8,6 +8,7 @@ import gradio as gr
 from fields import picture, slider
 from look import bar, heading, legend, note
 from session import Session, Sessions
+from step_label import Label
 from step_teach import taught
 from wiring import PRIVATE, heavy, on, stops
 from words import Sorry
@@ -21,7 +22,8 @@ HEIGHT = 260  # of a picture on screen
 class AutoShot:
     """Training, and trying the network on a picture or live."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: Label) -> None:
+        self.label = label
         with gr.Column(elem_classes="card", elem_id="autoshot", min_width=320):
             heading(
                 4,
@@ -67,6 +69,7 @@ class AutoShot:
         run = on(
             sessions, self.train_button.click, self.train, [self.number], [self.status, *files], **heavy(self.status)
         )
+        on(sessions, self.label.restored.success, self.again, [], [self.status, *files])
         still, live = self.segmenting(self.parts), self.segmenting(self.live)
         shown = [self.parts, self.legend]
         on(sessions, run.success, still, [self.picture], shown)
@@ -82,11 +85,19 @@ class AutoShot:
             what = "Labelling faces:" if step.stage == "synthesise" else "Learning from them: step"
             yield {self.status: bar(what, step.done, step.total, step.eta)}
         session.autoshot = step.result
+        yield self.learned(session, f"Learned from {number:.0f} faces. It answers here and in step 3.")
+
+    def again(self, session: Session) -> dict:
+        """The network of before a reload."""
+        return self.learned(session, "Your network answers here and in step 3.") if session.autoshot else {}
+
+    def learned(self, session: Session, text: str) -> dict:
+        """Offer the files of the session's network, with these words."""
         paths = [session.path(f"autoshot.{kind}") for kind in ("safetensors", "onnx")]
         session.autoshot.save(paths[0])
         session.autoshot.export_onnx(paths[1])
-        yield {
-            self.status: note(f"Learned from {number:.0f} faces. It answers here and in step 3."),
+        return {
+            self.status: note(text),
             self.safetensors: gr.DownloadButton(value=paths[0], interactive=True),
             self.onnx: gr.DownloadButton(value=paths[1], interactive=True),
         }

@@ -5,13 +5,13 @@ from typing import Any
 
 import classes
 import gradio as gr
+import kept
 import shots
-from canvas import Canvas, without_background
+from canvas import STROKES, Canvas, without_background
 from classes import Classes
-from drawing import Drawing
 from fields import picture, slider, whole_number
 from look import Progress, heading, note
-from session import FIRST_SEED, Session, Sessions
+from session import FIRST_SEED, FIRST_TRUNCATION, Session, Sessions
 from shots import Shots
 from torch import Tensor
 from wiring import PRIVATE, heavy, on, stops
@@ -20,7 +20,6 @@ from words import Sorry, instead
 from toolkit.pictures import images, labels
 from toolkit.worlds import portraits
 
-TRUNCATION = 0.7  # of the face a new tab shows
 EXAMPLE_SEEDS = (800_001, 800_002, 800_006, 800_009)
 LAST_SEED = 2**32 - 1
 
@@ -29,7 +28,7 @@ class Label:
     """Where the picture comes from, the canvas, its classes and the shots made on it."""
 
     def __init__(self, sessions: Sessions) -> None:
-        session = Session(sessions.load(sessions.gans[0]))
+        session = Session(sessions.load(sessions.gans[0]), sessions.gans[0])
         with gr.Column(elem_classes="card", elem_id="label", min_width=320):
             heading(1, "Label one face", "Choose a part (or press its number) and paint. A few strokes do.")
             with gr.Tabs(elem_classes="sources"):
@@ -49,7 +48,9 @@ class Label:
         several = len(gans) > 1
         self.gan = gr.Dropdown(gans, value=gans[0], label="GAN", min_width=130, elem_id="gan", interactive=several)
         self.seed = whole_number(0, LAST_SEED, FIRST_SEED, label="Seed", min_width=70, elem_id="seed")
-        self.truncation = slider(0, 1, TRUNCATION, step=0.05, label="Truncation", min_width=160, elem_id="truncation")
+        self.truncation = slider(
+            0, 1, FIRST_TRUNCATION, step=0.05, label="Truncation", min_width=160, elem_id="truncation"
+        )
         self.another_button = gr.Button("Another face", size="sm", min_width=110, elem_id="another")
 
     def _uploaded(self):
@@ -94,6 +95,7 @@ class Label:
         example = on(sessions, self.example.change, self.show_example, [self.example, canvas], everything, **queued)
         stops(self.cancel, [project, example], self.status, "Cancelled.")
         on(sessions, canvas.clear.click, canvas.shown, [], canvas.outputs)
+        on(sessions, canvas.board.input, canvas.received, [canvas], [canvas.board], **STROKES)
         self.shots.wire(sessions)
         on(
             sessions,
@@ -109,15 +111,20 @@ class Label:
         on(sessions, of.rename.click, self.changing(classes.rename), [of.which, of.name, canvas], changed)
         on(sessions, of.remove.click, self.changing(classes.remove), [of.which, canvas], changed)
 
-        def choose_gan(session, name, drawing):
-            if session.shots or session.strokes(drawing) is not None:
+        def choose_gan(session, name):
+            if session.shots or session.drawing.strokes is not None:
                 raise Sorry(
                     "Your drawing and shots belong to the GAN they were made with. Download and delete them first."
                 )
             with instead("This GAN cannot be loaded. Choose another one."):
-                session.use_gan(sessions.load(name))
+                session.use_gan(sessions.load(name), name)
             return {self.status: "", **self.shown_anew(session)}
 
+        def restore(session, sent):
+            strokes = kept.restore(session, sessions, sent["before"])
+            return {self.gan: session.gan_name, **self.shown_anew(session, strokes)}
+
+        self.restored = on(sessions, canvas.board.restore, restore, [canvas.board], [self.gan, *changed])
         on(sessions, self.gan.input, choose_gan, [self.gan, canvas], [self.status, *changed], **queued)
 
     # ---- what the components show ------------------------------------------------------------
@@ -128,23 +135,23 @@ class Label:
 
     def shown_anew(self, session: Session, strokes: Tensor | None = None) -> dict:
         """Everything that depends on the classes and the GAN; strokes (1, R, R) are drawn."""
-        rooms = self.canvas.shown_anew(session, strokes), self.classes.shown(session), self.shots.shown(session)
+        rooms = self.canvas.shown(session, strokes), self.classes.shown(session), self.shots.shown(session)
         return {component: value for room in rooms for component, value in room.items()}
 
     # ---- handlers ----------------------------------------------------------------------------
 
-    def generate(self, session: Session, drawing: Drawing, seed: int, truncation: float) -> dict:
+    def generate(self, session: Session, seed: int, truncation: float) -> dict:
         """The face of this seed."""
-        session.keep(drawing)
-        session.show(session.gan.sample(seed, truncation_psi=truncation))
+        session.keep()
+        session.show_generated(seed, truncation)
         return self.shown(session)
 
-    def another(self, session: Session, drawing: Drawing, seed: int, truncation: float) -> dict:
+    def another(self, session: Session, seed: int, truncation: float) -> dict:
         """The face of the next seed."""
         seed = (seed + 1) % (LAST_SEED + 1)
-        return {self.seed: seed, **self.generate(session, drawing, seed, truncation)}
+        return {self.seed: seed, **self.generate(session, seed, truncation)}
 
-    def project(self, session: Session, source: Any, drawing: Drawing) -> Iterator[dict]:
+    def project(self, session: Session, source: Any) -> Iterator[dict]:
         """Project a picture into the GAN, showing progress, and put it on the canvas."""
         if source is None:  # cleared; without a yield Gradio would empty every output
             yield {}
@@ -152,11 +159,11 @@ class Label:
         progress, sample = Progress("Projection step"), None
         for done, total, sample in session.gan.projecting(source):
             yield {self.status: progress(done, total), self.preview: images.to_pil(sample.reconstruction)}
-        session.keep(drawing)
+        session.keep()
         session.show(sample)
         yield {self.status: "", **self.shown(session)}
 
-    def show_example(self, session: Session, index: int | None, drawing: Drawing) -> Iterator[dict]:
+    def show_example(self, session: Session, index: int | None) -> Iterator[dict]:
         """Project a synthetic portrait, and put it on the canvas with its exact labels as if drawn."""
         if index is None:  # reset by this function's own last update
             yield {}
@@ -165,7 +172,7 @@ class Label:
         progress = Progress("Projection step")
         for done, total, sample in session.gan.projecting(image):  # noqa: B007 the last one is kept
             yield {self.status: progress(done, total)}
-        session.keep(drawing)
+        session.keep()
         if not set(session.classes) <= set(portraits.CLASSES):
             session.use_classes(labels.PORTRAIT_CLASSES)
         label_map = labels.merge(label_map, portraits.CLASSES, session.classes)
@@ -173,9 +180,9 @@ class Label:
         shown = self.shown_anew(session, without_background(label_map))
         yield {self.example: None, self.status: "", self.canvas.fill: True, **shown}
 
-    def preset(self, session: Session, name: str, drawing: Drawing) -> dict:
+    def preset(self, session: Session, name: str) -> dict:
         """Use the classes of a preset; with 3 parts, the rest of a face is background."""
-        strokes = classes.use(session, drawing, classes.PRESETS[name])
+        strokes = classes.use(session, classes.PRESETS[name])
         return {self.canvas.fill: name == "3 parts", **self.shown_anew(session, strokes)}
 
     def changing(self, change: Callable[..., Tensor | None]) -> Callable[..., dict]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import gradio as gr
 import pandas as pd
-from drawing import Drawing
 from fields import slider
 from look import Progress, enlarge, heading, heat, legend, note, tinted
 from PIL import Image
@@ -89,15 +88,16 @@ class Teach:
             sessions, self.teach_button.click, self.teach, [canvas, self.network, self.steps], changed, **queued
         )
         stops(self.stop, [teaching], self.status, "Stopped.")
+        on(sessions, self.label.restored.success, self.again, [], changed)
         on(sessions, self.more_button.click, self.more, [], [self.gallery])
         suggested = [self.suggestion, self.face, self.heat]
         on(sessions, self.suggest_button.click, self.suggest, [], suggested, **queued)
         taken = [self.suggestion, *canvas.outputs, *shots.outputs]
         on(sessions, self.take_button.click, self.take, [canvas], taken)
 
-    def teach(self, session: Session, drawing: Drawing, network: str, num_steps: float) -> Iterator[dict]:
+    def teach(self, session: Session, network: str, num_steps: float) -> Iterator[dict]:
         """Keep the drawing, fit on all shots, and show the parts of fresh faces, as they are learned."""
-        session.keep(drawing)
+        session.keep()
         if not session.shots:
             raise Sorry("There is nothing to learn from yet. Paint the parts of the face in step 1 first.")
         shots, progress, losses = self.label.shots.shown(session), Progress("Step"), []
@@ -112,16 +112,24 @@ class Teach:
             yield updates
             shots = {}  # they do not change while fitting
         session.segmenter = segmenter
-        segmenter.save(session.path(FILE))
         count = f"{len(session.shots)} shot{'s' if len(session.shots) > 1 else ''}"
-        yield {
-            self.status: note(f"Learned from {count} in {total} steps; loss {loss:.3f}."),
-            self.gallery: gallery(session, segmenter),
+        yield self.learned(session, f"Learned from {count} in {total} steps; loss {loss:.3f}.")
+
+    def learned(self, session: Session, text: str) -> dict:
+        """What the session's segmenter finds in fresh faces, with these words."""
+        session.segmenter.save(session.path(FILE))
+        return {
+            self.status: note(text),
+            self.gallery: gallery(session, session.segmenter),
             self.legend: legend(session.classes, session.palette),
             self.more_button: gr.Button(interactive=True),
             self.suggest_button: gr.Button(interactive=True),
             self.download: gr.DownloadButton(value=session.path(FILE), interactive=True),
         }
+
+    def again(self, session: Session) -> dict:
+        """What was learned before a reload."""
+        return self.learned(session, "Learned before.") if session.segmenter else {}
 
     def more(self, session: Session) -> dict:
         """Other fresh faces."""
@@ -139,9 +147,9 @@ class Teach:
             self.heat: heat(unsure / unsure.max()),
         }
 
-    def take(self, session: Session, drawing: Drawing) -> dict:
+    def take(self, session: Session) -> dict:
         """Put the suggested face on the canvas."""
-        session.keep(drawing)
+        session.keep()
         session.show(session.suggestion)
         return {self.suggestion: gr.Column(visible=False), **self.label.shown(session)}
 

@@ -33,18 +33,20 @@ def on(
     """Let `handler` answer an event of the page.
 
     handler: a function or generator (session, *values) of dicts {component: value}; what a dict leaves out stays as it
-    is, so {} changes nothing. inputs: components, or an object with several, such as the canvas: it has `components`,
-    and its `read(*values)` turns their values into one. outputs: every component that may change. how: of the Gradio
-    event; PRIVATE if not given. Returns the Gradio event.
+    is, so {} changes nothing. inputs: components, whose values the handler gets; or the canvas, whose `take` puts the
+    values of its `components` into the session. outputs: every component that may change. how: of the Gradio event;
+    PRIVATE if not given. Returns the Gradio event.
     """
     components = [component for one in inputs for component in getattr(one, "components", [one])]
 
-    def read(values):
-        values = iter(values)
-        return [
-            one.read(*[next(values) for _ in one.components]) if hasattr(one, "components") else next(values)
-            for one in inputs
-        ]
+    def read(session, values):
+        values, own = iter(values), []
+        for one in inputs:
+            if hasattr(one, "components"):
+                one.take(session, *[next(values) for _ in one.components])
+            else:
+                own.append(next(values))
+        return own
 
     answer = answering(sessions, handler, for_people, read)
     return event(answer, components, outputs, **(how or PRIVATE))
@@ -52,7 +54,7 @@ def on(
 
 def endpoint(sessions: Sessions, handler: Callable) -> Callable:
     """Wrap a handler for API clients: inputs have its parameters' names, and errors are the toolkit's own messages."""
-    answer = answering(sessions, handler, _for_programs, list)
+    answer = answering(sessions, handler, _for_programs, lambda session, values: values)
     first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     named = list(inspect.signature(handler).parameters.values())[1:]
     answer.__signature__ = inspect.Signature([first, *named])
@@ -77,13 +79,14 @@ def answering(
 
     def call(request: gr.Request, *values):
         with errors_said():
-            return _updates(handler(sessions.of(request), *read(values)))
+            session = sessions.of(request)
+            return _updates(handler(session, *read(session, values)))
 
     def steps(request: gr.Request, *values):
         with errors_said():
             session = sessions.of(request)
             # Closed when the run is cancelled or the tab is closed: the work stops.
-            with contextlib.closing(handler(session, *read(values))) as all_updates:
+            with contextlib.closing(handler(session, *read(session, values))) as all_updates:
                 for updates in all_updates:
                     session.touch()
                     yield _updates(updates)

@@ -1,7 +1,6 @@
 """A real JupyterLab in a real browser, for the tests and the benchmark of the widgets."""
 
 import json
-import math
 import os
 import shutil
 import socket
@@ -18,6 +17,8 @@ import nbformat
 import numpy as np
 from jupyter_client import BlockingKernelClient
 from playwright.sync_api import sync_playwright
+
+from tests import labelling
 
 ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -113,7 +114,7 @@ class Server:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-class Notebook:
+class Notebook(labelling.Labeller):
     """An open notebook whose first cell shows `labeller`; the kernel answers questions about it.
 
     Args:
@@ -160,9 +161,6 @@ class Notebook:
                 return
         raise RuntimeError(f"cell {number} did not run")
 
-    def wait_for_picture(self, index):
-        self.page.wait_for_selector(f".toolkit-labeller[data-ready='{index}']")
-
     def ask(self, expression):
         """The value of a Python expression in the kernel."""
         reply = self.kernel.execute("", user_expressions={"answer": f"repr({expression})"}, reply=True, timeout=60)
@@ -175,33 +173,8 @@ class Notebook:
         data = self.ask("labeller.label_maps.numpy().astype('uint8').tobytes()")
         return np.frombuffer(data, np.uint8).reshape(-1, *self.size[::-1])
 
-    def holds(self, expected):
-        """Whether Python comes to hold exactly these labels: a stroke takes a moment to get there."""
-        return any(np.array_equal(self.labels(), expected) for _ in range(20))
-
     def comm_messages(self):
         return sum(b"comm_msg" in (m if isinstance(m, bytes) else m.encode()) for m in self.messages)
-
-    # The mouse, in picture pixels.
-
-    def place(self, point):
-        box = self.page.locator(".toolkit-labeller .stage").bounding_box()
-        width, height = self.size
-        scale = min(box["width"] / width, box["height"] / height)
-        scale = math.floor(scale) if scale >= 2 else scale
-        left = box["x"] + (box["width"] - width * scale) / 2
-        top = box["y"] + (box["height"] - height * scale) / 2
-        return left + (point[0] + 0.5) * scale, top + (point[1] + 0.5) * scale
-
-    def drag(self, *points):
-        self.page.mouse.move(*self.place(points[0]))
-        self.page.mouse.down()
-        for point in points[1:]:
-            self.page.mouse.move(*self.place(point))
-        self.page.mouse.up()
-
-    def click(self, point):
-        self.page.mouse.click(*self.place(point))
 
     def touch(self, *steps):
         """Fingers on the screen: each step has the place of every finger, and none at the end."""
@@ -213,6 +186,3 @@ class Notebook:
             devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
             fingers = len(step)
         devtools.detach()
-
-    def press(self, key):
-        self.page.keyboard.press(key)

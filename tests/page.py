@@ -11,6 +11,9 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+from labelling import Labeller
+
 ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BROWSER_FLAGS = [
@@ -62,11 +65,12 @@ def launch(playwright):
     return playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS)
 
 
-class Visitor:
+class Visitor(Labeller):
     """One tab of the page and what a person does there. It waits for what is on screen, never for the clock."""
 
+    within, size = "#board", (64, 64)  # of the bundled GAN
+
     def __init__(self, browser, address, *, width=820, height=760, **options):
-        # Narrower than most screens: a browser without a graphics card paints a large canvas slowly.
         self.address, self.requests = address, []
         viewport = {"width": width, "height": height}
         self.page = browser.new_context(accept_downloads=True, viewport=viewport, **options).new_page()
@@ -79,54 +83,48 @@ class Visitor:
         self.page.context.close()
 
     def settled(self):
-        """Wait until the canvas keeps its place and shows the same picture at the same zoom."""
-        self.page.wait_for_selector("#editor .pixi-target canvas")
+        """Wait until the canvas shows its last picture and the server has every stroke."""
+        self.wait_for_picture(0)
         last, same = None, 0
         while same < 3:
-            self.page.wait_for_timeout(200)
+            self.page.wait_for_timeout(100)
             now = self.page.evaluate("""() => {
-                const box = document.querySelector("#editor .pixi-target canvas").getBoundingClientRect();
-                return [box.width, box.height, document.querySelector("#editor .zoom-number span")?.innerText];
+                const { revision, waiting } = document.querySelector("#board [data-waiting]").dataset;
+                const ready = document.querySelector("#board .toolkit-labeller").dataset.ready;
+                return [revision, waiting, ready];
             }""")
-            same, last = (same + 1 if now == last else 0), now
+            same, last = (same + 1 if now == last and now[1:] == ["0", "0"] else 0), now
 
-    def on_screen(self, x, y, size=512):
-        """Where a pixel of the canvas is in the window."""
-        left, top, width, height, zoom = self.page.evaluate("""() => {
-            const box = document.querySelector("#editor .pixi-target canvas").getBoundingClientRect();
-            const zoom = document.querySelector("#editor .zoom-number span").innerText;
-            return [box.x, box.y, box.width, box.height, parseFloat(zoom)];
-        }""")
-        return left + width / 2 + (x - size / 2) * zoom / 100, top + height / 2 + (y - size / 2) * zoom / 100
+    def labels(self):
+        """What the browser keeps of the drawing, (1, H, W), once the server has it too."""
+        self.page.wait_for_selector('#board [data-waiting="0"]')
+        runs = self.page.evaluate("JSON.parse(sessionStorage.getItem('kept')).board.labels")
+        return np.repeat(runs[::2], runs[1::2]).astype(np.uint8).reshape(1, *self.size[::-1])
 
     def choose(self, number, key=False):
-        """Take the brush of a class, by its name in the legend or by its key."""
+        """Take the brush of a class, by its name or by its key."""
+        row = self.page.locator("#board .side button").nth(number)
         if key:
             self.page.keyboard.press(str(number))
         else:
-            self.page.locator(f'#legend [data-class="{number}"]').click()
-        self.page.wait_for_selector(f'#legend[aria-busy="false"] .chosen[data-class="{number}"]')
+            row.click()
+        self.page.wait_for_selector('#board .side button[aria-pressed="true"] >> nth=0')
+        assert row.get_attribute("aria-pressed") == "true"
 
     def stroke(self, *points):
-        """Draw a line with the mouse, and see it on the canvas."""
-        self.page.locator("#editor").scroll_into_view_if_needed()
-        places = [self.on_screen(*point) for point in points]
-        middle = [sum(pair) / 2 for pair in zip(*places[-2:])]  # the brush itself hides the line's end
-        self.page.mouse.move(*places[0])
-        before = self._looks_at(*middle)
-        self.page.mouse.down()
-        for place in places[1:]:
-            self.page.mouse.move(*place, steps=2)
-        self.page.mouse.up()
-        for _ in range(50):
-            if self._looks_at(*middle) != before:
-                return
-            self.page.wait_for_timeout(100)
-        raise AssertionError(f"the stroke to {points[-1]} does not show")
+        """Draw a line with the mouse, and wait until the server has it. Points are of a canvas of 512 pixels."""
+        self.page.locator("#board .stage").scroll_into_view_if_needed()
+        before = self.strokes
+        self.drag(*[(int(x * self.size[0] / 512), int(y * self.size[1] / 512)) for x, y in points])
+        self.page.wait_for_function(
+            "n => document.querySelector('#board [data-strokes]').dataset.strokes > n", arg=before
+        )
+        self.page.wait_for_selector('#board [data-waiting="0"]')
 
-    def _looks_at(self, x, y):
-        """A few pixels of the window, as bytes."""
-        return self.page.screenshot(clip={"x": x - 2, "y": y - 2, "width": 4, "height": 4})
+    @property
+    def strokes(self):
+        """How many strokes were drawn on the picture that is on the canvas."""
+        return int(self.page.locator("#board [data-strokes]").get_attribute("data-strokes"))
 
     def draw_face(self):
         """Eyes, mouth and nose of the face a new tab shows, where the brush of the first part is at hand."""
@@ -137,8 +135,12 @@ class Visitor:
         self.choose(3)
         self.stroke((256, 240), (256, 295))
 
-    def click(self, selector):
-        self.page.locator(selector).click()
+    def click(self, where):
+        """Click a component, by its selector, or a pixel of the picture."""
+        if isinstance(where, str):
+            self.page.locator(where).click()
+        else:
+            super().click(where)
 
     def add_shot(self, number=1):
         """Keep the drawing as the shot of this number."""

@@ -1,11 +1,9 @@
 """The sketch widget where it is used: a real JupyterLab in a real browser, drawn on with the mouse."""
 
-import math
-
 import numpy as np
 import pytest
 
-from tests import jupyterlab
+from tests import jupyterlab, labelling
 
 HEIGHT, WIDTH = 48, 64
 SETUP = f"""
@@ -43,90 +41,12 @@ def notebook(request, browser, server):
     opened.close()
 
 
-# What the tools should cover, worked out another way than on the page.
-
-
 def brushed(points, size):
-    """Pixels within size / 2 of the line through the points."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    covered = np.zeros((HEIGHT, WIDTH), bool)
-    for (ax, ay), (bx, by) in zip(points, points[1:] or points):
-        length = max((bx - ax) ** 2 + (by - ay) ** 2, 1)
-        along = np.clip(((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / length, 0, 1)
-        covered |= 4 * ((x - ax - along * (bx - ax)) ** 2 + (y - ay - along * (by - ay)) ** 2) <= size**2
-    return covered
-
-
-def enclosed(points):
-    """Pixels around which the closed outline turns, by the sum of the angles it is seen under; and the outline."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    turned = np.zeros((HEIGHT, WIDTH))
-    for (ax, ay), (bx, by) in zip(points, [*points[1:], points[0]]):
-        a, b = (ax - x) + 1j * (ay - y), (bx - x) + 1j * (by - y)
-        turned += np.angle(b * np.conj(a))
-    return (np.abs(turned) > 3) | brushed([*points, points[0]], 1)
+    return labelling.brushed(points, size, (HEIGHT, WIDTH))
 
 
 def test_drawing_gives_exactly_the_pixels_drawn(notebook):
-    expected = np.full((2, HEIGHT, WIDTH), 255, np.uint8)
-    assert notebook.holds(expected)
-
-    notebook.click((2, 2))  # the class chosen at first is 1
-    expected[0][brushed([(2, 2)], 5)] = 1
-    assert notebook.holds(expected)
-
-    notebook.press("2")
-    wave = [(10 + i, 20 + round(6 * math.sin(i / 3))) for i in range(40)]
-    notebook.drag(*wave)
-    expected[0][brushed(wave, 5)] = 2
-    assert notebook.holds(expected)
-
-    notebook.press("]")
-    notebook.press("e")
-    notebook.drag((20, 10), (33, 30))
-    expected[0][brushed([(20, 10), (33, 30)], 7)] = 255
-    assert notebook.holds(expected)
-
-    notebook.press("z")
-    undone = expected.copy()
-    undone[0][brushed(wave, 5)] = 2
-    assert notebook.holds(undone)
-    notebook.press("Shift+Z")
-    assert notebook.holds(expected)
-
-    notebook.press("l")
-    notebook.press("3")
-    corners = [(40, 5), (60, 8), (57, 30), (50, 12), (42, 25)]
-    for corner in corners:
-        notebook.click(corner)
-    assert np.array_equal(notebook.labels(), expected)  # nothing before it is closed
-    notebook.press("Enter")
-    expected[0][enclosed(corners)] = 3
-    assert notebook.holds(expected)
-
-    loop = [(round(14 + 9 * math.cos(t / 5)), round(38 + 6 * math.sin(t / 5))) for t in range(32)]
-    notebook.drag(*loop)
-    expected[0][enclosed(loop)] = 3
-    assert notebook.holds(expected)
-
-    notebook.press("0")
-    notebook.press("f")
-    notebook.click((63, 47))  # all that is still unlabelled and hangs together with the corner
-    assert expected[0, 47, 63] == 255
-    before = expected[0] == 255
-    reached = np.zeros_like(before)
-    reached[47, 63] = True
-    while True:
-        grown = reached.copy()
-        grown[1:] |= reached[:-1]
-        grown[:-1] |= reached[1:]
-        grown[:, 1:] |= reached[:, :-1]
-        grown[:, :-1] |= reached[:, 1:]
-        if np.array_equal(grown & before, reached):
-            break
-        reached = grown & before
-    expected[0][reached] = 0
-    assert notebook.holds(expected)
+    labelling.draws_exactly(notebook, np.full((2, HEIGHT, WIDTH), 255, np.uint8))
 
 
 def test_a_stroke_is_one_message(notebook):

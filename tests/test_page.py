@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import labelling
 import numpy as np
 import pytest
 from page import CHROMIUM, ROOT, Visitor, launch, server
@@ -80,7 +81,8 @@ def test_from_a_drawing_to_parts_of_ones_own_picture(visit, photo, tmp_path):
     visitor = visit()
     visitor.draw_face()
     visitor.stroke((40, 60), (80, 60))
-    visitor.click('#editor button[aria-label="Undo"]')
+    visitor.click('#board button[aria-label^="Undo"]')
+    visitor.settled()
     visitor.teach()
     first = visitor.pictures("#gallery")
     assert len(first) == 8 and len(visitor.pictures("#shots")) == 1
@@ -181,23 +183,73 @@ def test_a_phone_with_a_fine_screen(visit, scheme, tmp_path):
     """Nothing is wider than the screen, and at two device pixels a pixel the drawing is what was drawn."""
     visitor = visit(width=390, height=844, device_scale_factor=2, color_scheme=scheme)
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert 300 <= visitor.page.locator("#editor").bounding_box()["width"] <= 390
+    assert 300 <= visitor.page.locator("#board").bounding_box()["width"] <= 390
     visitor.choose(3)
     visitor.stroke((200, 300), (312, 300))
     visitor.add_shot()
     (shot,) = drawn(visitor, tmp_path / "shots.safetensors")
-    painted = (shot.label_map[0] == 3).nonzero()
-    assert set(shot.label_map.unique().tolist()) == {0, 3}
-    assert painted[:, 0].min() >= 35 and painted[:, 0].max() <= 39  # a line 18 of 512 pixels wide: about two of 64
-    assert painted[:, 1].min() in (23, 24) and painted[:, 1].max() in (39, 40)
+    expected = np.where(labelling.brushed([(25, 37), (39, 37)], 3, (64, 64)), 3, 0)
+    assert np.array_equal(shot.label_map[0], expected)
+
+
+def test_drawing_gives_exactly_the_pixels_drawn(visit, tmp_path):
+    """As in a notebook: every tool, the same code."""
+    visitor, expected = visit(), np.full((1, 64, 64), 255, np.uint8)
+    visitor.page.locator("#board .stage").scroll_into_view_if_needed()
+    visitor.page.locator("#board .toolkit-labeller").focus()
+    visitor.press("]")
+    labelling.draws_exactly(visitor, expected)
+    visitor.page.locator("#fill input").uncheck()
+    visitor.add_shot()
+    (shot,) = drawn(visitor, tmp_path / "shots.safetensors")
+    assert np.array_equal(shot.label_map, expected)
+
+
+def test_each_stroke_reaches_the_server_once(visit):
+    visitor, sent = visit(), []
+    visitor.page.on("request", lambda request: sent.append(request.post_data_json) if "predict" in request.url else 0)
+    for x in (100, 200, 300):
+        visitor.stroke((x, 225), (x + 40, 225))
+    strokes = [stroke for message in sent for stroke in message["data"][0]["strokes"]]
+    assert [stroke["number"] for stroke in strokes] == [1, 2, 3]
+
+
+def test_a_reload_loses_nothing(visit, tmp_path):
+    visitor = visit()
+    visitor.draw_face()
+    visitor.teach()
+    visitor.page.locator("#seed input").fill("12")
+    visitor.click("#another")
+    visitor.page.wait_for_function("document.querySelector('#board [data-revision]').dataset.revision == 1")
+    visitor.settled()
+    visitor.choose(3)
+    visitor.stroke((200, 300), (312, 300))
+    before = visitor.labels()
+    asked = []
+    visitor.page.on("dialog", lambda dialog: asked.append(dialog.type) or dialog.accept())
+    visitor.page.reload()
+    visitor.page.wait_for_selector("#gallery img >> nth=7")
+    visitor.page.wait_for_selector("#shots img")
+    visitor.settled()
+    assert asked == ["beforeunload"]
+    assert np.array_equal(visitor.labels(), before)
+    assert visitor.page.locator("#seed input").input_value() == "13"
+    assert visitor.page.locator('#board .side [aria-pressed="true"]').inner_text().startswith("nose")
+    visitor.add_shot(2)
+    first, second = drawn(visitor, tmp_path / "shots.safetensors")
+    assert first.label_map.unique().tolist() == [0, 1, 2, 3]
+    assert np.array_equal(second.label_map, np.where(before == 255, 0, before))
+    visitor.page.reload()  # all is in the file that was just taken away
+    visitor.page.wait_for_selector("#shots img >> nth=1")
+    assert asked == ["beforeunload"]
 
 
 def test_a_screen_reader_finds_names_and_what_is_chosen(visit):
     page = (visitor := visit()).page
     visitor.choose(2)
-    pressed = page.eval_on_selector_all("#legend .chip", "all => all.map(one => one.ariaPressed)")
+    pressed = page.eval_on_selector_all("#board .side button", "all => all.map(one => one.ariaPressed)")
     assert pressed == ["false", "false", "true", "false"]
-    assert page.get_by_role("img", name="The face to label, and what is painted on it").count() == 1
+    assert page.get_by_role("img", name="Picture to label").count() == 1
     assert page.get_by_role("button", name="Portrait 4").count() == 1
     assert page.locator('.status[aria-live="polite"]').count() == 4  # one a step, none inside another
 
@@ -235,7 +287,7 @@ def test_classes_are_added_renamed_and_removed(visit):
     visitor = visit()
 
     def named():
-        return [chip.rstrip("0123456789").strip() for chip in visitor.page.locator("#legend .chip").all_inner_texts()]
+        return visitor.page.locator("#board .side span").all_inner_texts()
 
     def change(button, name=None, which=None):
         if name:
@@ -247,16 +299,16 @@ def test_classes_are_added_renamed_and_removed(visit):
 
     visitor.click("#classes button")
     change("#class-add", "hat")
-    visitor.page.wait_for_selector("#legend >> text=hat")
+    visitor.page.wait_for_selector("#board .side >> text=hat")
     assert named() == ["background", "eyes", "mouth", "nose", "hat"]
     change("#class-remove", which="mouth")
-    visitor.page.wait_for_selector("#legend >> text=mouth", state="detached")
+    visitor.page.wait_for_selector("#board .side >> text=mouth", state="detached")
     assert named() == ["background", "eyes", "nose", "hat"]
     change("#class-rename", "cap", "hat")
-    visitor.page.wait_for_selector("#legend >> text=cap")
+    visitor.page.wait_for_selector("#board .side >> text=cap")
     assert named() == ["background", "eyes", "nose", "cap"]
     visitor.page.get_by_label("10 parts").click()
-    visitor.page.wait_for_selector("#legend >> text=eyebrows")
+    visitor.page.wait_for_selector("#board .side >> text=eyebrows")
     assert named() == list(labels.PORTRAIT_CLASSES)
 
 

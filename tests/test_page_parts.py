@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 pytest.importorskip("gradio")
@@ -16,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "demos"))
 import classes  # noqa: E402
 import gradio as gr  # noqa: E402
 import shots  # noqa: E402
-from drawing import Drawing  # noqa: E402
+from drawing import Drawing, blank, pack, unpack  # noqa: E402
 from fields import slider, whole_number  # noqa: E402
 from session import Session  # noqa: E402
 from step_segment import opened  # noqa: E402
@@ -25,7 +26,7 @@ from words import UNKNOWN, Sorry, for_people, instead  # noqa: E402
 
 from toolkit import fewshot  # noqa: E402
 from toolkit.errors import ImageError, ToolkitError, describe  # noqa: E402
-from toolkit.pictures import labels, sketch  # noqa: E402
+from toolkit.pictures import labels  # noqa: E402
 from toolkit.pictures.uploads import open_rgb  # noqa: E402
 
 REQUEST = SimpleNamespace(session_hash="a")
@@ -33,7 +34,7 @@ REQUEST = SimpleNamespace(session_hash="a")
 
 @pytest.fixture
 def session(tiny_gan):
-    return Session(tiny_gan)
+    return Session(tiny_gan, "tiny")
 
 
 @pytest.fixture
@@ -47,11 +48,11 @@ def answer(sessions, handler, inputs=()):
 
 
 def painted(session, *values):
-    """A drawing whose rows, from the top, are of these classes."""
-    strokes = torch.full((1, 16, 16), labels.IGNORE_INDEX)
+    """The session with a drawing whose rows, from the top, are of these classes."""
+    session.drawing = Drawing(blank(16))
     for row, value in enumerate(values):
-        strokes[0, row] = value
-    return Drawing(sketch.encode(strokes, session.palette, 512), fill=True)
+        session.drawing.label_map[0, row] = value
+    return session
 
 
 @pytest.mark.parametrize(
@@ -69,40 +70,86 @@ def test_a_whole_number_stays_one(typed, used):
 
 
 def test_a_drawing_is_what_was_painted_and_what_was_meant(session):
-    drawing = painted(session, 1, 2)
-    assert session.strokes(drawing).unique().tolist() == [1, 2, 255]
-    assert drawing.label_map(session.palette, 16).unique().tolist() == [0, 1, 2]
-    assert Drawing(drawing.layer, fill=False).label_map(session.palette, 16).unique().tolist() == [1, 2, 255]
-    for empty in (Drawing(), Drawing(np.zeros((512, 512, 4), np.uint8))):
-        assert session.strokes(empty) is None and empty.label_map(session.palette, 16) is None
+    drawing = painted(session, 1, 2).drawing
+    assert drawing.strokes.unique().tolist() == [1, 2, 255]
+    assert drawing.meant.unique().tolist() == [0, 1, 2]
+    drawing.fill = False
+    assert drawing.meant.unique().tolist() == [1, 2, 255]
+    empty = painted(session).drawing
+    assert empty.strokes is None and empty.meant is None
 
 
-def test_what_stands_for_several_components_is_read_as_one_value(sessions):
-    pair = SimpleNamespace(components=[gr.State(), gr.State()], read=lambda a, b: (a, b))
-    seen = []
+def stroke(number, box, *runs):
+    return {"number": number, "box": box, "runs": list(runs)}
+
+
+def test_a_stroke_is_taken_once_and_in_order(session):
+    drawing = painted(session).drawing
+    one, two = stroke(1, [2, 0, 6, 1], 1, 4), stroke(2, [4, 0, 8, 1], 2, 3, 255, 1)
+    drawing.take({"revision": 0, "strokes": [one]}, 4)
+    before = drawing.label_map
+    drawing.take({"revision": 0, "strokes": [one, two]}, 4)  # the answer to the first was lost
+    assert drawing.label_map[0, 0, :9].tolist() == [255, 255, 1, 1, 2, 2, 2, 255, 255] and drawing.received == 2
+    assert before[0, 0, 4] == 1  # what a shot may hold does not change
+    drawing.take({"revision": 0, "strokes": [one, stroke(4, [0, 0, 1, 1], 1, 1)]}, 4)  # one is missing
+    assert drawing.received == 2 and drawing.label_map[0, 0, 0] == 255
+    drawing.replace(blank(16))
+    drawing.take({"revision": 0, "strokes": [stroke(1, [0, 0, 1, 1], 1, 1)]}, 4)  # on what was there before
+    assert drawing.strokes is None and drawing.revision == 1
+    drawing.take(None, 4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        stroke(1, [0, 0, 17, 1], 1, 17),
+        stroke(1, [0, 0, 2, 1], 1, 3),
+        stroke(1, [0, 0, 2, 1], 4, 2),
+        stroke(1, [0, 0, 2, 1], 1, 1 << 40),
+        stroke(1, [0, 0, 2, 1], -1, 2),
+        stroke(1, [0, 0, 2, 1], "x", 2),
+        stroke(1, [0, 0, 0, 1]),
+        {"number": 1},
+    ],
+)
+def test_a_stroke_that_no_page_sends_changes_nothing(session, wrong):
+    drawing = painted(session).drawing
+    with pytest.raises(Sorry, match="Reload the page"):
+        drawing.take({"revision": 0, "strokes": [wrong]}, 4)
+    assert drawing.strokes is None and drawing.received == 0
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 255]), min_size=1, max_size=40))
+def test_runs_are_what_they_were_packed_from(values):
+    assert unpack(pack(torch.tensor(values))).tolist() == values
+
+
+def test_the_canvas_goes_to_the_session_and_the_rest_to_the_handler(sessions):
+    pair = SimpleNamespace(components=[gr.State(), gr.State()], take=lambda session, *values: taken.append(values))
+    seen, taken = [], []
     handle = answer(sessions, lambda session, *values: seen.extend(values) or {}, [gr.State(), pair, gr.State()])
-    assert handle(REQUEST, 1, 2, 3, 4) == gr.skip() and seen == [1, (2, 3), 4]
+    assert handle(REQUEST, 1, 2, 3, 4) == gr.skip() and seen == [1, 4] and taken == [(2, 3)]
 
 
 def test_classes_change_and_the_drawing_keeps_what_stays(session):
-    assert session.keep(painted(session, 1, 2))
-    strokes = classes.add(session, " hat ", painted(session, 3))
+    assert painted(session, 1, 2).keep()
+    strokes = classes.add(painted(session, 3), " hat ")
     assert session.classes == (*labels.THREE_CLASSES, "hat") and strokes.unique().tolist() == [3, 255]
-    strokes = classes.remove(session, "mouth", painted(session, 2, 3))
+    strokes = classes.remove(painted(session, 2, 3), "mouth")
     assert session.classes == ("background", "eyes", "nose", "hat")
     assert strokes.unique().tolist() == [2, 255]  # the nose has another number now, the mouth is gone
-    assert classes.rename(session, "hat", "cap", Drawing()) is None
+    assert classes.rename(painted(session), "hat", "cap") is None
     assert session.classes[3] == "cap" and session.shots[0].classes == session.classes
 
 
 SAID = {
-    "nameless": lambda s: classes.add(s, " ", Drawing()),
-    "twice": lambda s: classes.add(s, "eyes", Drawing()),
-    "unchosen": lambda s: classes.remove(s, None, Drawing()),
-    "background": lambda s: classes.remove(s, "background", Drawing()),
-    "too many": lambda s: classes.use(s, Drawing(), [str(i) for i in range(25)]),
-    "one class": lambda s: s.keep(painted(s, *[1] * 16)),
-    "no shots": lambda s: shots.load(s, __file__, Drawing()),
+    "nameless": lambda s: classes.add(s, " "),
+    "twice": lambda s: classes.add(s, "eyes"),
+    "unchosen": lambda s: classes.remove(s, None),
+    "background": lambda s: classes.remove(s, "background"),
+    "too many": lambda s: classes.use(s, [str(i) for i in range(25)]),
+    "one class": lambda s: painted(s, *[1] * 16).keep(),
+    "no shots": lambda s: shots.load(s, __file__),
 }
 
 
@@ -114,18 +161,18 @@ def test_each_refusal_is_a_sentence_for_people(session, case):
 
 
 def test_shots_of_other_classes_or_of_another_gan_are_refused_and_nothing_is_lost(session, tmp_path):
-    other = Session(session.gan, classes=("background", "hat"))
-    other.keep(painted(other, 1))
+    other = Session(session.gan, "tiny", classes=("background", "hat"))
+    painted(other, 1).keep()
     fewshot.save_shots(tmp_path / "other.safetensors", other.shots)
     with pytest.raises(Sorry, match="other classes: background, hat"):
-        shots.load(session, tmp_path / "other.safetensors", painted(session, 2))
+        shots.load(painted(session, 2), tmp_path / "other.safetensors")
     assert session.shots == [] and session.classes == labels.THREE_CLASSES
-    shots.load(session, tmp_path / "other.safetensors", Drawing())
+    shots.load(painted(session), tmp_path / "other.safetensors")
     assert len(session.shots) == 1 and session.classes == ("background", "hat")
     foreign = fewshot.Shot(other.sample, other.shots[0].label_map, other.classes, gan="of another")
     fewshot.save_shots(tmp_path / "foreign.safetensors", [foreign])
     with pytest.raises(Sorry, match="another GAN"):
-        shots.load(session, tmp_path / "foreign.safetensors", painted(session, 1))
+        shots.load(painted(session, 1), tmp_path / "foreign.safetensors")
     assert len(session.shots) == 1
 
 

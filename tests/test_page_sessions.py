@@ -1,5 +1,7 @@
 """What the page keeps for each tab, without a browser."""
 
+import base64
+import json
 import sys
 import time
 from pathlib import Path
@@ -10,11 +12,18 @@ import pytest
 pytest.importorskip("gradio")
 sys.path.insert(0, str(Path(__file__).parent.parent / "demos"))
 
+import classes  # noqa: E402
 import gradio as gr  # noqa: E402
+import kept  # noqa: E402
+import torch  # noqa: E402
+from canvas import about, offered  # noqa: E402
+from drawing import blank, pack  # noqa: E402
 from session import CLOSED_SECONDS, Sessions  # noqa: E402
 from step_label import Label  # noqa: E402
 from wiring import on  # noqa: E402
+from words import Sorry  # noqa: E402
 
+from toolkit import fewshot  # noqa: E402
 from toolkit.errors import ToolkitError  # noqa: E402
 from toolkit.gan.files import zoo  # noqa: E402
 
@@ -85,7 +94,7 @@ def test_another_gan_starts_anew(tiny_gan_file):
     sessions = Sessions([str(tiny_gan_file), zoo.DEFAULT])
     session = sessions.of(tab("a"))
     session.segmenter = session.suggestion = "of the first"
-    session.use_gan(sessions.load(zoo.DEFAULT))
+    session.use_gan(sessions.load(zoo.DEFAULT), zoo.DEFAULT)
     assert session.segmenter is None and session.suggestion is None
     assert session.sample.image.shape == (1, 3, 64, 64)
 
@@ -97,4 +106,72 @@ def test_a_step_with_nothing_to_do_leaves_everything_as_it_is(sessions, handler)
     def nothing(session, *inputs):
         yield from handler(None, session, *inputs)
 
-    assert list(answer(sessions, nothing, 2)(tab("a"), None, None)) == [gr.skip()]
+    assert list(answer(sessions, nothing, 1)(tab("a"), None)) == [gr.skip()]
+
+
+def kept_of(session, strokes):
+    """What a browser keeps of a session: what the server told it, and the files that it offered."""
+    files = {}
+    if session.shots:
+        fewshot.save_shots(session.path("shots"), session.shots)
+        files["shots"] = session.path("shots")
+    if (sample := offered(session)) is not None:
+        files["sample"] = sample["path"]
+    if session.segmenter is not None:
+        session.segmenter.save(session.path("segmenter"))
+        files["segmenter"] = session.path("segmenter")
+    encoded = {name: base64.b64encode(Path(path).read_bytes()).decode() for name, path in files.items()}
+    return json.loads(json.dumps({"board": {"about": about(session), "labels": pack(strokes)}, "files": encoded}))
+
+
+@pytest.mark.parametrize("generated", [True, False])
+def test_what_a_browser_kept_comes_back(sessions, generated):
+    session = sessions.of(tab("before"))
+    classes.add(session, "hat")
+    session.drawing.label_map[0, 3] = 4
+    assert session.keep()
+    session.segmenter = fewshot.fit(session.gan, session.shots, network="linear", num_steps=1)
+    session.show_generated(9, 0.5)
+    if not generated:
+        session.show(session.gan.sample(11, truncation_psi=1.0))
+    strokes = blank(16)
+    strokes[0, 5, 2:9] = 4
+    after = sessions.of(tab("after"))
+    found = kept.restore(after, sessions, kept_of(session, strokes))
+    assert torch.equal(found, strokes) and after.classes == session.classes and after.classes[4] == "hat"
+    assert torch.allclose(after.sample.image, session.sample.image) and after.seed == session.seed
+    assert torch.equal(after.shots[0].label_map, session.shots[0].label_map) and after.editing is None
+    assert after.segmenter.classes == session.classes and after.autoshot is None
+    session.show(session.shots[0].sample, 0)
+    kept.restore(again := sessions.of(tab("again")), sessions, kept_of(session, strokes))
+    assert again.editing == 0  # the shot on the canvas is replaced, not doubled
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda found: found.clear(),
+        lambda found: found["board"]["about"].update(gan="/etc/passwd"),
+        lambda found: found["board"]["about"].update(classes=[]),
+        lambda found: found["board"]["about"].update(seed="x"),
+        lambda found: found["board"].update(labels=[255, 255]),
+        lambda found: found["board"].update(labels=[77, 256]),
+        lambda found: found["files"].update(shots="AAAA"),
+        lambda found: found["files"].update(segmenter="no base64"),
+        lambda found: found["files"].update({"../../shots": "AAAA"}),
+        lambda found: found.update(files=[]),
+    ],
+)
+def test_what_cannot_be_read_is_said_and_changes_nothing(sessions, spoil):
+    session = sessions.of(tab("a"))
+    found = kept_of(session, blank(16))
+    spoil(found)
+    session.drawing.label_map[0, 3] = 1
+    assert session.keep()
+    if "../../shots" in found.get("files", {}):
+        kept.restore(session, sessions, found)
+        assert not (Path(session.folder.name).parent.parent / "kept-shots.safetensors").exists()
+        return
+    with pytest.raises(Sorry, match="cannot be read, so it starts anew"):
+        kept.restore(session, sessions, found)
+    assert len(session.shots) == 1

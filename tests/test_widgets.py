@@ -16,7 +16,8 @@ from PIL import Image
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError
 from toolkit.files import save_tensors
-from toolkit.show.widgets import PAGE, SCRIPTS, Labeller, explore
+from toolkit.show.labeller import FOLDER, SCRIPTS
+from toolkit.show.widgets import Labeller, explore
 
 CLASSES = ("background", "eyes", "mouth")
 
@@ -248,7 +249,8 @@ def test_saving_nothing_is_refused(labeller, tmp_path):
 
 
 def test_the_page_half_is_one_module_that_fetches_nothing():
-    assert sorted(f"{name}.js" for name in SCRIPTS) == sorted(path.name for path in PAGE.glob("*.js"))
+    files = [f"{name}.js" for name in (*SCRIPTS, "widget")]
+    assert sorted(files) == sorted(path.name for path in FOLDER.glob("*.js"))
     code = Labeller._esm + Labeller._css
     for word in ("http:", "https:", "import ", "import(", "fetch(", "XMLHttp", "@import", "url(", "eval("):
         assert word not in code

@@ -16,10 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-from tests import jupyterlab  # noqa: E402
+from tests import jupyterlab, labelling  # noqa: E402
 from toolkit.show import plots  # noqa: E402
 
-SIZE, MOVES = 512, 200
+SIZE = 512
 WANTED = 16.0  # milliseconds a move: 60 a second
 SETUP = f"""
 import numpy as np
@@ -29,67 +29,23 @@ labeller = Labeller(np.stack([x // 2, y // 2, (x + y) // 4], 2).astype(np.uint8)
 labeller.brush_size = 21
 labeller
 """
-# One move a frame, as a browser delivers them; times the handlers, then what they asked to be drawn.
-STROKE = """async (points) => {
-    const stage = document.querySelector(".toolkit-labeller .stage"), box = stage.getBoundingClientRect();
-    const frame = window.requestAnimationFrame.bind(window), costs = [], frames = [];
-    let drawing = 0;
-    window.requestAnimationFrame = (draw) => frame((time) => {
-        const start = performance.now();
-        draw(time);
-        drawing += performance.now() - start;
-    });
-    const send = (type, [x, y]) => stage.dispatchEvent(new PointerEvent(type, {
-        bubbles: true, pointerId: 1, pointerType: "mouse", isPrimary: true, button: 0, buttons: 1,
-        clientX: box.left + x * box.width, clientY: box.top + y * box.height,
-    }));
-    send("pointerdown", points[0]);
-    for (const point of points) {
-        drawing = 0;
-        const start = performance.now();
-        send("pointermove", point);
-        const handling = performance.now() - start;
-        await new Promise((done) => frame(() => setTimeout(done)));
-        costs.push(handling + drawing);
-        frames.push(performance.now() - start);
-    }
-    send("pointerup", points.at(-1));
-    window.requestAnimationFrame = frame;
-    return [costs, frames];
-}"""
 
 
 def measure(ratio, server, browser):
     """dict: milliseconds a move (median, 95th percentile, worst) and messages of the stroke."""
     notebook = jupyterlab.Notebook(browser, server, [SETUP], (SIZE, SIZE), ratio)
     try:
-        points = [(0.25 + 0.5 * i / MOVES, 0.5 + 0.3 * ((i % 40) / 20 - 1)) for i in range(MOVES)]
         before = notebook.comm_messages()
-        devtools = notebook.context.new_cdp_session(notebook.page)
-        devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-        busy = _busy(devtools)
-        costs, frames = map(sorted, notebook.page.evaluate(STROKE, points))
-        busy = _busy(devtools) - busy
+        cost = labelling.cost(notebook.page)
         painted = int((notebook.labels() == 1).sum())
         return {
             "ratio": ratio,
-            "moves": len(costs),
-            "median_ms": round(costs[len(costs) // 2], 2),
-            "p95_ms": round(costs[int(0.95 * len(costs))], 2),
-            "worst_ms": round(costs[-1], 2),
-            "frame_ms": round(frames[len(frames) // 2], 1),
-            "cpu_ms": round(1000 * busy / len(costs), 2),
+            **cost,
             "messages": notebook.comm_messages() - before,
             "pixels": painted,
         }
     finally:
         notebook.close()
-
-
-def _busy(devtools):
-    """Seconds of processor time that the page's tasks have taken: scripts, layout and painting."""
-    metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
-    return metrics["TaskDuration"]
 
 
 def main(json=False):
@@ -99,7 +55,7 @@ def main(json=False):
     if json:
         print(json_format.dumps({"size": SIZE, "wanted_ms": WANTED, "rows": rows}))
         return
-    print(f"{MOVES} moves over {SIZE}x{SIZE} pixels")
+    print(f"{labelling.MOVES} moves over {SIZE}x{SIZE} pixels")
     print(plots.table([tuple(rows[0]), *(tuple(row.values()) for row in rows)]))
     print(f"wanted: under {WANTED:.0f} ms a move, one message a stroke")
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import labelling  # noqa: E402
 from page import CHROMIUM, Visitor, launch, resident_mb, server  # noqa: E402
 
 from toolkit.pictures import images  # noqa: E402
@@ -31,13 +32,14 @@ NEWCOMERS = 3
 COUNT_CLICKS = """() => {
     window.clicks = 0;  // by hand, outside the canvas
     document.addEventListener("click", event => {
-        if (event.isTrusted && !event.target.closest("#editor")) window.clicks += 1;
+        if (event.isTrusted && !event.target.closest("#board")) window.clicks += 1;
     }, true);
 }"""
 
 
 def newcomers(address):
-    """The most that a few new tabs needed: (clicks, seconds from Teach to the gallery); None without a browser."""
+    """The most that a few new tabs needed: (clicks, seconds from Teach to the gallery, milliseconds from a move of the
+    brush to the frame that shows it, in 95 of 100); None without a browser."""
     if CHROMIUM is None:
         return None
     from playwright.sync_api import sync_playwright
@@ -52,7 +54,10 @@ def newcomers(address):
             started = time.monotonic()
             visitor.teach()
             visitor.page.wait_for_selector("#gallery img >> nth=7")
-            seen.append((visitor.page.evaluate("window.clicks"), time.monotonic() - started))
+            seconds = time.monotonic() - started
+            visitor.page.locator("#board .stage").scroll_into_view_if_needed()
+            drawn = labelling.cost(visitor.page)["frame_p95_ms"]
+            seen.append((visitor.page.evaluate("window.clicks"), seconds, drawn))
             visitor.close()
         browser.close()
     return tuple(map(max, zip(*seen)))
@@ -125,12 +130,13 @@ def main(json=False):
         time.sleep(FORGOTTEN)
         after = resident_mb(process.pid)
     waits = sorted(wait for person in people for wait in person.waits)
-    clicks, seconds = first or (None, None)
+    clicks, seconds, drawn = first or (None, None, None)
     report = {
         "cpus": os.cpu_count(),
         "load_before": round(load, 1),
         "clicks_to_first_gallery": clicks,
         "teach_to_gallery_s": seconds and round(seconds, 1),
+        "brush_to_frame_p95_ms": drawn,
         "clients": CLIENTS,
         "seconds": SECONDS,
         "answered": sum(person.answered for person in people),
@@ -150,7 +156,7 @@ def main(json=False):
         print(json_module.dumps(report))
         return
     print(plots.table([("what", "value"), *report.items()]))
-    print("wanted: at most 3 clicks and 8 s; lost 0; crossed 0; memory_ratio at most 1.1")
+    print("wanted: at most 3 clicks and 8 s; a brush seen within 50 ms; lost 0; crossed 0; memory_ratio at most 1.1")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from toolkit.fewshot import GAN, Sample, Segmenter, Shot, save_shots
 from toolkit.parts.drawings import load_drawings, save_drawings, shots_of
 from toolkit.pictures.images import load_image, to_pil
 from toolkit.pictures.labels import IGNORE_INDEX, as_label_map, check_classes, default_palette
-from toolkit.show import plots
+from toolkit.show import labeller, plots
 
 try:
     import anywidget
@@ -31,9 +31,6 @@ except ImportError as error:
         "Run pip install 'one-shot-parts[notebook]'",
     ) from error
 
-PAGE = Path(__file__).parent / "labeller"
-# Joined to the one module that a notebook loads, each file after those it needs.
-SCRIPTS = ("shapes", "sketch", "parts", "stage", "pointers", "panel", "keys", "view")
 TOOLS = ("brush", "eraser", "lasso", "bucket", "hand")
 
 
@@ -58,8 +55,8 @@ class Labeller(anywidget.AnyWidget):
         ToolkitError: save_to without a `Sample`, or naming a file of other pictures or classes.
     """
 
-    _esm = "\n".join((PAGE / f"{name}.js").read_text("utf-8") for name in SCRIPTS)
-    _css = (PAGE / "labeller.css").read_text("utf-8")
+    _esm = labeller.script("widget")
+    _css = labeller.style()
 
     label_maps = traitlets.Any(help="(N, H, W) int64; 255 = unlabelled")
     index = traitlets.Int(0, min=0, help="the picture shown").tag(sync=True)

@@ -3,6 +3,7 @@
 // the mouse redraws nothing.
 
 const MAX_SCALE = 64; // screen pixels a picture pixel
+const SMOOTH = 768; // pixels a side that a small picture is drawn at
 const MARKS = '<svg class="marks"><polyline/><polyline/><polyline/><circle r="4"/></svg>'; // a dark, a light, a coloured line
 
 class Stage {
@@ -10,9 +11,11 @@ class Stage {
   constructor({ width, height }, classes, zoomed) {
     Object.assign(this, { width, height, zoomed });
     this.picture = element("canvas", { width, height });
+    this.picture.setAttribute("role", "img");
     this.picture.setAttribute("aria-label", "Picture to label");
     this.tint = element("canvas", { width, height });
     this.sheet = element("div", { className: "sheet" }, [this.picture, this.tint]);
+    Object.assign(this.sheet.style, { width: `${width}px`, height: `${height}px` });
     this.cursor = element("div", { className: "cursor", hidden: true });
     this.node = element("div", { className: "stage", innerHTML: MARKS });
     this.node.prepend(this.sheet);
@@ -88,8 +91,14 @@ class Stage {
   }
 
   // What is on it.
-  showPicture(bitmap) {
-    this.picture.getContext("2d").drawImage(bitmap, 0, 0);
+  showPicture(bitmap, smooth) {
+    // A small picture is drawn larger, once and smoothly, for eyes that would see squares.
+    const larger = smooth ? Math.max(1, Math.floor(SMOOTH / Math.max(this.width, this.height))) : 1;
+    [this.picture.width, this.picture.height] = [larger * this.width, larger * this.height];
+    const context = this.picture.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.drawImage(bitmap, 0, 0, this.picture.width, this.picture.height);
+    this.picture.style.imageRendering = larger > 1 ? "auto" : "";
   }
 
   showLabels(labels, { left, top, right, bottom }) {

@@ -90,7 +90,7 @@ function view(model, sketch, el) {
     const data = model.get("_pictures")[shown];
     const picture = await createImageBitmap(new Blob([data], { type: "image/png" }));
     if (shown !== index()) return;
-    stage.showPicture(picture);
+    stage.showPicture(picture, model.get("_smooth"));
     showAll();
     panel.showPage(shown, numPages);
   }
@@ -117,15 +117,3 @@ function view(model, sketch, el) {
   showPicture();
   return () => life.abort();
 }
-
-export default () => {
-  let sketch;
-  return {
-    initialize({ model }) {
-      sketch = new Sketch(model);
-    },
-    render({ model, el }) {
-      return view(model, sketch, el);
-    },
-  };
-};
