@@ -135,9 +135,7 @@ class Sessions:
         session is gone."""
         with self._lock:
             if request.session_hash in self._expired:
-                raise Sorry(
-                    "This tab was idle for more than an hour. Reload the page: your shots come back."
-                )
+                raise Sorry("This tab was idle for more than an hour. Reload the page: your shots come back.")
             session = self._open.get(request.session_hash)
             if session is None:
                 session = self._open[request.session_hash] = Session(self.load(self.gans[0]), self.gans[0])
