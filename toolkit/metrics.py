@@ -7,6 +7,8 @@ from torch import Tensor
 from toolkit.errors import LabelError, ShapeError, describe
 from toolkit.pictures.labels import IGNORE_INDEX
 
+__all__ = ["BOUNDARY_TOLERANCE", "ConfusionMatrix", "boundary_f_score", "frechet_distance", "psnr"]
+
 
 class ConfusionMatrix:
     """Pixel counts over a whole test set; every IoU follows from them.

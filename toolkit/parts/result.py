@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from toolkit.errors import ToolkitError
-from toolkit.pictures import labels
+from toolkit.pictures import labels, shown
 from toolkit.pictures.images import Frame
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """One segmented picture.
 
@@ -38,6 +38,18 @@ class Result:
 
     def __post_init__(self) -> None:
         self.classes = labels.check_classes(self.classes, "Result")
+
+    def __repr__(self) -> str:
+        height, width = self._widest().shape
+        found = [name for name, area in list(self.areas().items())[1:] if area]
+        about = "" if self.psnr is None else f"; reconstruction {self.psnr:.1f} dB"
+        if self.reconstruction is not None:
+            about += f", trust {'unknown' if self.trust is None else f'{self.trust:.2f}'}"
+        return f"<Result of {width}x{height} pixels: {', '.join(found) or 'background alone'}{about}>"
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks: the picture with its parts tinted."""
+        return shown.png(self.overlay())
 
     @property
     def full_label_map(self) -> Tensor | None:

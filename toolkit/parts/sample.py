@@ -13,10 +13,13 @@ from toolkit import metrics
 from toolkit.errors import CheckpointError, as_floats
 from toolkit.files import load_tensors, read_metadata, save_tensors
 from toolkit.parts.hypercolumns import Hypercolumns
-from toolkit.pictures.images import Frame
+from toolkit.pictures import shown
+from toolkit.pictures.images import Frame, grid
+
+SHOWN = 8  # pictures of a sample in a notebook
 
 
-@dataclass
+@dataclass(repr=False)
 class Sample:
     """N pictures and the latents that (nearly) make them.
 
@@ -43,6 +46,22 @@ class Sample:
     def __len__(self) -> int:
         return len(self.image)
 
+    def __repr__(self) -> str:
+        num, side = len(self), self.image.shape[-1]
+        pictures = f"{num} picture{'s' if num != 1 else ''} of {side} pixels"
+        if torch.equal(self.reconstruction, self.image):
+            return f"<Sample of {pictures}, generated>"
+        trust = "unknown" if self.trust is None else _span(self.trust, 2)
+        return f"<Sample of {pictures}, projected: reconstruction {_span(self.psnr, 1)} dB, trust {trust}>"
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks: the first pictures, and below them their reconstructions."""
+        image = self.image[:SHOWN]
+        rows = (
+            image if torch.equal(self.reconstruction, self.image) else torch.cat([image, self.reconstruction[:SHOWN]])
+        )
+        return shown.png(grid(rows.clamp(-1, 1), columns=len(image)))
+
     def __getitem__(self, index: int | slice) -> Sample:
         """Some of the pictures: an int (N becomes 1) or a slice."""
         index = slice(index, index + 1 or None) if isinstance(index, int) else index
@@ -55,6 +74,12 @@ class Sample:
     def psnr(self) -> Tensor:
         """(N,) decibels between picture and reconstruction; infinite for generated pictures."""
         return metrics.psnr(self.image, self.reconstruction)
+
+
+def _span(values: Tensor, digits: int) -> str:
+    """A number, or the lowest and the highest of several."""
+    low, high = (f"{float(value):.{digits}f}" for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 class AnyGAN(Protocol):

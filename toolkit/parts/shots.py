@@ -13,7 +13,8 @@ from torch import Tensor
 from toolkit.errors import CheckpointError, LabelError, ShapeError, describe
 from toolkit.files import load_tensors, save_tensors
 from toolkit.parts.sample import AnyGAN, Sample, from_tensors, to_tensors
-from toolkit.pictures import labels
+from toolkit.pictures import labels, shown
+from toolkit.pictures.images import grid, to_pil
 
 
 class Shot:
@@ -39,17 +40,26 @@ class Shot:
         label_map = labels.as_label_map(label_map, "Shot")
         label_map = label_map[None] if label_map.dim() == 2 else label_map
         self.classes = labels.check_classes(classes, "Shot")
+        size = tuple(sample.image.shape[2:])
+        if len(sample) != 1:
+            raise ShapeError("Shot", "a sample of one picture", f"{len(sample)} pictures", "Take one, sample[0]")
+        if tuple(label_map.shape) != (1, *size):  # before its values, which are beside the point then
+            got = f"one of another size: {describe(label_map)}"
+            raise ShapeError("Shot", f"a label map of the picture's size {size}", got, "Label the picture at its size")
         labels.check_label_map(label_map, len(self.classes), "Shot")
-        if len(sample) != 1 or label_map.shape[0] != 1 or label_map.shape[1:] != sample.image.shape[2:]:
-            want = f"one picture and its label_map {tuple(sample.image.shape[2:])}"
-            raise ShapeError(
-                "Shot",
-                want,
-                f"{len(sample)} pictures, label_map {describe(label_map)}",
-                "Label the picture at its own size",
-            )
         self.sample, self.label_map = sample, label_map
         self.gan_hash = getattr(gan, "hash", gan)
+
+    def __repr__(self) -> str:
+        labelled = float((self.label_map != labels.IGNORE_INDEX).float().mean())
+        size = "x".join(map(str, self.label_map.shape[1:]))
+        return f"<Shot of {size} pixels, {labelled:.0%} labelled: {', '.join(self.classes)}>"
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks: the picture, and the labels over it."""
+        picture, palette = self.sample.image.clamp(-1, 1), labels.default_palette(len(self.classes))
+        tinted = labels.overlay(picture, self.label_map, palette)
+        return shown.png(grid([to_pil(picture), tinted], columns=2))
 
     def save(self, path: str | PathLike) -> None:
         """Write everything to one safetensors file, whole or not at all."""

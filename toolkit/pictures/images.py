@@ -15,6 +15,19 @@ from toolkit.files import replace_when_done
 from toolkit.pictures import resampling
 from toolkit.pictures.uploads import PAPER, open_rgb
 
+__all__ = [
+    "Box",
+    "Frame",
+    "centre_box",
+    "frame_image",
+    "given_box",
+    "grid",
+    "load_image",
+    "save_png",
+    "to_pil",
+    "to_uint8",
+]
+
 MAX_WHOLE = 25_000_000  # pixels of a picture taken as it is, 12 bytes each as a tensor
 SLACK = 1e-6  # of a pixel, by which a box that ends at the picture's edge may miss it in floats
 ROUNDING = 1e-3  # how far beyond [-1, 1] a tensor may stray

@@ -16,6 +16,23 @@ from toolkit.pictures import masks
 from toolkit.pictures.images import to_pil
 from toolkit.pictures.uploads import decode
 
+__all__ = [
+    "IGNORE_INDEX",
+    "PORTRAIT_CLASSES",
+    "THREE_CLASSES",
+    "as_label_map",
+    "check_classes",
+    "check_label_map",
+    "check_values",
+    "colorize",
+    "default_palette",
+    "keep",
+    "load_label_png",
+    "merge",
+    "overlay",
+    "save_label_png",
+]
+
 IGNORE_INDEX = 255  # unlabelled, which is not background
 PORTRAIT_CLASSES = (
     "background",

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from toolkit.errors import ShapeError, describe
 
+__all__ = ["heat", "likeness", "principal_colours"]
+
 HEAT = "magma"
 
 

@@ -11,6 +11,8 @@ from toolkit.pictures.images import PAPER, load_image, to_pil
 from toolkit.pictures.labels import check_classes, colorize, default_palette
 from toolkit.show import fonts
 
+__all__ = ["comparison", "table"]
+
 CELL = 192  # pixels a picture is magnified to, about
 GAP = 8
 INK, FRAME = (40, 40, 46), (205, 205, 210)

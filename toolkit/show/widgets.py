@@ -19,6 +19,8 @@ from toolkit.pictures.images import load_image, to_pil
 from toolkit.pictures.labels import IGNORE_INDEX, as_label_map, check_classes, default_palette
 from toolkit.show import labeller, plots
 
+__all__ = ["Labeller", "explore"]
+
 try:
     import anywidget
     import ipywidgets
