@@ -11,6 +11,10 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read at import: nothing leav
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # in a clone without installation the toolkit is beside demos/
 
+from toolkit.threads import share_cores  # noqa: E402
+
+share_cores()  # before anything imports torch
+
 import endpoints  # noqa: E402
 import gradio as gr  # noqa: E402
 import kept  # noqa: E402
@@ -21,6 +25,7 @@ from step_label import Label  # noqa: E402
 from step_segment import Segment  # noqa: E402
 from step_teach import Teach  # noqa: E402
 
+from toolkit.errors import ToolkitError  # noqa: E402
 from toolkit.gan.files import zoo  # noqa: E402
 from toolkit.show import labeller  # noqa: E402
 
@@ -28,9 +33,9 @@ MAX_UPLOAD = "8mb"
 QUEUE_LENGTH = 64
 
 
-def build(gans: Sequence[str] = (zoo.DEFAULT,)) -> gr.Blocks:
-    """The page as `gr.Blocks`, for these GANs: bundled names or paths."""
-    sessions = Sessions(gans)
+def build(gans: Sequence[str] = (zoo.DEFAULT,), device: str | None = None, num_steps: int | None = None) -> gr.Blocks:
+    """The page as `gr.Blocks`, for these GANs: bundled names or paths; device, num_steps: as `Sessions` takes them."""
+    sessions = Sessions(gans, device, num_steps)
     with gr.Blocks(title="One-shot parts", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER)
         with gr.Row(elem_classes="steps"):
@@ -58,10 +63,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, help="port; the first free one from 7860 if not given")
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for these")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; the best there is if not given")
+    parser.add_argument("--num-steps", type=int, help="optimiser steps of projection; as many as usual if not given")
     args = parser.parse_args()
     script = "".join((HERE / name).read_text("utf-8") for name in ("kept.js", "page.js"))
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    build(args.gan or (zoo.DEFAULT,)).launch(
+    try:
+        page = build(args.gan or (zoo.DEFAULT,), args.device, args.num_steps)
+    except ToolkitError as error:
+        sys.exit(str(error))
+    page.launch(
         server_name=args.host,
         server_port=args.port,
         share=args.share,

@@ -73,8 +73,7 @@ def segment(session: Session, source: Any, num_steps: float) -> Iterator[tuple[A
         raise ToolkitError("segment", "a picture", "none", "Pass handle_file(path)")
     if session.segmenter is None:
         raise ToolkitError("segment", "a taught segmenter", "none yet", "Call /fit first")
-    judge = session.gan.encoder is not None
-    for _, _, results in session.segmenter.segmenting(source, num_steps=int(num_steps), judge=judge):  # noqa: B007
+    for _, _, results in session.segmenter.segmenting(source, num_steps=int(num_steps)):  # noqa: B007
         yield gr.skip(), gr.skip()
     results[0].save_png(session.path("labels.png"))
     yield session.path("labels.png"), {**results[0].as_dict(), "coco": to_coco(results, [Path(source).name])}

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import functools
 import gc
+import sys
 import tempfile
 import threading
 import time
@@ -111,7 +112,8 @@ class Session:
 class Sessions:
     """The open sessions by Gradio's session hash, and the GANs they share."""
 
-    def __init__(self, gans: Sequence[str]) -> None:
+    def __init__(self, gans: Sequence[str], device: str | None = None, num_steps: int | None = None) -> None:
+        self._device, self._num_steps = device, num_steps  # of projection; None: the best there is, as many as usual
         # Users see a file's name alone, not its path.
         self._sources = {Path(gan).stem if Path(gan).is_file() else gan: gan for gan in gans}
         if len(self._sources) < len(gans):
@@ -126,7 +128,9 @@ class Sessions:
         """A GAN of the list, loaded once, ready to be taught. Names outside the list are refused."""
         if name not in self._sources:
             raise ToolkitError("page", f"one of {', '.join(self.gans)}", repr(name), "Choose one of these")
-        gan = fewshot.load_gan(self._sources[name])
+        gan = fewshot.load_gan(self._sources[name], self._device)
+        gan.projection_steps = self._num_steps
+        print(f"{gan!r}: a picture takes {gan.step_cost().words(gan.projection_steps)}", file=sys.stderr)
         gan.statistics  # noqa: B018 computed now, not while a user waits
         return gan
 

@@ -136,8 +136,7 @@ class Segment:
             auto = network(session).segment(sources)
         if method != AUTO:
             segmenter, progress = taught(session), Progress("Projection step")
-            judge = session.gan.encoder is not None  # without one, there is nothing measured to judge by
-            for done, total, through in segmenter.segmenting(sources, judge=judge):
+            for done, total, through in segmenter.segmenting(sources):
                 yield {self.status: progress(done, total), **self.shown(through[0], auto[0])}
         session.results, session.result_names = list(zip(through, auto)), [Path(path).name for path in paths]
         numbers = [str(i + 1) for i in range(len(sources))]
@@ -239,8 +238,10 @@ def legends(results: Sequence[Result]) -> str:
 
 def words(result: Result) -> str:
     """How far to believe a result, in plain words."""
-    if result.trust is None:
+    if result.reconstruction is None:  # auto-shot projects nothing
         return ""
+    if result.trust is None:
+        return note(f"<b>Trust unknown:</b> this GAN was not calibrated. Reconstruction {result.psnr:.1f} dB.")
     if result.trust < LOW:
         text = "Do not believe these parts: the picture is unlike anything this GAN makes. Try auto-shot."
     else:

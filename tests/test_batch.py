@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from toolkit import batch, fewshot
-from toolkit.errors import CheckpointError, ToolkitError, WriteError
+from toolkit.errors import CheckpointError, LabelError, ToolkitError, WriteError
 from toolkit.pictures import images, labels
 
 ROOT = Path(__file__).parent.parent
@@ -60,7 +61,10 @@ def test_project_a_folder_with_a_bad_file_in_it(tiny_gan, tiny_gan_file, folder,
     kinds = ("latent.safetensors", "reconstruction.png", "side-by-side.png")
     assert sorted(os.listdir(tmp_path)) == [f"{name}.{kind}" for name in "ab" for kind in kinds]
     sample = fewshot.load_sample(tmp_path / "a.latent.safetensors", tiny_gan)
-    assert torch.equal(sample.image, images.load_image(folder / "a.jpg", 16)) and 0 <= sample.trust <= 1
+    assert torch.equal(sample.image, images.load_image(folder / "a.jpg", 16)) and sample.trust is None
+    said = "project: 3 pictures of 2 steps, about "
+    assert said in done.stderr and f"calibrate --gan {tiny_gan_file} --num-steps 2\n" in done.stderr
+    assert done.stderr.index(said) < done.stderr.index("dB, trust unknown")
     again = tiny_gan.generator.synthesis(sample.ws, noise=sample.noise).clamp(-1, 1)
     assert torch.allclose(again, sample.reconstruction.clamp(-1, 1), atol=1e-4)
     drawn = images.load_image(tmp_path / "a.reconstruction.png")
@@ -70,13 +74,13 @@ def test_project_a_folder_with_a_bad_file_in_it(tiny_gan, tiny_gan_file, folder,
 
 
 def test_segment_files_and_folders_in_the_uploads_own_pixels(folder, segmenter_file, tmp_path):
-    done = run("segment", folder, folder / "a.jpg", "--segmenter", segmenter_file, "--out", tmp_path)
+    done = run("segment", folder, folder / "a.jpg", "--segmenter", segmenter_file, "--out", tmp_path, "--num-steps", 3)
     assert done.returncode == 1 and "segment: 1 of 4 pictures failed." in done.stderr, done.stderr
     kinds = ("json", "overlay.png", "parts.png")
     assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.{kind}" for name in ("a", "a-2", "b") for kind in kinds)
     for name, size in (("a", (40, 30)), ("b", (30, 40))):
         about = json.loads((tmp_path / f"{name}.json").read_text())
-        assert about["size"] == list(size) and about["classes"] == CLASSES and 0 <= about["trust"] <= 1
+        assert about["size"] == list(size) and about["classes"] == CLASSES and about["trust"] is None
         label_map = labels.load_label_png(tmp_path / f"{name}.parts.png")
         assert sum(about["areas"].values()) == (label_map != 255).sum() == 30 * 30
         assert about["areas"] == {c: int((label_map == i).sum()) for i, c in enumerate(CLASSES)}
@@ -239,3 +243,63 @@ def test_latents_of_another_gan_are_refused(tiny_gan, tmp_path, monkeypatch):
         fewshot.load_sample(tmp_path / "s.safetensors", tiny_gan)
     with pytest.raises(CheckpointError, match="load_segmenter: expected a segmenter or autoshot file; got a file"):
         fewshot.load_segmenter(tmp_path / "s.safetensors")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Three labelled photographs, as `OwnFolder` reads them: one of them it would keep for scoring."""
+    folder = tmp_path_factory.mktemp("labelled")
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir()
+    for i in range(3):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"images/{i}.jpg")
+        mask = np.zeros((40, 40), np.uint8)
+        mask[10:30, 10:30] = 1 + i % 2
+        Image.fromarray(mask).save(folder / f"masks/{i}.png")
+    (folder / "classes.txt").write_text("background\nleaf\nroot\n")
+    return folder
+
+
+def test_fit_learns_from_all_labelled_photographs(labelled, tiny_gan, tiny_gan_file, tmp_path):
+    out = tmp_path / "parts.safetensors"
+    options = ["--gan", tiny_gan_file, "--num-steps", 2, "--network", "linear"]
+    done = run("fit", "--data", labelled, "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    assert "background, leaf, root; learned from the 3 shots" in done.stdout
+    assert "fit: 3 pictures of 2 steps, about " in done.stderr and done.stderr.count("dB, trust unknown") == 3
+    assert fewshot.load_segmenter(out).classes == ("background", "leaf", "root")
+    shots = fewshot.load_shots(tmp_path / "parts-shots.safetensors")
+    assert [sorted(shot.label_map.unique().tolist()) for shot in shots] == [[0, 1], [0, 2], [0, 1]]
+    assert torch.equal(shots[0].sample.image, images.load_image(labelled / "images/0.jpg", 16))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--network", "oracle"], "fit: expected one of cnn-l, "),
+        (["--device", "cuda:9"], "--device: expected a device that is there, one of cpu"),
+        (["--gan", "nowhere"], "load_gan: expected one of"),
+    ],
+)
+def test_fit_is_refused_before_the_work(options, message, labelled, tmp_path):
+    done = run("fit", "--data", labelled, "--out", tmp_path / "parts.safetensors", *options)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_photograph_with_nothing_to_learn_is_named_before_any_step(labelled, tiny_gan, tmp_path, monkeypatch):
+    shutil.copytree(labelled, tmp_path / "data")
+    Image.new("L", (40, 40), 0).save(tmp_path / "data/masks/1.png")
+    monkeypatch.setattr(tiny_gan, "project", None)
+    with pytest.raises(LabelError, match=r"fit \(1\): expected at least two classes labelled; got only class 0"):
+        batch.shots_from(tiny_gan, tmp_path / "data")
+
+
+def test_steps_are_refused_where_nothing_is_projected(tmp_path, folder):
+    from toolkit.autoshot import AutoShotSegmenter
+    from toolkit.parts.networks import UNet
+
+    auto = AutoShotSegmenter(UNet(3, 4), CLASSES, 16)
+    with pytest.raises(ToolkitError, match="segment: expected no num_steps for a network that projects nothing; got 5"):
+        batch.segment_files(auto, [folder], tmp_path, num_steps=5)

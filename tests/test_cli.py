@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 
 from toolkit import experiments, fewshot
+from toolkit.cli import app
 from toolkit.cli.experiments import TABLES
 from toolkit.errors import ToolkitError
 
@@ -62,6 +66,58 @@ def test_an_error_is_one_line_and_status_2(arguments, message, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and message in done.stderr
     assert list(tmp_path.iterdir()) == []  # no pictures were made for it first
+
+
+def test_the_version_is_said(tmp_path):
+    done = run("--version", cwd=tmp_path)
+    assert done.returncode == 0 and re.fullmatch(r"one-shot-parts \S.*, torch \d+\.\S+\n", done.stdout), done.stdout
+
+
+def test_every_command_that_runs_a_network_takes_a_device():
+    """All but those that only read and write files; and a device that is absent is one line at each."""
+
+    def options(command):
+        return {name for parameter in command.params for name in parameter.opts}
+
+    commands = get_command(app).commands
+    commands = {**commands, **{f"experiment {name}": c for name, c in commands["experiment"].commands.items()}}
+    without = {name for name, command in commands.items() if "--device" not in options(command)}
+    assert without == {"experiment", "experiment readme", "convert", "export", "bundle", "benchmark"} & commands.keys()
+    projecting = {
+        "fit",
+        "project",
+        "segment",
+        "calibrate",
+        "quickstart",
+        "evaluate",
+        "experiment gap",
+        "experiment all",
+    }
+    assert all("--num-steps" in options(commands[name]) for name in projecting)
+
+
+@pytest.mark.parametrize("command", [("gan-info", "portraits-64"), ("calibrate",), ("quickstart",)])
+def test_an_absent_device_is_one_line(command, tmp_path):
+    done = run(*command, "--device", "cuda:7", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
+    assert "--device: expected a device that is there, one of cpu" in done.stderr and "got 'cuda:7'" in done.stderr
+
+
+def test_calibrate_says_what_it_takes_and_trust_is_known(tiny_gan_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path))
+    done = run("calibrate", "--gan", tiny_gan_file, "--num-steps", 1, "--num", 20)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("calibrate: 20 samples, about ") and "20 pictures; median errors" in done.stdout
+    gan = fewshot.load_gan(tiny_gan_file)
+    assert gan.project(gan.sample(1).image, num_steps=1).trust is not None
+
+
+def test_train_encoder_puts_its_file_beside_the_gan(tiny_gan_file, tmp_path):
+    gan = shutil.copy(tiny_gan_file, tmp_path / "mine.safetensors")
+    done = run("train-encoder", "--gan", gan, "--out", tmp_path / "run", "--num-pictures", 16, "--batch-size", 8)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/mine-encoder.safetensors: load_gan finds it beside its GAN" in done.stdout
+    assert fewshot.load_gan(gan).calibration(0) is not None
 
 
 def test_a_clone_knows_its_benchmarks():

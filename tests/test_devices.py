@@ -5,7 +5,7 @@ import torch
 
 from toolkit import fewshot
 from toolkit.autoshot import AutoShotSegmenter
-from toolkit.devices import check_device
+from toolkit.devices import best_device, check_device, peak_memory
 from toolkit.errors import ToolkitError
 from toolkit.gan.encoder import load_encoder
 from toolkit.gan.files import zoo
@@ -34,3 +34,25 @@ def test_a_device_that_is_not_there_is_one_line(door, device):
 
 def test_one_that_is_there_is_taken_by_name_or_as_it_is():
     assert check_device("cpu", "x") == check_device(torch.device("cpu"), "x") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+def test_the_best_device_is_cuda_then_mps_then_the_cpu(cuda, mps, best, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert best_device() == best
+
+
+def test_without_a_name_the_doors_take_the_best(monkeypatch):
+    monkeypatch.setattr("toolkit.devices.best_device", lambda: "cuda:99")
+    for door, load in DOORS.items():
+        if door in ("load_gan", "AutoShotSegmenter.load"):
+            with pytest.raises(ToolkitError, match=f"{door}: expected a device that is there"):
+                load(None)
+    assert check_device("cpu", "x").type == "cpu"
+
+
+def test_the_memory_of_this_process_is_known():
+    before = peak_memory(torch.device("cpu"))
+    kept = torch.ones(30_000_000)
+    assert before > 50e6 and peak_memory(torch.device("cpu")) >= before and len(kept)

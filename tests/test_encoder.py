@@ -8,6 +8,8 @@ from conftest import CHANNELS
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, ShapeError, ToolkitError
 from toolkit.gan.encoder import Encoder, load_encoder, save_encoder
+from toolkit.gan.loading import install_encoder
+from toolkit.gan.model import GAN
 from toolkit.training import encoder as training
 from toolkit.training.encoder import EncoderPlan, _Job, check, train_encoder
 
@@ -154,6 +156,38 @@ def test_the_front_door_finds_it_beside_the_gan(tiny_gan, tiny_gan_file, run, tm
     save_encoder(tmp_path / "tiny-encoder.safetensors", gan.encoder, {"gan_hash": "0" * 64})
     with pytest.raises(CheckpointError, match="load_gan: expected an encoder of GAN .*; got one of GAN 000000000000"):
         fewshot.load_gan(tmp_path / "tiny.safetensors")
+
+
+def test_a_trained_encoder_is_put_where_load_gan_looks(tiny_gan_file, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "mine.safetensors").write_bytes(tiny_gan_file.read_bytes())
+    gan = fewshot.load_gan(tmp_path / "mine.safetensors")
+    assert gan.project(gan.sample(1).image, num_steps=1).trust is None
+    assert install_encoder(gan, run / "encoder.safetensors") == tmp_path / "mine-encoder.safetensors"
+    again = fewshot.load_gan(tmp_path / "mine.safetensors")
+    for one in (gan, again):  # at once, and from now on; nothing is left to measure
+        assert (
+            one.calibration(5).shape == (64, 2) and 0 <= float(one.project(gan.sample(1).image, num_steps=1).trust) <= 1
+        )
+    assert torch.equal(gan.encoder(gan.sample(1).image), again.encoder(gan.sample(1).image))
+    assert not (tmp_path / "cache").exists()
+    seen = gan.sample(9, 3).image
+    install_encoder(gan, run / "encoder.safetensors", seen)
+    assert torch.equal(fewshot.load_gan(gan.path).encoder.calibration, gan.measure(seen, 0))
+
+
+def test_an_encoder_goes_only_beside_its_own_gan(bundled_gan, tiny_gan, run, tmp_path):
+    with pytest.raises(
+        ToolkitError, match="expected a GAN of your own; got the bundled portraits-64. Use bundle-encod"
+    ):
+        install_encoder(bundled_gan, run / "encoder.safetensors")
+    bare = GAN(tiny_gan.generator)
+    with pytest.raises(ToolkitError, match="got one that was not loaded from a file"):
+        install_encoder(bare, run / "encoder.safetensors")
+    save_encoder(tmp_path / "e.safetensors", load_encoder(run / "encoder.safetensors"), {"gan_hash": "0" * 64})
+    with pytest.raises(CheckpointError, match="install_encoder: expected an encoder of GAN .*; got one of GAN 0000"):
+        install_encoder(tiny_gan, tmp_path / "e.safetensors")
+    assert tiny_gan.encoder is None
 
 
 def test_bad_input(tmp_path, tiny_gan_file):

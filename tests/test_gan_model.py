@@ -1,5 +1,6 @@
 """Projection through the front door: frames, steps, trust."""
 
+import re
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ from toolkit.gan.files import zoo
 from toolkit.gan.files.checkpoints import load_networks, save_gan
 from toolkit.gan.model import GAN
 from toolkit.pictures import images
+from toolkit.projection.cost import Cost
 
 
 @pytest.fixture
@@ -57,23 +59,47 @@ def test_low_trust_warns_and_names_the_way_on(gan):
         assert gan.project(gan.sample().image, num_steps=2, noise=True).trust is None
 
 
-def test_a_gan_without_calibration_makes_its_own_once(tiny_gan, monkeypatch, tmp_path):
+def test_trust_is_unknown_until_the_gan_was_calibrated_and_no_step_is_hidden(tiny_gan, monkeypatch, tmp_path):
     monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path))
-    gan = GAN(tiny_gan.generator, tiny_gan.discriminator)
-    first = gan.calibration(1)
-    assert first.shape == (64, 2) and (first > 0).all() and len(list(tmp_path.iterdir())) == 1
+    gan, image = GAN(tiny_gan.generator, tiny_gan.discriminator), tiny_gan.sample(3).image
+    pictures, synthesis = [], gan.generator.synthesis.forward
+    monkeypatch.setattr(
+        gan.generator.synthesis, "forward", lambda w, *a, **k: pictures.append(1) or synthesis(w, *a, **k)
+    )
+    assert gan.project(image, num_steps=3).trust is None
+    assert len(pictures) == 3 + 1 and list(tmp_path.iterdir()) == []
+    steps = list(gan.calibrating(3, num=20))
+    assert steps[-1][:2] == (60, 60) and steps[-1][2].shape == (20, 2)
+    assert [done for done, _, _ in steps] == sorted(done for done, _, _ in steps)
+    assert 0 <= float(gan.project(image, num_steps=3).trust) <= 1
+    assert gan.project(image, num_steps=2).trust is None  # errors after other steps are not comparable
     again = GAN(tiny_gan.generator, tiny_gan.discriminator)
-    monkeypatch.setattr(again, "measure", None)  # would fail if it were measured again
-    assert torch.equal(again.calibration(1), first)
+    monkeypatch.setattr(again, "sample", None)  # would fail if anything were measured again
+    assert torch.equal(again.calibration(3), steps[-1][2]) and torch.equal(again.calibrate(3, num=20), steps[-1][2])
 
 
-def test_a_calibration_is_of_the_same_judge_and_a_damaged_one_is_made_again(tiny_gan, monkeypatch, tmp_path):
+def test_calibrating_goes_on_where_it_stopped(tiny_gan, monkeypatch, tmp_path):
     monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path))
-    judged = GAN(tiny_gan.generator, tiny_gan.discriminator).calibration(0)
-    assert not torch.equal(GAN(tiny_gan.generator).calibration(0), judged)
+    monkeypatch.setattr("toolkit.projection.projector.MOST_AT_ONCE", 16)
+    stopped = GAN(tiny_gan.generator, tiny_gan.discriminator).calibrating(1, num=24)
+    first = next(errors for _, _, errors in stopped if len(errors))
+    stopped.close()
+    gan = GAN(tiny_gan.generator, tiny_gan.discriminator)
+    assert len(first) == 16 and gan.calibration(1) is None  # too few to judge by
+    assert torch.equal(gan.calibrate(1, num=24)[:16], first) and len(gan.calibration(1)) == 24
+    with pytest.raises(ToolkitError, match="GAN.calibrate: expected num >= 20, a whole number; got 19"):
+        gan.calibrate(1, num=19)
+
+
+def test_a_calibration_is_of_the_same_judge_and_a_damaged_one_is_unknown(tiny_gan, monkeypatch, tmp_path):
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path))
+    judged = GAN(tiny_gan.generator, tiny_gan.discriminator).calibrate(0, num=20)
+    assert GAN(tiny_gan.generator).calibration(0) is None
+    assert not torch.equal(GAN(tiny_gan.generator).calibrate(0, num=20), judged)
     for file in tmp_path.iterdir():
         file.write_bytes(b"")
-    assert torch.equal(GAN(tiny_gan.generator, tiny_gan.discriminator).calibration(0), judged)
+    gan = GAN(tiny_gan.generator, tiny_gan.discriminator)
+    assert gan.calibration(0) is None and torch.equal(gan.calibrate(0, num=20), judged)
 
 
 def test_a_cache_that_cannot_be_written_is_a_remark(tiny_gan, monkeypatch, tmp_path):
@@ -81,7 +107,44 @@ def test_a_cache_that_cannot_be_written_is_a_remark(tiny_gan, monkeypatch, tmp_p
     monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "file"))
     gan = GAN(tiny_gan.generator, tiny_gan.discriminator)
     with pytest.warns(UserWarning, match="to write .*; got a file, and no folder, .* set TOOLKIT_CACHE"):
-        assert gan.calibration(0).shape == (64, 2)
+        assert gan.calibrate(0, num=20).shape == (20, 2)
+    assert gan.calibration(0).shape == (20, 2)
+
+
+def test_the_cost_of_a_step_is_measured_once_and_said(tiny_gan):
+    gan = GAN(tiny_gan.generator, tiny_gan.discriminator)
+    cost = gan.step_cost()
+    assert 0 < cost.seconds < 10 and cost.memory > 1e8 and gan.step_cost() is cost
+    assert re.fullmatch(r"about .* \(.* s a step; cpu, \d+ threads?\), \d+\.\d GB of memory", cost.words(50))
+    assert Cost(2.6, 1_600_000_000, "cpu, 2 threads").words(50) == (
+        "about 2 min 10 s (2.6 s a step; cpu, 2 threads), 1.6 GB of memory"
+    )
+    assert Cost(0.5, None, "mps").words(1) == "about 1 s (0.5 s a step; mps)"
+
+
+def test_the_number_of_steps_can_be_set(tiny_gan):
+    gan = GAN(tiny_gan.generator)
+    assert gan.projection_steps == 200
+    gan.projection_steps = 3
+    assert [total for _, total, _ in gan.projecting(gan.sample().image)][-1] == 3
+    gan.projection_steps = None
+    assert gan.projection_steps == 200
+    with pytest.raises(ToolkitError, match="GAN.projection_steps: expected num_steps >= 0"):
+        gan.projection_steps = -1
+
+
+def test_statistics_in_parts_are_those_of_all(tiny_gan, monkeypatch):
+    whole = GAN(tiny_gan.generator).statistics
+    monkeypatch.setattr("toolkit.gan.model.STATISTICS_PIXELS", 5 * 16 * 16)
+    monkeypatch.setattr("toolkit.gan.model.FEWEST_PICTURES", 128)
+    parts = GAN(tiny_gan.generator).statistics
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(whole, parts, strict=True))
+
+
+def test_its_repr_is_one_line(tiny_gan):
+    assert repr(tiny_gan) == (
+        f"<GAN {tiny_gan.metadata['name']}: 16 pixels, discriminator, cpu, hash {tiny_gan.hash[:12]}>"
+    )
 
 
 def test_an_upload_comes_back_whole(gan):

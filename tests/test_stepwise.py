@@ -1,6 +1,6 @@
 import pytest
 
-from toolkit.stepwise import finish
+from toolkit.stepwise import duration, finish
 
 STEPS = [(2, 10, "loss", "early"), (5, 10, "loss", "half"), (6, 6, "loss", "all")]  # it stopped before the plan's end
 
@@ -17,3 +17,20 @@ def test_the_bar_ends_at_the_last_steps_own_total(capsys, progress):
     finish(STEPS, "project", progress)
     shown = capsys.readouterr().err
     assert ("project: 100%" in shown and "6/6" in shown) == progress and bool(shown) == progress
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "1 s"),
+        (7.4, "7 s"),
+        (60, "1 min"),
+        (130, "2 min 10 s"),
+        (3600, "1 h"),
+        (11_125, "3 h 5 min"),
+        (86_400, "1 day"),
+        (2 * 86_400 + 4 * 3600 + 59, "2 days 4 h"),
+    ],
+)
+def test_a_duration_has_the_two_largest_units(seconds, words):
+    assert duration(seconds) == words

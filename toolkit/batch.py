@@ -1,5 +1,9 @@
-"""Project or segment whole folders of photographs; one that fails is reported and skipped."""
+"""Project, segment or learn from whole folders of photographs.
 
+One that fails is reported and skipped. Before the work its time and memory are said, measured by a step of it.
+"""
+
+import contextlib
 import json
 import os
 import sys
@@ -14,13 +18,17 @@ import torch
 from tqdm import tqdm
 
 from toolkit import fewshot
+from toolkit.datasets import OwnFolder
 from toolkit.errors import ToolkitError, WriteError
 from toolkit.files import check_can_write, replace_when_done
-from toolkit.pictures import images
+from toolkit.pictures import images, labels
 from toolkit.pictures.folders import pictures_in
 from toolkit.pictures.uploads import SUFFIXES
 
+__all__ = ["announce", "find", "how_good", "project_files", "segment_files", "segment_latents", "shots_from"]
+
 ENDING = ".latent.safetensors"  # the longest ending of a result's name
+SLOW = 5.0  # seconds
 LONGEST_NAME = 255 - len(ENDING)  # bytes: file systems take 255
 
 
@@ -65,7 +73,13 @@ def find(paths: Iterable[str | PathLike]) -> list[tuple[Path, str]]:
 
 
 def project_files(
-    gan: fewshot.GAN, paths: Iterable[str | PathLike], out: str | PathLike, *, progress: bool = True, **options: Any
+    gan: fewshot.GAN,
+    paths: Iterable[str | PathLike],
+    out: str | PathLike,
+    *,
+    num_steps: int | None = None,
+    progress: bool = True,
+    **options: Any,
 ) -> int:
     """Project pictures; of each write its reconstruction, the two side by side, and the latents.
 
@@ -73,7 +87,8 @@ def project_files(
         gan: a `GAN`.
         paths: as `find` takes them.
         out: folder for NAME.reconstruction.png, NAME.side-by-side.png and NAME.latent.safetensors.
-        progress: show a bar.
+        num_steps: of projection; None for the GAN's default.
+        progress: say what it will take, then show a bar.
         options: of `GAN.project`.
     Returns:
         number of pictures that failed; each is reported on stderr.
@@ -83,16 +98,25 @@ def project_files(
     """
 
     def one(file, target):
-        sample = gan.project(file, **options)
+        sample = gan.project(file, num_steps=num_steps, progress=progress and _slow(gan), **options)
         images.save_png(f"{target}.reconstruction.png", sample.reconstruction.clamp(-1, 1))
         images.save_png(f"{target}.side-by-side.png", images.grid(torch.cat([sample.image, sample.reconstruction]), 2))
         fewshot.save_sample(f"{target}.latent.safetensors", sample, gan)
+        return how_good(float(sample.psnr[0]), None if sample.trust is None else float(sample.trust[0]))
 
-    return _each("project", one, paths, out, progress)
+    files = _found(paths, out)
+    if progress:
+        announce("project", gan, len(files), num_steps)
+    return _each("project", one, files, out, progress)
 
 
 def segment_files(
-    segmenter: Any, paths: Iterable[str | PathLike], out: str | PathLike, *, progress: bool = True
+    segmenter: Any,
+    paths: Iterable[str | PathLike],
+    out: str | PathLike,
+    *,
+    num_steps: int | None = None,
+    progress: bool = True,
 ) -> int:
     """Segment pictures; of each write the parts, the picture overlaid with them, and their areas.
 
@@ -101,18 +125,91 @@ def segment_files(
         paths: as `find` takes them.
         out: folder for NAME.parts.png (indexed, with its palette), NAME.overlay.png and NAME.json, all at
             the photograph's own resolution.
-        progress: show a bar.
+        num_steps: of projection; None for the GAN's default. Only of a few-shot segmenter.
+        progress: say what it will take, then show a bar.
     Returns:
         number of pictures that failed; each is reported on stderr.
     Raises:
-        ToolkitError: no picture at all. WriteError: a folder that cannot be written, or a full disk; what was done
-        is there.
+        ToolkitError: no picture at all, or steps for a network that projects nothing. WriteError: a folder that
+        cannot be written, or a full disk; what was done is there.
     """
+    gan = segmenter.gan if isinstance(segmenter, fewshot.Segmenter) else None
+    if gan is None and num_steps is not None:
+        raise ToolkitError("segment", "no num_steps for a network that projects nothing", num_steps, "Leave it out")
+    options = {} if gan is None else {"num_steps": num_steps, "progress": progress and _slow(gan)}
 
     def one(file, target):
-        _write(segmenter.segment(file), file, target)
+        result = segmenter.segment(file, **options)
+        _write(result, file, target)
+        return None if gan is None else how_good(result.psnr, result.trust)
 
-    return _each("segment", one, paths, out, progress)
+    files = _found(paths, out)
+    if gan is not None and progress:
+        announce("segment", gan, len(files), num_steps)
+    return _each("segment", one, files, out, progress)
+
+
+def shots_from(
+    gan: fewshot.GAN, folder: str | PathLike, *, num_steps: int | None = None, progress: bool = True
+) -> list[fewshot.Shot]:
+    """Project one's own labelled photographs: all of them, those for scoring as well.
+
+    Args:
+        gan: a `GAN` of such things.
+        folder: as `datasets.OwnFolder` takes it: pictures, masks and the names of the classes.
+        num_steps: of projection; None for the GAN's default.
+        progress: say what it will take, then show a bar.
+    Returns:
+        list of `Shot`, in the order of their names.
+    Raises:
+        ToolkitError, LabelError, ImageError: as `OwnFolder`, or a picture with a single class; known before the work.
+    """
+    data = OwnFolder(folder)
+    names = sorted(data.split("train") + data.split("test"))
+    found = [data.read([name], gan.resolution) for name in names]
+    for name, (_, label_map) in zip(names, found, strict=True):
+        labels.check_label_map(label_map, len(data.classes), f"fit ({name})")
+    if progress:
+        announce("fit", gan, len(found), num_steps)
+    shots = []
+    for name, (image, label_map) in zip(names, found, strict=True):
+        with _remarks(name):
+            sample = gan.project(image, num_steps=num_steps, progress=progress and _slow(gan))
+        shots.append(fewshot.Shot(sample, label_map, data.classes, gan))
+        if progress:
+            tqdm.write(f"{name}: {how_good(float(sample.psnr), _only(sample.trust))}", file=sys.stderr)
+    return shots
+
+
+def announce(what: str, gan: fewshot.GAN, num: int, num_steps: int | None) -> None:
+    """Say on stderr what it will take to project pictures one after the other, by a step that is measured now.
+
+    Args:
+        what: the job.
+        gan, num_steps: as `shots_from` takes them; num: pictures.
+    """
+    steps = gan.projection_steps if num_steps is None else num_steps
+    pictures = "1 picture" if num == 1 else f"{num} pictures"
+    print(f"{what}: {pictures} of {steps} steps, {gan.step_cost().words(num * steps)}", file=sys.stderr)
+    if gan.calibration(steps) is None:
+        name = gan.path or gan.metadata.get("name")
+        command = f"python -m toolkit calibrate --gan {name}" + ("" if gan.encoder else f" --num-steps {steps}")
+        print(f"{what}: trust is unknown until this was run: {command}", file=sys.stderr)
+
+
+def how_good(psnr: float | None, trust: float | None) -> str:
+    """How near the GAN came to a picture, in words: "reconstruction 21.3 dB, trust unknown"."""
+    known = "unknown" if trust is None else f"{trust:.2f}"
+    return f"reconstruction {float('nan') if psnr is None else psnr:.1f} dB, trust {known}"
+
+
+def _slow(gan):
+    """Whether a picture takes so long that its steps deserve a bar."""
+    return gan.step_cost().seconds * gan.projection_steps > SLOW
+
+
+def _only(trust):
+    return None if trust is None else float(trust)
 
 
 def segment_latents(
@@ -134,7 +231,7 @@ def segment_latents(
         for i, result in enumerate(results if isinstance(results, list) else [results], start=1):
             _write(result, file, target if i == 1 else f"{target}-{i}")
 
-    return _each("segment", one, paths, out, progress)
+    return _each("segment", one, _found(paths, out), out, progress)
 
 
 def _write(result: fewshot.Result, file: Path, target: str | Path) -> None:
@@ -155,18 +252,24 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _each(
-    what: str, one: Callable[[Path, Path], Any], paths: Iterable[str | PathLike], out: str | PathLike, progress: bool
-) -> int:
-    """Call one(file, output path without suffix) for every picture; returns the number of failures."""
-    files, failed = find(list(paths)), 0
+def _found(paths, out):
+    """What `find` finds, once it is certain that results can be written."""
+    files = find(list(paths))
     check_can_write(Path(out) / f"{files[0][1]}{ENDING}")
+    return files
+
+
+def _each(what: str, one: Callable[[Path, Path], str | None], files: list, out: str | PathLike, progress: bool) -> int:
+    """Call one(file, output path without suffix) for every picture, and say what it returns; returns the number of
+    failures."""
+    failed = 0
     # The bar and the messages share stderr: tqdm.write keeps them apart.
     for done, (file, name) in enumerate(tqdm(files, desc=what, unit="picture", disable=not progress)):
-        with warnings.catch_warnings(record=True) as remarks:
-            warnings.simplefilter("always", UserWarning)
+        with _remarks(file):
             try:
-                one(file, Path(out) / name)
+                said = one(file, Path(out) / name)
+                if said and progress:
+                    tqdm.write(f"{file}: {said}", file=sys.stderr)
             except WriteError:  # the next would fail too
                 tqdm.write(f"{what}: stopped at {file}; {done - failed} of {len(files)} done.", file=sys.stderr)
                 raise
@@ -177,8 +280,16 @@ def _each(
                 failed += 1
                 reason = str(error).split("\n")[0]
                 tqdm.write(f"{file}: {what} failed ({type(error).__name__}: {reason}).", file=sys.stderr)
-        for remark in remarks:
-            tqdm.write(f"{file}: {remark.message}", file=sys.stderr)
     if failed:
         print(f"{what}: {failed} of {len(files)} pictures failed.", file=sys.stderr)
     return failed
+
+
+@contextlib.contextmanager
+def _remarks(name):
+    """Warnings about a picture, told in a line each, under its name."""
+    with warnings.catch_warnings(record=True) as remarks:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for remark in remarks:
+        tqdm.write(f"{name}: {remark.message}", file=sys.stderr)

@@ -20,13 +20,14 @@ from toolkit import autoshot
 from toolkit.autoshot import AutoShotSegmenter
 from toolkit.errors import CheckpointError
 from toolkit.files import load_tensors, read_metadata, save_tensors
-from toolkit.gan.model import GAN, PROJECTION_STEPS, find_gan, load_gan
+from toolkit.gan.loading import find_gan, load_gan
+from toolkit.gan.model import GAN, PROJECTION_STEPS
 from toolkit.parts import networks
 from toolkit.parts.fitting import DEFAULT_NETWORK, NUM_STEPS, check_shots, fit_network
 from toolkit.parts.result import Result
 from toolkit.parts.sample import Sample, load_sample, save_sample
 from toolkit.parts.shots import Shot, load_shots, save_shots
-from toolkit.pictures import labels
+from toolkit.pictures import labels, shown
 from toolkit.pictures.uploads import open_rgb
 from toolkit.stepwise import finish
 
@@ -115,6 +116,14 @@ class Segmenter:
         self.classes = labels.check_classes(classes, "Segmenter")
         self.palette = labels.default_palette(len(self.classes))
 
+    def __repr__(self) -> str:
+        name = self.gan.metadata.get("name", "without a name")
+        return f"<Segmenter {self.network_name} of {', '.join(self.classes)}; GAN {name}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the classes in their colours."""
+        return shown.legend(repr(self), self.classes, self.palette)
+
     @torch.no_grad()
     def predict(self, sample: Sample, batch_size: int = 16) -> Tensor:
         """Segment pictures whose latents are known.
@@ -199,11 +208,12 @@ class Segmenter:
         save_tensors(path, self.network.state_dict(), meta)
 
     @classmethod
-    def load(cls, path: str | PathLike, gan: GAN | None = None, device: str | torch.device = "cpu") -> Segmenter:
+    def load(cls, path: str | PathLike, gan: GAN | None = None, device: str | torch.device | None = None) -> Segmenter:
         """Read a file written by `save`.
 
         Args:
             gan: the `GAN` it was fitted on; None looks for it at its saved path, beside the file, and by its name.
+            device: where to put both, as `load_gan` takes it; with a GAN given, its own.
         Raises:
             CheckpointError: not such a file, a damaged one, or a segmenter of another GAN.
         """
@@ -220,7 +230,7 @@ class Segmenter:
                 f"GAN {gan.hash[:12]}",
                 "Load the GAN this segmenter was fitted on",
             )
-        channels = gan.hypercolumns(gan.sample()).channels
+        channels = {name: layer.weight.shape[0] for name, layer in gan.generator.synthesis.layers().items()}
         net = networks.build(meta["network"], channels, len(meta["classes"]))
         try:
             net.load_state_dict(tensors)
@@ -230,13 +240,13 @@ class Segmenter:
 
 
 def load_segmenter(
-    path: str | PathLike, device: str | torch.device = "cpu", gan: GAN | None = None
+    path: str | PathLike, device: str | torch.device | None = None, gan: GAN | None = None
 ) -> Segmenter | AutoShotSegmenter:
     """Read a segmenter of either kind, as the file says: a `Segmenter` or an `AutoShotSegmenter`.
 
     Args:
         path: the file.
-        device: where to put it.
+        device: where to put it; None for CUDA where there is some, else MPS, else the CPU.
         gan: of a `Segmenter`, as `Segmenter.load` takes it; an `AutoShotSegmenter` needs none.
 
     Raises:

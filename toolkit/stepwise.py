@@ -5,6 +5,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+UNITS = (("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
 
 def finish(steps: Iterable[tuple], what: str, progress: bool = False) -> Any:
     """Run a job to its end.
@@ -20,3 +22,14 @@ def finish(steps: Iterable[tuple], what: str, progress: bool = False) -> Any:
         for done, bar.total, *_, result in steps:  # noqa: B007 the last one is returned
             bar.update(done - bar.n)
     return result
+
+
+def duration(seconds: float) -> str:
+    """A time in the two largest of its units: "7 s", "2 min 10 s", "3 h 5 min", "2 days 4 h"; "1 s" at least."""
+    left, found = max(1, round(seconds)), []
+    for unit, size in UNITS:
+        count, rest = divmod(left, size)
+        if count:
+            found.append(f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}")
+        left = rest
+    return " ".join(found[:2])

@@ -19,7 +19,7 @@ from toolkit.errors import CheckpointError, ShapeError, describe
 from toolkit.files import load_tensors, save_tensors
 from toolkit.parts.networks import UNet
 from toolkit.parts.result import Result
-from toolkit.pictures import images, labels
+from toolkit.pictures import images, labels, shown
 from toolkit.pictures.images import Frame
 from toolkit.pictures.uploads import open_rgb
 
@@ -44,6 +44,14 @@ class AutoShotSegmenter:
         self.network, self.resolution = network.eval().requires_grad_(False), resolution
         self.classes = labels.check_classes(classes, "AutoShotSegmenter")
         self.palette = labels.default_palette(len(self.classes)) if palette is None else palette
+
+    def __repr__(self) -> str:
+        about = f"{self.resolution} pixels, {self.device}"
+        return f"<AutoShotSegmenter of {', '.join(self.classes)}; {about}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the classes in their colours."""
+        return shown.legend(repr(self), self.classes, self.palette)
 
     @property
     def device(self) -> torch.device:
@@ -114,9 +122,12 @@ class AutoShotSegmenter:
         save_tensors(path, state, {"format": "autoshot", **self.about()})
 
     @classmethod
-    def load(cls, path: str | PathLike, device: str | torch.device = "cpu") -> AutoShotSegmenter:
+    def load(cls, path: str | PathLike, device: str | torch.device | None = None) -> AutoShotSegmenter:
         """Read a file written by `save`.
 
+        Args:
+            path: the file.
+            device: where to put it; None for CUDA where there is some, else MPS, else the CPU.
         Raises:
             CheckpointError: it is not one.
         """

@@ -2,15 +2,20 @@
 
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
-import typer
+from toolkit.threads import share_cores
 
-from toolkit.cli.commands import Commands
-from toolkit.cli.experiments import evaluate, experiment, quickstart
-from toolkit.cli.pictures import autoshot, export, project, segment
-from toolkit.cli.training import bundle, bundle_encoder, train_encoder, train_gan
-from toolkit.cli.weights import convert, gan_info
-from toolkit.errors import ToolkitError
+share_cores()  # before anything imports torch
+
+import typer  # noqa: E402
+
+from toolkit.cli.commands import Commands, show_version  # noqa: E402
+from toolkit.cli.experiments import evaluate, experiment, quickstart  # noqa: E402
+from toolkit.cli.pictures import autoshot, export, fit, project, segment  # noqa: E402
+from toolkit.cli.training import bundle, bundle_encoder, train_encoder, train_gan  # noqa: E402
+from toolkit.cli.weights import calibrate, convert, gan_info  # noqa: E402
+from toolkit.errors import ToolkitError  # noqa: E402
 
 app = typer.Typer(
     cls=Commands,
@@ -19,11 +24,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def toolkit(
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Object parts segmented from one labelled picture."""
+
+
 app.command()(quickstart)
 app.command()(evaluate)
 app.add_typer(experiment)
-PICTURES: tuple[Callable[..., None], ...] = (project, segment, autoshot, export)
-WEIGHTS: tuple[Callable[..., None], ...] = (convert, gan_info)
+PICTURES: tuple[Callable[..., None], ...] = (fit, project, segment, autoshot, export)
+WEIGHTS: tuple[Callable[..., None], ...] = (convert, gan_info, calibrate)
 TRAINING: tuple[Callable[..., None], ...] = (train_gan, train_encoder, bundle, bundle_encoder)
 for command in (*PICTURES, *WEIGHTS, *TRAINING):
     app.command()(command)

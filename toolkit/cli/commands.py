@@ -1,5 +1,6 @@
 """What the commands share: how they are looked up, options that several take, and how a report is printed."""
 
+import importlib.metadata
 import json
 from typing import Annotated, Any
 
@@ -9,6 +10,8 @@ from typer.core import TyperGroup
 from toolkit.errors import ToolkitError
 
 Gan = Annotated[str | None, typer.Option(help="A bundled GAN's name or a weights file; default: bundled.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")]
+NumSteps = Annotated[int | None, typer.Option(help="Optimiser steps of projection; default: as many as usual.")]
 Precision = Annotated[str, typer.Option(help="bf16, no, or auto: the faster of the two on this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
@@ -28,12 +31,27 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def load_gan(name: str | None) -> Any:
-    """The `GAN` that an option --gan names."""
+def load_gan(name: str | None, device: str | None = None) -> Any:
+    """The `GAN` that an option --gan names, on the device that --device names."""
     from toolkit import fewshot
+    from toolkit.devices import check_device
     from toolkit.gan.files import zoo
 
-    return fewshot.load_gan(name or zoo.DEFAULT)
+    there = check_device(device, "--device")  # before a file is fetched or read
+    return fewshot.load_gan(name or zoo.DEFAULT, there)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the toolkit's version and that of torch, and end, if that is wanted."""
+    if wanted:
+        import torch
+
+        try:
+            own = importlib.metadata.version("one-shot-parts")
+        except importlib.metadata.PackageNotFoundError:
+            own = "from a clone that is not installed"
+        print(f"one-shot-parts {own}, torch {torch.__version__}")
+        raise typer.Exit()
 
 
 def show(report: dict, as_json: bool) -> None:

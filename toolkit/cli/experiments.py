@@ -9,19 +9,25 @@ from typing import Annotated, Any
 
 import typer
 
-from toolkit.cli.commands import Commands, Gan, Json, load_gan, show
+from toolkit.cli.commands import Commands, Device, Gan, Json, NumSteps, load_gan, show
 
 OUT = Path("out/experiments")
 World = Annotated[str, typer.Option(help="The world whose pictures are used.")]
 Data = Annotated[Path | None, typer.Option(help="A data set's folder, instead of a world; then also --gan.")]
 
 
-def quickstart(out: Path = Path("out/quickstart.png"), gan: Gan = None, num_test: int = 8) -> dict[str, Any]:
+def quickstart(
+    out: Path = Path("out/quickstart.png"),
+    gan: Gan = None,
+    num_test: int = 8,
+    num_steps: NumSteps = None,
+    device: Device = None,
+) -> dict[str, Any]:
     """One labelled portrait teaches the GAN's features; unseen portraits get segmented."""
     from toolkit import experiments
 
     started = time.perf_counter()
-    report = experiments.quickstart(load_gan(gan), out, num_test=num_test)
+    report = experiments.quickstart(load_gan(gan, device), out, num_test=num_test, num_steps=num_steps)
     print(f"picture: {out}   total: {time.perf_counter() - started:.1f} s")
     return report
 
@@ -37,6 +43,8 @@ def evaluate(
     num_test: int = 200,
     gan: Gan = None,
     save: Annotated[Path | None, typer.Option(help="Write the segmenter to this file.")] = None,
+    num_steps: NumSteps = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """The paper's protocol: K annotated pictures against N others, all projected."""
@@ -44,13 +52,14 @@ def evaluate(
 
     source = experiments.source_of("evaluate", world, data, gan, thing)
     report = experiments.evaluate(
-        load_gan(gan),
+        load_gan(gan, device),
         source=source,
         num_classes=classes,
         num_shots=shots,
         network=network or fewshot.DEFAULT_NETWORK,
         seed=seed,
         num_test=num_test,
+        num_steps=num_steps,
         save=save,
         progress=not as_json,
     )
@@ -78,10 +87,12 @@ def table(
     seeds: Seeds = 3,
     out: Out = OUT,
     gan: Gan = None,
+    num_steps: NumSteps = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """A table of few-shot networks."""
-    _run(str(context.info_name), world, data, num, seeds, None, out, gan, as_json)
+    _run(str(context.info_name), world, data, num, seeds, None, out, (gan, num_steps, device), as_json)
 
 
 def table_with_autoshot(
@@ -94,10 +105,12 @@ def table_with_autoshot(
     epochs: Epochs = 10,
     out: Out = OUT,
     gan: Gan = None,
+    num_steps: NumSteps = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """A table in which auto-shot networks stand, too."""
-    _run(str(context.info_name), world, data, num, seeds, (num_images, epochs), out, gan, as_json)
+    _run(str(context.info_name), world, data, num, seeds, (num_images, epochs), out, (gan, num_steps, device), as_json)
 
 
 TABLES: dict[str, tuple[Callable[..., None], str]] = {
@@ -123,6 +136,7 @@ def gan_quality(
     num: Num = 2000,
     out: Annotated[Path, typer.Option(help="Where to draw both kinds side by side.")] = Path("out/gan-quality.png"),
     gan: Gan = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """The GAN's pictures against its world, or against a folder of photographs."""
@@ -130,18 +144,27 @@ def gan_quality(
 
     options: dict[str, Any] = {"num": num, "out": out, "progress": not as_json}
     if folder is None:
-        show(experiments.gan_quality(load_gan(gan), world=world, **options), as_json)
+        show(experiments.gan_quality(load_gan(gan, device), world=world, **options), as_json)
     else:
-        show(experiments.frechet_to_folder(load_gan(gan), folder, **options), as_json)
+        show(experiments.frechet_to_folder(load_gan(gan, device), folder, **options), as_json)
 
 
 @experiment.command()
-def gap(world: World = "portraits", data: Data = None, num: Num = 200, gan: Gan = None, as_json: Json = False) -> None:
+def gap(
+    world: World = "portraits",
+    data: Data = None,
+    num: Num = 200,
+    gan: Gan = None,
+    num_steps: NumSteps = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
     """Where IoU is lost: in the GAN and projection, or in the segmenter."""
     from toolkit import experiments
 
     source = experiments.source_of("gap", world, data, gan)
-    show(experiments.gap(load_gan(gan), source=source, num_test=num, progress=not as_json), as_json)
+    options: dict[str, Any] = {"num_test": num, "num_steps": num_steps, "progress": not as_json}
+    show(experiments.gap(load_gan(gan, device), source=source, **options), as_json)
 
 
 @experiment.command()
@@ -163,17 +186,23 @@ def _run(
     seeds: int,
     autoshot: tuple[int, int] | None,
     out: Path,
-    gan: str | None,
+    model: tuple[str | None, int | None, str | None],
     as_json: bool,
 ) -> None:
-    """One table or all; autoshot: the pictures it learns from and its epochs, where it has a part."""
+    """One table or all.
+
+    Args:
+        autoshot: the pictures it learns from and its epochs, where it has a part.
+        model: what --gan, --num-steps and --device say.
+    """
     import torch
 
     from toolkit import experiments
     from toolkit.autoshot import check
 
+    gan, num_steps, device = model
     source = experiments.source_of(name, world, data, gan)
-    study = experiments.Study(load_gan(gan), source, num, folder=out)
+    study = experiments.Study(load_gan(gan, device), source, num, num_steps=num_steps, folder=out)
     if autoshot is not None:
         study = dataclasses.replace(study, distillation={"num_images": autoshot[0], "num_epochs": autoshot[1]})
         check(study.gan.resolution, **study.distillation)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from toolkit.cli.commands import Gan, Precision, load_gan
+from toolkit.cli.commands import Device, Gan, NumSteps, Precision, load_gan
 from toolkit.errors import ToolkitError
 from toolkit.files import check_can_write
 
@@ -15,16 +15,42 @@ Pictures = Annotated[
 ]
 
 
+def fit(
+    data: Annotated[Path, typer.Option(help="Folder with images/, masks/ of the same names, and classes.txt.")],
+    out: Annotated[Path, typer.Option(help="The segmenter to write; beside it OUT-shots, the labelled pictures.")],
+    gan: Gan = None,
+    num_steps: NumSteps = None,
+    network: Annotated[str | None, typer.Option(help="cnn-l, cnn-m, cnn-s, mlp or linear.")] = None,
+    seed: int = 0,
+    device: Device = None,
+) -> None:
+    """Teach a segmenter the parts of one's own labelled photographs, which are projected first."""
+    from toolkit import batch, fewshot
+
+    shots_file = out.with_name(f"{out.stem}-shots.safetensors")
+    for file in (out, shots_file):
+        check_can_write(file)
+    network = network or fewshot.DEFAULT_NETWORK
+    if network not in fewshot.NUM_STEPS:  # known before the photographs are projected
+        raise ToolkitError("fit", f"one of {', '.join(fewshot.NUM_STEPS)}", repr(network), "Choose one of these")
+    model = load_gan(gan, device)
+    shots = batch.shots_from(model, data, num_steps=num_steps)
+    fewshot.save_shots(shots_file, shots)  # first: they took longer than fitting does
+    fewshot.fit(model, shots, network=network, seed=seed, progress=True).save(out)
+    print(f"{out}: {', '.join(shots[0].classes)}; learned from the {len(shots)} shots in {shots_file}")
+
+
 def project(
     pictures: Pictures,
     out: Annotated[Path, typer.Option(help="Folder for reconstructions, side-by-side pictures and latent files.")],
     gan: Gan = None,
-    num_steps: Annotated[int | None, typer.Option(help="Optimiser steps; default: as many as usual.")] = None,
+    num_steps: NumSteps = None,
+    device: Device = None,
 ) -> None:
     """Find the latents that make given pictures. Exit status 1 if one of them could not be read."""
     from toolkit import batch
 
-    if batch.project_files(load_gan(gan), pictures, out, num_steps=num_steps):
+    if batch.project_files(load_gan(gan, device), pictures, out, num_steps=num_steps):
         raise typer.Exit(1)
 
 
@@ -36,16 +62,24 @@ def segment(
     latents: Annotated[
         bool, typer.Option(help="The files are latents: .npy, .npz, .pt or what project wrote.")
     ] = False,
+    num_steps: NumSteps = None,
+    device: Device = None,
 ) -> None:
     """Segment pictures at their own size. Exit status 1 if one of them could not be read."""
     from toolkit import batch, fewshot
+    from toolkit.devices import check_device
 
-    network: Any = fewshot.load_segmenter(segmenter, gan=load_gan(gan) if gan else None)
+    there = check_device(device, "--device")
+    network: Any = fewshot.load_segmenter(segmenter, there, load_gan(gan, device) if gan else None)
     if latents and not isinstance(network, fewshot.Segmenter):
         raise ToolkitError(
             "segment", "a few-shot segmenter for --latents", f"{segmenter}", "Give it the pictures instead"
         )
-    if (batch.segment_latents if latents else batch.segment_files)(network, pictures, out):
+    if latents:
+        failed = batch.segment_latents(network, pictures, out)
+    else:
+        failed = batch.segment_files(network, pictures, out, num_steps=num_steps)
+    if failed:
         raise typer.Exit(1)
 
 
@@ -65,6 +99,7 @@ def autoshot(
     half: Annotated[bool, typer.Option(help="Write float16, half the bytes.")] = False,
     seed: int = 0,
     mixed_precision: Precision = "auto",
+    device: Device = None,
 ) -> None:
     """Distil a few-shot segmenter into a network that needs no GAN; the same command goes on where it stopped.
 
@@ -76,7 +111,7 @@ def autoshot(
     from toolkit.autoshot import distilling, last
     from toolkit.training.processes import processes
 
-    state = processes()
+    state = processes(device)
     few = fewshot.Segmenter.load(segmenter, fewshot.load_gan(gan, state.device) if gan else None, state.device)
     check_can_write(out)
     work = out.with_name(f"{out.stem}-work")
@@ -112,5 +147,5 @@ def export(
     if not onnx:
         raise ToolkitError("export", "--onnx", "no format", "Name the format")
     out = out or file.with_suffix(".onnx")
-    AutoShotSegmenter.load(file).export_onnx(out)
+    AutoShotSegmenter.load(file, "cpu").export_onnx(out)
     print(out)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from toolkit.cli.commands import Gan, Precision, load_gan
+from toolkit.cli.commands import Device, Gan, Precision, load_gan
 from toolkit.errors import ToolkitError
 from toolkit.files import check_can_write
 
@@ -25,6 +25,7 @@ def train_gan(
     seed: int = 0,
     init_from: Annotated[Path | None, typer.Option(help="A GAN to start from, of the start resolution.")] = None,
     mixed_precision: Precision = "auto",
+    device: Device = None,
 ) -> None:
     """Train a GAN on pictures alone. No label is ever read."""
     from toolkit import experiments
@@ -46,7 +47,7 @@ def train_gan(
         seed=seed,
     )
     check(plan, out, init_from=init_from, mixed_precision=mixed_precision)
-    state, cache = processes(), out / f"pictures-{resolution}.npy"
+    state, cache = processes(device), out / f"pictures-{resolution}.npy"
     with state.main_process_first():
         if folder is not None:
             images = from_folder(folder, resolution, cache)
@@ -66,9 +67,16 @@ def train_encoder(
     batch_size: int = 16,
     seed: int = 0,
     mixed_precision: Precision = "auto",
+    device: Device = None,
 ) -> None:
-    """Train an encoder for any GAN on what it draws itself; projection then starts from its guess."""
+    """Train an encoder for any GAN on what it draws itself, and put it where the GAN's file is.
+
+    Projection then starts from its guess, and trust is known."""
+    import torch
+
     from toolkit import experiments
+    from toolkit.gan.files import zoo
+    from toolkit.gan.loading import JUDGED_BY, encoder_path, install_encoder
     from toolkit.pictures.cache import from_folder, from_world
     from toolkit.training.encoder import EncoderPlan, check
     from toolkit.training.encoder import train_encoder as train
@@ -76,15 +84,23 @@ def train_encoder(
     if world is not None and folder is not None:
         raise ToolkitError("train-encoder", "--world or --folder or neither", "both", "Give one of them")
     plan = EncoderPlan(num_pictures, batch_size, seed)
-    model, images = load_gan(gan), None
+    model, images = load_gan(gan, device), None
     check(model.generator, plan, out, mixed_precision=mixed_precision)
     check_can_write(out / "encoder.safetensors")
+    bundled = model.path.parent == zoo.folder().resolve()
+    if not bundled:
+        check_can_write(encoder_path(model.path))
     cache = out / f"pictures-{model.resolution}.npy"
     if folder is not None:
         images = from_folder(folder, model.resolution, cache)
     elif world is not None:
         images = from_world(experiments.world_named(world).render, num_images, model.resolution, cache)
-    print(train(model.generator, model.discriminator, out, plan, pictures=images, mixed_precision=mixed_precision))
+    file = train(model.generator, model.discriminator, out, plan, pictures=images, mixed_precision=mixed_precision)
+    if bundled:
+        print(f"{file}: bundle-encoder puts it beside its GAN")
+        return
+    known = None if images is None else torch.as_tensor(images[:JUDGED_BY]).float() / 127.5 - 1
+    print(f"{install_encoder(model, file, known)}: load_gan finds it beside its GAN")
 
 
 def bundle(
@@ -110,6 +126,7 @@ def bundle_encoder(
     gan: Gan = None,
     world: Annotated[str, typer.Option(help="The pictures that trust is calibrated on.")] = "portraits",
     num: Annotated[int, typer.Option(help="How many of them.")] = 2000,
+    device: Device = None,
 ) -> None:
     """Store an encoder beside its GAN in weights/, in float16, with the errors that trust is judged by."""
     import torch
@@ -118,10 +135,10 @@ def bundle_encoder(
     from toolkit.gan.encoder import load_encoder, save_encoder
     from toolkit.gan.files import zoo
 
-    model = load_gan(gan)
-    model.encoder = load_encoder(checkpoint)
+    model = load_gan(gan, device)
+    model.encoder = load_encoder(checkpoint, model.device)
     image, _ = experiments.world_named(world).render(num, model.resolution, experiments.CALIBRATION_SEED)
-    calibration = model.measure(image, 0, progress=True)
+    calibration = model.measure(image.to(model.device), 0, progress=True)
     path = zoo.folder() / f"{model.metadata['name']}-encoder.safetensors"
     save_encoder(path, model.encoder, {**model.encoder.metadata, "licence": "MIT"}, calibration, torch.float16)
     print(path)

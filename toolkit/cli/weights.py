@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from toolkit.cli.commands import Json, show
+from toolkit.cli.commands import Device, Gan, Json, NumSteps, load_gan, show
 from toolkit.errors import check_count
 from toolkit.files import check_can_write
 
@@ -28,18 +28,38 @@ def gan_info(
     out: Annotated[Path, typer.Option(help="Where to draw samples.")] = Path("out/gan-info.png"),
     num: Annotated[int, typer.Option(help="Samples to draw; of a conditional GAN, of each class.")] = 8,
     as_json: Json = False,
+    device: Device = None,
 ) -> None:
     """What is inside a GAN: its sizes layer by layer, and what it draws."""
     import torch
 
-    from toolkit import fewshot
     from toolkit.gan.files.info import describe_gan
     from toolkit.pictures import images
 
     check_count("gan-info", "num", num)
-    gan = fewshot.load_gan(file)
+    gan = load_gan(file, device)
     check_can_write(out)
     classes = range(gan.generator.c_dim) if gan.generator.c_dim else [None]
     samples = [gan.sample(seed=seed, class_index=index).image for index in classes for seed in range(num)]
     images.save_png(out, images.grid(torch.cat(samples), columns=num if len(classes) > 1 else None))
     show({**describe_gan(gan.generator, gan.discriminator), "samples": str(out)}, as_json)
+
+
+def calibrate(
+    gan: Gan = None,
+    num_steps: NumSteps = None,
+    num: Annotated[int | None, typer.Option(help="Samples of the GAN to project, 20 or more; default: 32.")] = None,
+    device: Device = None,
+) -> None:
+    """Project some of a GAN's own samples: from then on trust is known. The same command goes on where it stopped."""
+    import sys
+
+    from toolkit.gan.model import CALIBRATION_PICTURES
+
+    num = CALIBRATION_PICTURES if num is None else num
+    model = load_gan(gan, device)
+    steps = 1 if model.encoder else model.projection_steps if num_steps is None else num_steps
+    print(f"calibrate: {num} samples, {model.step_cost().words(num * steps)}", file=sys.stderr)
+    errors = model.calibrate(num_steps, num=num, progress=True)
+    pixel, perceptual = errors.median(0).values.tolist()
+    print(f"{len(errors)} pictures; median errors: pixel {pixel:.3g}, perceptual {perceptual:.3g}")

@@ -20,6 +20,7 @@ def gap(
     *,
     world: str = "portraits",
     num_test: int = 200,
+    num_steps: int | None = None,
     parser_steps: int = 800,
     seed: int = 0,
     cache: Path | None = CACHE,
@@ -29,7 +30,7 @@ def gap(
     """Where a one-shot segmenter loses accuracy: in the GAN and projection, or in the segmenter itself.
 
     Args:
-        gan, world, num_test, seed, cache, source: as in `evaluate`, all classes, one shot, default network.
+        gan, world, num_test, num_steps, seed, cache, source: as in `evaluate`, all classes, one shot, default network.
         parser_steps: as in `gan_quality`.
     Returns:
         dict of weighted IoU in percent: parser_on_images (this parser's upper bound) and
@@ -40,7 +41,7 @@ def gap(
     check_count("gap", "num_test", num_test)  # before training the parser
     source = source or World(world)
     net = train_parser(source, gan.resolution, parser_steps, seed, progress)
-    test, truth = test_pictures(Study(gan, source, num_test, cache=cache, progress=progress))
+    test, truth = test_pictures(Study(gan, source, num_test, num_steps, cache, progress=progress))
     generated = gan.sample(seed, num_test, truncation_psi=1.0)
     shot_image = gan.sample(seed + 1)  # labelled by the parser in place of a person
     shot = Shot(shot_image, parse(net, shot_image.image)[1], source.classes, gan)
@@ -53,5 +54,5 @@ def gap(
             found, wanted = (labels.merge(label_map, source.classes, classes) for label_map in (parsed, truth))
             report[f"parser_on_{seen}s{suffix}"] = score(found, wanted, classes)["weighted_iou"]
     report["segmenter_vs_parser"] = score(pure, parse(net, generated.image)[1], source.classes)["weighted_iou"]
-    whole = evaluate(gan, source=source, seed=seed, num_test=num_test, cache=cache)
+    whole = evaluate(gan, source=source, seed=seed, num_test=num_test, num_steps=num_steps, cache=cache)
     return {**report, "segmenter": whole["weighted_iou"], "psnr": whole["psnr"]}

@@ -17,7 +17,9 @@ from toolkit.worlds import portraits
 SHOWN = 6  # rows of the picture
 
 
-def quickstart(gan: GAN, out: str | Path, *, num_test: int = 8, seed: int = 0) -> dict[str, Any]:
+def quickstart(
+    gan: GAN, out: str | Path, *, num_test: int = 8, num_steps: int | None = None, seed: int = 0
+) -> dict[str, Any]:
     """One labelled portrait, a fit, and unseen portraits segmented.
 
     Args:
@@ -25,6 +27,7 @@ def quickstart(gan: GAN, out: str | Path, *, num_test: int = 8, seed: int = 0) -
         out: PNG to write: portrait, reconstruction, prediction and truth of the labelled portrait, in
             the first row, and of the first unseen ones.
         num_test: unseen portraits.
+        num_steps: of projection; None for the GAN's default.
         seed: which portrait is labelled.
     Returns:
         dict as of `evaluate`; also printed as a table.
@@ -34,11 +37,11 @@ def quickstart(gan: GAN, out: str | Path, *, num_test: int = 8, seed: int = 0) -
     shot_image, shot_labels = portraits.render(1, gan.resolution, SHOT_SEED + 100 * seed)
     image, truth = portraits.render(num_test, gan.resolution, EVALUATION_SEED)
     clock("render portraits")
-    shot = Shot(gan.project(shot_image, progress=True), shot_labels, classes, gan)
+    shot = Shot(gan.project(shot_image, num_steps=num_steps, progress=True), shot_labels, classes, gan)
     clock("project the labelled one")
     segmenter = fewshot.fit(gan, [shot], seed=seed, progress=True)
     clock("fit on one label")
-    test = gan.project(image, progress=True)
+    test = gan.project(image, num_steps=num_steps, progress=True)
     clock("project the unseen ones")
     prediction = segmenter.predict(test).argmax(1)
     clock("segment them")

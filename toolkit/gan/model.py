@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -18,26 +17,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from toolkit.errors import CheckpointError, ShapeError, ToolkitError, WriteError, as_floats, describe
+from toolkit.errors import ShapeError, ToolkitError, WriteError, as_floats, check_count, describe
 from toolkit.files import replace_when_done
-from toolkit.gan.encoder import Encoder, load_encoder
+from toolkit.gan.encoder import Encoder
 from toolkit.gan.files import zoo
-from toolkit.gan.files.checkpoints import load_networks
 from toolkit.gan.files.latents import read_latents
 from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.parts import hypercolumns
 from toolkit.parts.sample import Sample, is_sample, load_sample
 from toolkit.pictures import images
-from toolkit.projection import projector, trust
+from toolkit.projection import cost, projector, trust
 from toolkit.stepwise import finish
 
 PROJECTION_STEPS = 50
 STEPS_WITHOUT_ENCODER = 200  # w_avg is a worse start than an encoder's guess
-CALIBRATION_PICTURES = 64  # the GAN's own samples, where its encoder's file has no calibration
+CALIBRATION_PICTURES = 32  # of the GAN's own samples, see `calibrating`
+STATISTICS_PICTURES, FEWEST_PICTURES, STATISTICS_PIXELS = 128, 16, 1 << 19  # see `statistics`
 
 
 class GAN:
-    """A generator, with its discriminator and encoder if there are any. Make one with `load_gan`."""
+    """A generator, with its discriminator and encoder if there are any. Make one with `loading.load_gan`."""
 
     def __init__(
         self, generator: Generator, discriminator: Discriminator | None = None, encoder: Encoder | None = None
@@ -45,7 +44,15 @@ class GAN:
         self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
         self.resolution, self.metadata, self.hash = generator.resolution, generator.metadata, generator.hash
         self.path: Path | None = None  # of the file it was loaded from
-        self._calibrations = {} if encoder is None or encoder.calibration is None else {0: encoder.calibration}
+        self._calibrations: dict[int, Tensor] = {}  # number of steps -> errors
+        self._costs: dict[int, cost.Cost] = {}  # pictures at once -> cost of a step
+        self._projection_steps: int | None = None
+
+    def __repr__(self) -> str:
+        parts = [name for name in ("encoder", "discriminator") if getattr(self, name) is not None]
+        classes = [f"{self.generator.c_dim} classes"] if self.generator.c_dim else []
+        about = ", ".join([f"{self.resolution} pixels", *classes, *parts, str(self.device), f"hash {self.hash[:12]}"])
+        return f"<GAN {self.metadata.get('name', 'without a name')}: {about}>"
 
     @property
     def device(self) -> torch.device:
@@ -59,8 +66,31 @@ class GAN:
 
     @property
     def projection_steps(self) -> int:
-        """Default number of optimiser steps: few from an encoder's guess, more from w_avg."""
+        """Default number of optimiser steps, to read and to set: few from an encoder's guess, more from w_avg."""
+        if self._projection_steps is not None:
+            return self._projection_steps
         return STEPS_WITHOUT_ENCODER if self.encoder is None else PROJECTION_STEPS
+
+    @projection_steps.setter
+    def projection_steps(self, num_steps: int | None) -> None:
+        if num_steps is not None:
+            check_count("GAN.projection_steps", "num_steps", num_steps, 0)
+        self._projection_steps = num_steps
+
+    def step_cost(self, num: int = 1) -> cost.Cost:
+        """What one optimiser step of projection takes here, measured by two of them, once; see `Cost.words`.
+
+        Args:
+            num: pictures projected at once, >= 1.
+        Returns:
+            `Cost`: seconds of one step of one picture, memory in all, and the device.
+        """
+        check_count("GAN.step_cost", "num", num)
+        num = min(num, projector.at_once(self.resolution))
+        if num not in self._costs:
+            image = torch.zeros(num, 3, self.resolution, self.resolution, device=self.device)
+            self._costs[num] = cost.measure(self.generator, image, **self._networks())
+        return self._costs[num]
 
     @torch.no_grad()
     def sample(
@@ -80,11 +110,15 @@ class GAN:
         """
         if num < 1:
             raise ToolkitError("GAN.sample", "num >= 1", num, "Ask for at least one picture")
+        index = None if class_index is None else self._class(class_index, "GAN.sample")
+        return self._drawn(self._latents(seed, num, truncation_psi, index))
+
+    def _latents(self, seed: int, num: int, truncation_psi: float, class_index: int | None = None) -> Tensor:
         mapping = self.generator.mapping
-        index = mapping.class_index if class_index is None else self._class(class_index, "GAN.sample")
+        index = mapping.class_index if class_index is None else class_index
         label = F.one_hot(torch.tensor([index] * num), mapping.c_dim).to(self.device) if mapping.c_dim else None
         z = torch.randn(num, self.generator.z_dim, generator=torch.Generator().manual_seed(seed))
-        return self._drawn(mapping(z.to(self.device), label, truncation_psi))
+        return mapping(z.to(self.device), label, truncation_psi)
 
     def _drawn(self, ws: Tensor) -> Sample:
         image = torch.cat([self.generator.synthesis(w).clamp(-1, 1) for w in ws.split(16)])
@@ -180,19 +214,19 @@ class GAN:
             num_steps: optimiser steps, >= 0; None for `projection_steps`.
             align: as `images.frame_image` takes it.
             every: steps between two results.
-            judge: compute trust at the end, and warn when it is low. Without a stored calibration, the GAN
-                first projects some of its own samples for that, once.
+            judge: where there is a calibration, compute trust at the end, and warn when it is low. Without one
+                trust is None, unknown: see `calibrate`.
             options: of `projector.projecting`.
         Yields:
-            (done, total, `Sample`): picture-steps so far and in all; the last `Sample` is the result
-            and the only one with trust.
+            (done, total, `Sample`): picture-steps so far and in all, the first after one step; the last `Sample`
+            is the result and the only one with trust.
         """
         num_steps = self.projection_steps if num_steps is None else num_steps
         sources = source if isinstance(source, (list, tuple)) else [source]
         framed = [images.frame_image(s, self.resolution, align) for s in sources]
         image = torch.cat([picture for picture, _ in framed]).to(self.device)
         frames = [frame for picture, frame in framed for _ in picture]
-        networks = {"encoder": self.encoder, "discriminator": self.discriminator, **options}
+        networks = self._networks() | options
         steps = projector.projecting(self.generator, image, num_steps=num_steps, every=every, **networks)
         for done, total, found in steps:
             sample = Sample(image, found.ws, found.noise, found.image, frames=frames)
@@ -203,8 +237,11 @@ class GAN:
     def _trust(self, found, num_steps, options):
         if {"encoder", "discriminator", "lpips", "space", "noise"} & options.keys():
             return None  # errors not comparable to the calibration's
+        usual = self.calibration(num_steps)
+        if usual is None:
+            return None
         errors = found.errors if self.encoder is None else found.first_errors
-        value = trust.trust(errors, self.calibration(num_steps))
+        value = trust.trust(errors, usual)
         low = int((value < trust.LOW).sum())
         if low:
             which = "this picture is" if len(value) == 1 else f"{low} of {len(value)} pictures are"
@@ -216,41 +253,122 @@ class GAN:
             )
         return value
 
-    def calibration(self, num_steps: int) -> Tensor:
+    def calibration(self, num_steps: int) -> Tensor | None:
         """Errors (M, 2) of in-domain pictures, for `trust`: of the encoder's guess, else after `num_steps`.
 
-        Stored in the encoder's file; else measured once on the GAN's own samples, and cached.
+        Stored in the encoder's file, or measured by `calibrate`; None where neither is so, or of as many steps.
         """
+        if self.encoder is not None and self.encoder.calibration is not None:
+            return self.encoder.calibration
         steps = num_steps if self.encoder is None else 0
         if steps not in self._calibrations:
-            guess = f"w_avg-{self.generator.mapping.class_index}" if self.encoder is None else self.encoder.hash[:8]
-            # The perceptual error uses the discriminator, so errors without one are not comparable.
-            judge = "alone" if self.discriminator is None else "judged"
-            path = zoo.cache_folder() / f"calibration-{self.hash[:16]}-{guess}-{steps}-{judge}.safetensors"
-            try:
-                errors = load_file(path)["errors"]
-            except (OSError, SafetensorError, KeyError):  # not there yet, or damaged
-                errors = self.measure(self.sample(0, CALIBRATION_PICTURES, 1.0).image, steps, progress=True)
-                _keep(path, errors)
+            errors = _kept(self._calibration_file(steps))
+            if len(errors) < trust.LEAST:
+                return None
             self._calibrations[steps] = errors.to(self.device)
         return self._calibrations[steps]
 
+    def calibrate(
+        self, num_steps: int | None = None, *, num: int = CALIBRATION_PICTURES, progress: bool = False
+    ) -> Tensor:
+        """Project some of the GAN's own samples, so that trust can be told from then on.
+
+        Args:
+            num_steps, num: as `calibrating` takes them.
+            progress: show a bar.
+        Returns:
+            errors (M, 2): pixel, perceptual.
+        """
+        return finish(self.calibrating(num_steps, num=num), "calibrate", progress)
+
+    def calibrating(
+        self, num_steps: int | None = None, *, num: int = CALIBRATION_PICTURES
+    ) -> Iterator[tuple[int, int, Tensor]]:
+        """Calibrate step by step; what was measured is kept, and the same call goes on where it stopped.
+
+        Args:
+            num_steps: of the projections that will be judged; None for `projection_steps`. With an encoder its guess
+                alone is judged, which takes no step.
+            num: samples, >= `trust.LEAST`.
+        Yields:
+            (done, total, errors (M, 2)): picture-steps so far and in all, and what is known. Nothing is measured
+            where the encoder's file has a calibration.
+        Raises:
+            ToolkitError: too few samples.
+        """
+        check_count("GAN.calibrate", "num", num, trust.LEAST)
+        steps = self.projection_steps if num_steps is None else num_steps
+        if self.encoder is not None:
+            steps = 0
+            if self.encoder.calibration is not None:
+                yield 1, 1, self.encoder.calibration
+                return
+        path = self._calibration_file(steps)
+        errors = _kept(path).to(self.device)
+        total, networks = num * max(1, steps), self._networks()
+        while len(errors) < num:
+            seeds = range(len(errors), min(num, len(errors) + projector.at_once(self.resolution)))
+            image = torch.cat([self.sample(seed, 1, 1.0).image for seed in seeds])
+            steps_of = projector.projecting(self.generator, image, num_steps=steps, every=5, **networks)
+            for done, _, found in steps_of:  # noqa: B007 the last one is kept
+                if done < len(image) * steps:
+                    yield len(errors) * steps + done, total, errors
+            errors = torch.cat([errors, found.errors])  # of the last one
+            _keep(path, errors)
+            yield len(errors) * max(1, steps), total, errors
+        self._calibrations[steps] = errors
+        yield total, total, errors
+
+    def _calibration_file(self, steps: int) -> Path:
+        guess = f"w_avg-{self.generator.mapping.class_index}" if self.encoder is None else self.encoder.hash[:8]
+        # The perceptual error uses the discriminator, so errors without one are not comparable.
+        judge = "alone" if self.discriminator is None else "judged"
+        return zoo.cache_folder() / f"calibration-{self.hash[:16]}-{guess}-{steps}-{judge}.safetensors"
+
     def measure(self, image: Tensor, num_steps: int, progress: bool = False) -> Tensor:
         """Errors (N, 2) of pictures (N, 3, R, R) after `num_steps` of projection: pixel, perceptual."""
-        networks = {"encoder": self.encoder, "discriminator": self.discriminator}
-        return projector.project(self.generator, image, num_steps=num_steps, progress=progress, **networks).errors
+        options = self._networks()
+        return projector.project(self.generator, image, num_steps=num_steps, progress=progress, **options).errors
+
+    def _networks(self) -> dict[str, Any]:
+        """What a projection uses besides the generator."""
+        return {"encoder": self.encoder, "discriminator": self.discriminator}
 
     def hypercolumns(
         self, sample: Sample, noise_mode: str = "const", rng: torch.Generator | None = None
     ) -> hypercolumns.Hypercolumns:
         """The generator's activations at each pixel of a sample: lazy `Hypercolumns`, detached."""
         noise = sample.noise if noise_mode == "const" and sample.noise else None
-        return hypercolumns.from_generator(self.generator, sample.ws, noise_mode, noise, rng=rng)[1]
+        if noise is not None:
+            noise = {name: n.to(self.device) for name, n in noise.items()}
+        ws = sample.ws.to(self.device)  # of a file, it is on the CPU
+        return hypercolumns.from_generator(self.generator, ws, noise_mode, noise, rng=rng)[1]
 
     @cached_property
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and std of every hypercolumn channel, (C,) each, over generated pictures."""
-        return self.hypercolumns(self.sample(seed=0, num=128, truncation_psi=1.0)).mean_std()
+        """Mean and std of every hypercolumn channel, (C,) each, over generated pictures.
+
+        Of 128 small pictures, of fewer large ones: these have more pixels, and each takes seconds and half a gigabyte.
+        """
+        num = max(FEWEST_PICTURES, min(STATISTICS_PICTURES, STATISTICS_PIXELS // self.resolution**2))
+        ws = self._latents(0, num, 1.0)
+        at_once = max(1, STATISTICS_PIXELS // self.resolution**2)
+        parts = [ws[i : i + at_once] for i in range(0, num, at_once)]
+        moments = [hypercolumns.from_generator(self.generator, part)[1].mean_std() for part in parts]
+        if len(moments) == 1:
+            return moments[0]
+        shares = torch.tensor([len(part) / num for part in parts], device=self.device)[:, None]
+        means, stds = (torch.stack(kind) for kind in zip(*moments, strict=True))
+        mean = (shares * means).sum(0)
+        return mean, (shares * (stds.square() + (means - mean).square())).sum(0).sqrt()
+
+
+def _kept(path: Path) -> Tensor:
+    """The errors (M, 2) in the cache; M = 0 where there are none, or the file is damaged."""
+    try:
+        return load_file(path)["errors"]
+    except (OSError, SafetensorError, KeyError):
+        return torch.zeros(0, 2)
 
 
 def _keep(path: Path, errors: Tensor) -> None:
@@ -260,81 +378,3 @@ def _keep(path: Path, errors: Tensor) -> None:
             save_file({"errors": errors.cpu().contiguous()}, temporary)
     except WriteError as error:
         warnings.warn(f"{error} Or set TOOLKIT_CACHE; until then it is worked out anew each time.", stacklevel=4)
-
-
-def load_gan(
-    name: str | PathLike = zoo.DEFAULT, device: str | torch.device = "cpu", class_index: int | None = None
-) -> GAN:
-    """Load a GAN by name, or from a file; its encoder too, where `NAME-encoder.safetensors` lies beside it.
-
-    Args:
-        name: a bundled or published name (see `zoo`), or the path of a weights file: NVIDIA's .pkl,
-            rosinality's .pt, or .safetensors.
-        device: where to put it.
-        class_index: default class of a conditional GAN; None for the first.
-    Returns:
-        `GAN`; its discriminator is None where the file has none.
-    Raises:
-        ToolkitError: unknown name, no network, no such class. CheckpointError: not a readable GAN, or an
-        encoder of another GAN.
-    """
-    path = zoo.weights_path(name)
-    generator, discriminator = load_networks(path, device, call="load_gan")
-    generator.metadata.setdefault("name", str(name))
-    beside = path.with_name(f"{path.stem}-encoder.safetensors")
-    encoder = load_encoder(beside, device) if beside.is_file() else None
-    if encoder is not None and encoder.metadata["gan_hash"] != generator.hash:
-        raise CheckpointError(
-            "load_gan",
-            f"an encoder of GAN {generator.hash[:12]}",
-            f"one of GAN {encoder.metadata['gan_hash'][:12]} at {beside}",
-            "Train it again, or move it away",
-        )
-    gan = GAN(generator, discriminator, encoder)
-    gan.path = path.resolve()
-    if class_index is not None:
-        gan.use_class(class_index)
-    return gan
-
-
-def find_gan(
-    gan_hash: str,
-    name: str,
-    path: str | None,
-    beside: str | PathLike,
-    device: str | torch.device = "cpu",
-    class_index: int | None = None,
-) -> GAN:
-    """Load the GAN that a file was made with: by its path, from that file's folder, or by its name.
-
-    Args:
-        gan_hash: its hash; files of another GAN are skipped.
-        name: as `load_gan` takes it: a GAN's name, or the path as it was typed.
-        path: where its file was; None if unknown.
-        beside: the file that was made with it; the GAN may have been moved into the same folder.
-        device, class_index: as `load_gan` takes them.
-    Raises:
-        CheckpointError: not found in any of these places. ToolkitError: as `load_gan`, where a name has to be fetched.
-    """
-    folder, places = Path(beside).resolve().parent, [Path(path)] if path else []
-    files = [place.name for place in (*places, Path(name))]
-    places += [folder / name, *(folder / file for file in files), zoo.cache_folder() / "gans" / f"{name}.safetensors"]
-    places += [Path(name)] if not zoo.is_name(name) else []
-    others = []
-    for place in dict.fromkeys(os.path.abspath(place) for place in places):
-        if os.path.isfile(place):
-            try:
-                gan = load_gan(place, device, class_index)
-            except CheckpointError:  # damaged, or another kind of file of that name
-                continue
-            if gan.hash == gan_hash:
-                return gan
-            others.append(place)
-    if zoo.is_name(name):
-        gan = load_gan(name, device, class_index)
-        if gan.hash == gan_hash:
-            return gan
-        others.append(name)
-    got = f"another one at {', '.join(others)}" if others else f"none at {path or name}, nor in {folder}"
-    fix = "Load it yourself and pass it as gan, or name its file with --gan"
-    raise CheckpointError("load_segmenter", f"GAN {gan_hash[:12]} ({name})", got, fix)

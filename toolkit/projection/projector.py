@@ -17,6 +17,7 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.30  # shares of the steps over which the learning r
 LATENT_WEIGHT = 3e-2  # pull towards w_avg or the encoder's guess, in variances of w
 NOISE_WEIGHT = 1e5  # of noise's autocorrelation, as in StyleGAN2's own projector
 START_JITTER = 0.05  # of the exploration noise on the latent, in standard deviations of w
+MOST_AT_ONCE, PIXELS_AT_ONCE = 20, 1 << 18  # pictures, and their pixels
 PATIENCE, PLATEAU = 30, 1e-3  # stop when so many steps improved the loss by less than this share
 
 
@@ -60,7 +61,7 @@ def projecting(
     num_steps: int = 50,
     every: int = 10,
     patience: int | None = PATIENCE,
-    batch_size: int = 20,
+    batch_size: int | None = None,
     start: Projection | None = None,
     seed: int = 0,
 ) -> Iterator[tuple[int, int, Projection]]:
@@ -76,9 +77,9 @@ def projecting(
         noise: optimise the noise maps too, kept free of picture content by regularisation; if not, they
             are zero: a given picture has no reason to share the generator's own.
         num_steps: optimiser steps, at most; 0 takes the start as it is. Fewer when the loss no longer falls.
-        every: steps between two results.
+        every: steps between two results; the first comes after one step, so that its time is known.
         patience: stop a batch that has not improved for so many steps; None never stops.
-        batch_size: pictures optimised at once.
+        batch_size: pictures optimised at once; None for `at_once`.
         start: a `Projection` of the same pictures to go on from; None begins anew.
         seed: of the noise maps and the exploration around w_avg.
     Yields:
@@ -91,6 +92,7 @@ def projecting(
         encoder (Zhu et al. 2020, arXiv:2004.00049), the perceptual distance is the discriminator's,
         and the best iterate is returned instead of the last.
     """
+    batch_size = at_once(generator.resolution) if batch_size is None else batch_size
     _check(generator, image, space, num_steps, every, batch_size, start)
     rng = torch.Generator(image.device).manual_seed(seed)
     statistics = generator.w_statistics() if encoder is None else (encoder.w_avg, encoder.w_std)
@@ -107,10 +109,15 @@ def projecting(
             if patience is not None and search.plateau(patience):
                 total -= len(search.image) * (num_steps - step - 1)
                 break
-            if (step + 1) % every == 0 and done < total:
+            if (step == 0 or (step + 1) % every == 0) and done < total:
                 yield done, total, _join(searches)
         search.finish()
     yield done, total, _join(searches)
+
+
+def at_once(resolution: int) -> int:
+    """How many pictures to optimise together: large ones would fill the memory, and gain nothing by company."""
+    return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // resolution**2))
 
 
 def no_noise(generator: Any, num: int) -> dict[str, Tensor]:

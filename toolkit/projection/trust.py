@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 LOW = 0.05  # below this a picture is unlike anything the GAN makes
+LEAST = 20  # pictures of a calibration: with fewer, no share is below `LOW` but 0
 
 
 def trust(errors: Tensor, calibration: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """One process, or those that `accelerate launch` started."""
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -7,14 +8,21 @@ from accelerate import PartialState
 from accelerate.utils import reduce
 from torch import Tensor
 
+from toolkit.devices import check_device
 
-def processes() -> PartialState:
+
+def processes(device: str | None = None) -> PartialState:
     """Accelerate's state: which of how many processes this is, and its device.
+
+    Args:
+        device: for the first call to say which; None for the best there is, or what was said before.
 
     On a machine without an accelerator, several processes (`accelerate launch --multi_gpu`, which there
     means several processes all the same) talk to one another over gloo; Accelerate has to be told.
     """
-    return PartialState(cpu=not torch.accelerator.is_available())
+    if device is not None:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(check_device(device, "--device"))
+    return PartialState(cpu=device == "cpu" or not torch.accelerator.is_available())
 
 
 @torch.no_grad()
