@@ -97,7 +97,7 @@ def test_segment_with_an_autoshot_network(folder, tmp_path):
     done = run("segment", folder / "a.jpg", "--segmenter", tmp_path / "auto.safetensors", "--out", out)
     assert done.returncode == 0, done.stderr
     about = json.loads((out / "a.json").read_text())
-    assert about["trust"] is None and sum(about["areas"].values()) == 40 * 30
+    assert sum(about["areas"].values()) == 40 * 30
 
 
 @pytest.mark.parametrize("command", ["project", "segment"])
@@ -303,3 +303,134 @@ def test_steps_are_refused_where_nothing_is_projected(tmp_path, folder):
     auto = AutoShotSegmenter(UNet(3, 4), CLASSES, 16)
     with pytest.raises(ToolkitError, match="segment: expected no num_steps for a network that projects nothing; got 5"):
         batch.segment_files(auto, [folder], tmp_path, num_steps=5)
+
+
+# ---- thousands of pictures: resumed, shared, put together ----------------------------------------------
+
+
+class Counting(Whole):
+    """Remembers how many pictures it was asked for."""
+
+    classes = tuple(CLASSES)
+
+    def __init__(self, fail=None):
+        super().__init__(fail)
+        self.asked = 0
+
+    def segment(self, picture, **options):
+        self.asked += 1
+        result = super().segment(picture)
+        result.label_map[:1, :2], result.label_map[1:, 1:] = 1, 2
+        return result
+
+
+@pytest.fixture
+def many(tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for i in range(5):
+        Image.new("RGB", (4 + i, 3), (40 * i, 9, 9)).save(folder / f"{i}.png")
+    return folder
+
+
+def test_it_goes_on_where_it_stopped(many, tmp_path, monkeypatch):
+    out, full = tmp_path / "out", WriteError("write", "to write it", "a full disk", "Make room")
+    write, written = batch._write, []
+
+    def stop(*arguments):
+        if len(written) == 2:
+            raise full
+        written.append(write(*arguments))
+
+    monkeypatch.setattr(batch, "_write", stop)
+    with pytest.raises(WriteError):
+        batch.segment_files(Counting(), [many], out, progress=False)
+    monkeypatch.undo()
+    segmenter = Counting()
+    assert batch.segment_files(segmenter, [many], out, progress=False) == 0 and segmenter.asked == 3
+    assert results_in(out) == list("01234")
+    times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert batch.segment_files(segmenter, [many], out, progress=False) == 0 and segmenter.asked == 3
+    assert times == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+
+
+def test_a_changed_picture_and_another_way_are_done_again(many, tmp_path):
+    segmenter = Counting()
+    batch.segment_files(segmenter, [many], tmp_path / "out", progress=False)
+    later = (tmp_path / "out" / "3.json").stat().st_mtime + 5
+    os.utime(many / "3.png", (later, later))
+    batch.segment_files(segmenter, [many], tmp_path / "out", progress=False)
+    assert segmenter.asked == 6
+    (tmp_path / "out" / "0.json").write_text("{}")  # not of this toolkit
+    batch.segment_files(segmenter, [many], tmp_path / "out", progress=False)
+    assert segmenter.asked == 8  # it, and the one that is still newer
+    batch.segment_files(segmenter, [many], tmp_path / "out", align="centre", progress=False)
+    assert segmenter.asked == 13
+
+
+def test_processes_share_a_folder(many, tmp_path, monkeypatch):
+    asked = []
+    for index in range(2):
+        state = type("State", (), {"process_index": index, "num_processes": 2, "is_main_process": not index})()
+        state.device = torch.device("cpu")
+        monkeypatch.setattr(batch, "processes", lambda state=state: state)
+        monkeypatch.setattr(batch, "reduce", lambda value, how: value)
+        segmenter = Counting()
+        assert batch.segment_files(segmenter, [many], tmp_path / "out", progress=False) == 0
+        asked.append(segmenter.asked)
+    assert asked == [3, 2] and results_in(tmp_path / "out") == list("01234")
+
+
+def test_only_a_few_pictures_are_open_at_once(many, monkeypatch):
+    files = [(path, path.stem) for path in sorted(many.iterdir())]
+    monkeypatch.setattr(batch, "GROUP", 2)
+    assert [len(group) for group in batch._groups(files)] == [2, 2, 1]
+    monkeypatch.setattr(batch, "GROUP_PIXELS", 13)
+    assert [len(group) for group in batch._groups(files)] == [2, 1, 1, 1]
+
+
+def test_one_picture_that_fails_takes_no_other_of_its_batch(many, tmp_path, monkeypatch, capsys):
+    from toolkit.autoshot import AutoShotSegmenter
+    from toolkit.parts.networks import UNet
+
+    network = AutoShotSegmenter(UNet(3, 4), CLASSES, 16)
+    result = network._result
+
+    def picky(upload, *more):
+        if upload.size == (6, 3):
+            raise RuntimeError("this one")
+        return result(upload, *more)
+
+    monkeypatch.setattr(network, "_result", picky)
+    assert batch.segment_files(network, [many], tmp_path / "out", progress=False) == 1
+    assert results_in(tmp_path / "out") == list("0134")
+    assert "2.png: segment failed (RuntimeError: this one)." in capsys.readouterr().err
+
+
+def test_all_of_a_folder_for_other_tools(many, tmp_path):
+    from test_rle import decoded
+
+    out, segmenter = tmp_path / "out", Counting()
+    (many / "4.png").write_bytes(b"broken")
+    assert batch.segment_files(segmenter, [many], out, progress=False) == 1
+    files = {"coco": tmp_path / "coco.json", "label_studio": tmp_path / "ls.json", "masks": tmp_path / "set"}
+    assert batch.gather(segmenter, [many], out, **files) == 4
+    maps = {name: labels.load_label_png(out / f"{name}.parts.png")[0].numpy() for name in "0123"}
+    COCO = pytest.importorskip("pycocotools.coco").COCO
+    coco = COCO(str(files["coco"]))
+    assert {"info", "licenses"} <= set(coco.dataset) and len(coco.anns) == 8
+    for picture in coco.loadImgs(coco.getImgIds()):
+        label_map = maps[Path(picture["file_name"]).stem]
+        assert (picture["height"], picture["width"]) == label_map.shape
+        for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[picture["id"]])):
+            np.testing.assert_array_equal(coco.annToMask(annotation), label_map == annotation["category_id"])
+    for task in json.loads(files["label_studio"].read_text()):
+        label_map = maps[Path(task["data"]["image"]).stem]
+        for part in task["predictions"][0]["result"]:
+            size = part["original_height"], part["original_width"]
+            mask = decoded(part["value"]["rle"]).reshape(*size, 4)[..., 3] > 0
+            np.testing.assert_array_equal(mask, label_map == CLASSES.index(part["value"]["brushlabels"][0]))
+    assert (files["masks"] / "classes.txt").read_text().split() == CLASSES
+    for name, label_map in maps.items():
+        with Image.open(files["masks"] / "masks" / f"{name}.png") as mask:
+            assert mask.mode == "L" and (np.asarray(mask) == label_map).all()

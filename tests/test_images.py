@@ -101,7 +101,7 @@ def test_the_callers_picture_is_left_alone(tmp_path):
 
 def test_a_frame_of_the_whole_changes_nothing():
     image, frame = frame_image(noise(), 6)
-    assert torch.equal(image, load_image(noise())) and frame == ((0.0, 0.0, 6.0, 6.0), (6, 6))
+    assert torch.equal(image, load_image(noise())) and frame == Frame((0.0, 0.0, 6.0, 6.0), (6, 6))
     label_map = torch.arange(36).view(6, 6)
     assert torch.equal(frame.restore(label_map), label_map)
 
@@ -196,7 +196,7 @@ def test_align_sees_the_upload_upright_and_its_box_is_cut(tmp_path):
         return 1, 2, 3, 4
 
     image, frame = frame_image(tmp_path / "turned.png", 2, corner)
-    assert seen == [("RGB", (4, 6))] and frame == ((1, 2, 3, 4), (4, 6))
+    assert seen == [("RGB", (4, 6))] and frame == Frame((1, 2, 3, 4), (4, 6))
     upright = np.asarray(Image.fromarray(noise(4, 6)).transpose(Image.Transpose.ROTATE_270))
     np.testing.assert_array_equal(to_uint8(image)[0], upright[2:4, 1:3])
 
@@ -217,7 +217,7 @@ def test_a_box_beyond_the_edge_by_a_hair():
 def test_a_tensor_fills_its_frame():
     tensor = load_image(noise())
     image, frame = frame_image(tensor, 6, align=None)
-    assert torch.equal(image, tensor) and frame == ((0.0, 0.0, 6.0, 6.0), (6, 6))
+    assert torch.equal(image, tensor) and frame == Frame((0.0, 0.0, 6.0, 6.0), (6, 6))
     with pytest.raises(ShapeError, match=r"frame_image: expected image \(N, 3, 8, 8\)"):
         frame_image(tensor, 8)
 

@@ -4,30 +4,38 @@ One that fails is reported and skipped. Before the work its time and memory are 
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate.utils import reduce
+from PIL import Image
 from tqdm import tqdm
 
 from toolkit import fewshot
 from toolkit.datasets import OwnFolder
 from toolkit.errors import ToolkitError, WriteError
 from toolkit.files import check_can_write, replace_when_done
+from toolkit.parts.coco import stream_coco
+from toolkit.parts.label_studio import stream_label_studio
 from toolkit.pictures import images, labels
 from toolkit.pictures.folders import pictures_in
-from toolkit.pictures.uploads import SUFFIXES
+from toolkit.pictures.uploads import SUFFIXES, open_rgb
+from toolkit.training.processes import processes
 
-__all__ = ["announce", "find", "how_good", "project_files", "segment_files", "segment_latents", "shots_from"]
+__all__ = ["announce", "find", "gather", "how_good", "project_files", "segment_files", "segment_latents", "shots_from"]
 
 ENDING = ".latent.safetensors"  # the longest ending of a result's name
+GROUP, GROUP_PIXELS = 16, 1 << 23  # pictures, and pixels of them, held at once
 SLOW = 5.0  # seconds
 LONGEST_NAME = 255 - len(ENDING)  # bytes: file systems take 255
 
@@ -116,19 +124,25 @@ def segment_files(
     out: str | PathLike,
     *,
     num_steps: int | None = None,
+    align: str | None = None,
     progress: bool = True,
 ) -> int:
     """Segment pictures; of each write the parts, the picture overlaid with them, and their areas.
 
+    Pictures are read, segmented and written a few at a time. The same call goes on where it stopped: a picture whose
+    results this segmenter wrote already, and that has not changed since, is left alone. With several processes (see
+    `training.processes`), also on several machines that share the folders, each takes its share.
+
     Args:
-        segmenter: anything with segment(path) -> `Result`.
+        segmenter: anything with segment(picture) -> `Result`.
         paths: as `find` takes them.
         out: folder for NAME.parts.png (indexed, with its palette), NAME.overlay.png and NAME.json, all at
             the photograph's own resolution.
         num_steps: of projection; None for the GAN's default. Only of a few-shot segmenter.
-        progress: say what it will take, then show a bar.
+        align: "auto", "centre" or "none", as the segmenter takes it; None for its own way.
+        progress: say what it will take, then show a bar, with pictures a second and the time left.
     Returns:
-        number of pictures that failed; each is reported on stderr.
+        number of pictures that failed, in all processes; each is reported on stderr.
     Raises:
         ToolkitError: no picture at all, or steps for a network that projects nothing. WriteError: a folder that
         cannot be written, or a full disk; what was done is there.
@@ -136,17 +150,139 @@ def segment_files(
     gan = segmenter.gan if isinstance(segmenter, fewshot.Segmenter) else None
     if gan is None and num_steps is not None:
         raise ToolkitError("segment", "no num_steps for a network that projects nothing", num_steps, "Leave it out")
-    options = {} if gan is None else {"num_steps": num_steps, "progress": progress and _slow(gan)}
+    options: dict[str, Any] = {} if gan is None else {"num_steps": num_steps, "progress": progress and _slow(gan)}
+    options |= {} if align is None else {"align": align}
+    found, state, out, key = _found(paths, out), processes(), Path(out), _key(segmenter, align, num_steps)
+    own = found[state.process_index :: state.num_processes]
+    missing = [(file, name) for file, name in own if not _done(file, out / f"{name}.json", key)]
+    if gan is not None and missing and progress and state.is_main_process:
+        announce("segment", gan, len(missing), num_steps)
+    done, failed = len(own) - len(missing), 0
+    what = "segment" if state.num_processes == 1 else f"segment {state.process_index + 1} of {state.num_processes}"
+    with tqdm(total=len(own), initial=done, desc=what, unit="picture", disable=not progress) as bar:
+        for group in _groups(missing):
+            for file, name, result in _segmented(segmenter, group, options):
+                try:
+                    if isinstance(result, Exception):
+                        raise result
+                    with _stops("segment", file, done, len(own)):
+                        _write(result, file, out / name, key)
+                    done += 1
+                    if gan is not None and progress:
+                        tqdm.write(f"{file}: {how_good(result.psnr, result.trust)}", file=sys.stderr)
+                except WriteError:  # the next would fail too
+                    raise
+                except Exception as error:  # one bad picture must not stop the others
+                    failed += 1
+                    _report(file, "segment", error)
+                bar.update()
+    if state.num_processes > 1:
+        failed = int(reduce(torch.tensor(float(failed), device=state.device), "sum"))
+    if failed and state.is_main_process:
+        print(f"segment: {failed} of {len(found)} pictures failed.", file=sys.stderr)
+    return failed
 
-    def one(file, target):
-        result = segmenter.segment(file, **options)
-        _write(result, file, target)
-        return None if gan is None else how_good(result.psnr, result.trust)
 
-    files = _found(paths, out)
-    if gan is not None and progress:
-        announce("segment", gan, len(files), num_steps)
-    return _each("segment", one, files, out, progress)
+def gather(
+    segmenter: Any,
+    paths: Iterable[str | PathLike],
+    out: str | PathLike,
+    *,
+    num_steps: int | None = None,
+    align: str | None = None,
+    coco: str | PathLike | None = None,
+    label_studio: str | PathLike | None = None,
+    masks: str | PathLike | None = None,
+) -> int:
+    """Put together what `segment_files` wrote, for other tools; one picture in memory at a time.
+
+    Args:
+        segmenter, paths, out, num_steps, align: of that call; pictures it has not done are left out.
+        coco: one COCO file to write.
+        label_studio: one file for Label Studio's import; its pictures are named by their paths.
+        masks: a folder for masks/NAME.png, the class of each pixel as a grey PNG, and classes.txt.
+    Returns:
+        number of pictures.
+    Raises:
+        ToolkitError: COCO without pycocotools.
+    """
+    out, key = Path(out), _key(segmenter, align, num_steps)
+    found = [(f, name) for f, name in find(list(paths)) if _done(f, out / f"{name}.json", key)]
+
+    def label_map(name: str) -> np.ndarray:
+        return labels.load_label_png(out / f"{name}.parts.png")[0].numpy().astype(np.uint8)
+
+    if coco is not None:
+        stream_coco(coco, ((file.name, label_map(name)) for file, name in found), segmenter.classes)
+    if label_studio is not None:
+        stream_label_studio(label_studio, ((str(f), label_map(name)) for f, name in found), segmenter.classes)
+    if masks is not None:
+        with replace_when_done(Path(masks) / "classes.txt") as temporary:
+            Path(temporary).write_text("".join(f"{name}\n" for name in segmenter.classes), "utf-8")
+        for _, name in found:
+            images.save_png(Path(masks) / "masks" / f"{name}.png", Image.fromarray(label_map(name)))
+    return len(found)
+
+
+def _groups(files: list[tuple[Path, str]]) -> Iterator[list[tuple[Path, str, Any]]]:
+    """Opened pictures, a few at a time: at most `GROUP`, and a bounded number of pixels."""
+    group: list[tuple[Path, str, Any]] = []
+    pixels = 0
+    for file, name in files:
+        try:
+            picture: Any = open_rgb(file, "segment")
+            pixels += picture.width * picture.height
+        except Exception as error:  # reported in its turn
+            picture = error
+        group.append((file, name, picture))
+        if len(group) == GROUP or pixels >= GROUP_PIXELS:
+            yield group
+            group, pixels = [], 0
+    if group:
+        yield group
+
+
+def _segmented(segmenter, group, options):
+    """(file, name, result or what went wrong) of opened pictures: all at once, or each alone where that fails."""
+    good = [one for one in group if not isinstance(one[2], Exception)]
+    results = {}
+    # An auto-shot network's pictures share their batches; looking for frames costs more, and may find none.
+    if len(good) > 1 and isinstance(segmenter, fewshot.AutoShotSegmenter) and options.get("align") != "auto":
+        with contextlib.suppress(Exception):  # then each alone, to tell which it was
+            pictures = [picture for _, _, picture in good]
+            results = {name: r for (_, name, _), r in zip(good, segmenter.segment(pictures, **options), strict=True)}
+    for file, name, picture in group:
+        if isinstance(picture, Exception):
+            yield file, name, picture
+        elif name in results:
+            yield file, name, results.pop(name)
+        else:
+            with _remarks(file):
+                try:
+                    found = segmenter.segment(picture, **options)
+                except Exception as error:  # one bad picture must not stop the others
+                    found = error
+            yield file, name, found
+
+
+def _key(segmenter: Any, align: str | None = None, num_steps: int | None = None) -> str:
+    """What the results of two runs must share to be the same."""
+    digest = hashlib.sha256(f"{type(segmenter).__name__} {align} {num_steps}".encode())
+    network, gan = getattr(segmenter, "network", None), getattr(segmenter, "gan", None)
+    for name, value in sorted(network.state_dict().items()) if network is not None else ():
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    digest.update(str(getattr(gan, "hash", "")).encode())
+    return digest.hexdigest()[:16]
+
+
+def _done(file: Path, about: Path, key: str) -> bool:
+    """Whether the results of a picture are there, written by the same segmenter since the picture last changed."""
+    try:
+        found = json.loads(about.read_text("utf-8"))
+        fresh = about.stat().st_mtime_ns >= file.stat().st_mtime_ns
+        return fresh and (found["file"], found["made_by"]) == (str(file), key)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def shots_from(
@@ -226,19 +362,22 @@ def segment_latents(
         number of files that could not be read; each is reported on stderr.
     """
 
+    key = _key(segmenter)
+
     def one(file, target):
         results = segmenter.segment(segmenter.gan.from_latents(file))
         for i, result in enumerate(results if isinstance(results, list) else [results], start=1):
-            _write(result, file, target if i == 1 else f"{target}-{i}")
+            _write(result, file, target if i == 1 else f"{target}-{i}", key)
 
     return _each("segment", one, _found(paths, out), out, progress)
 
 
-def _write(result: fewshot.Result, file: Path, target: str | Path) -> None:
+def _write(result: fewshot.Result, file: Path, target: str | Path, key: str) -> None:
     result.save_png(f"{target}.parts.png")
     images.save_png(f"{target}.overlay.png", result.overlay())
+    about = {"file": str(file), "made_by": key, **result.as_dict()}
     with replace_when_done(f"{target}.json") as temporary:
-        Path(temporary).write_text(json.dumps({"file": str(file), **result.as_dict()}, indent=2) + "\n", "utf-8")
+        Path(temporary).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
 
 
 def _cut(name: str, length: int) -> str:
@@ -267,22 +406,34 @@ def _each(what: str, one: Callable[[Path, Path], str | None], files: list, out: 
     for done, (file, name) in enumerate(tqdm(files, desc=what, unit="picture", disable=not progress)):
         with _remarks(file):
             try:
-                said = one(file, Path(out) / name)
+                with _stops(what, file, done - failed, len(files)):
+                    said = one(file, Path(out) / name)
                 if said and progress:
                     tqdm.write(f"{file}: {said}", file=sys.stderr)
-            except WriteError:  # the next would fail too
-                tqdm.write(f"{what}: stopped at {file}; {done - failed} of {len(files)} done.", file=sys.stderr)
+            except WriteError:
                 raise
-            except ToolkitError as error:
-                failed += 1
-                tqdm.write(f"{file}: {error}", file=sys.stderr)
             except Exception as error:  # one bad picture must not stop the others
                 failed += 1
-                reason = str(error).split("\n")[0]
-                tqdm.write(f"{file}: {what} failed ({type(error).__name__}: {reason}).", file=sys.stderr)
+                _report(file, what, error)
     if failed:
         print(f"{what}: {failed} of {len(files)} pictures failed.", file=sys.stderr)
     return failed
+
+
+def _report(file, what, error):
+    first = str(error).split("\n")[0]
+    said = str(error) if isinstance(error, ToolkitError) else f"{what} failed ({type(error).__name__}: {first})."
+    tqdm.write(f"{file}: {said}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _stops(what, file, done, total):
+    """Say where it stopped if a file cannot be written: the next could not either."""
+    try:
+        yield
+    except WriteError:
+        tqdm.write(f"{what}: stopped at {file}; {done} of {total} done.", file=sys.stderr)
+        raise
 
 
 @contextlib.contextmanager

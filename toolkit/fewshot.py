@@ -28,6 +28,7 @@ from toolkit.parts.result import Result
 from toolkit.parts.sample import Sample, load_sample, save_sample
 from toolkit.parts.shots import Shot, load_shots, save_shots
 from toolkit.pictures import labels, shown
+from toolkit.pictures.images import Align
 from toolkit.pictures.uploads import open_rgb
 from toolkit.stepwise import finish
 
@@ -136,11 +137,14 @@ class Segmenter:
         parts = [sample[i : i + batch_size] for i in range(0, len(sample), batch_size)]
         return torch.cat([networks.label(self.network, self.gan.hypercolumns(part)) for part in parts])
 
-    def segment(self, source: Any, **options: Any) -> Result | list[Result]:
+    def segment(
+        self, source: Any, *, align: Align | str | list[Align | str] = "centre", all: bool = False, **options: Any
+    ) -> Result | list[Result]:
         """Project pictures into the GAN, then segment them.
 
         Args:
             source: what `GAN.project` takes, or a `Sample`; a list gives a list.
+            align, all: where in the pictures to look, as `GAN.project` takes them.
             options: of `GAN.project`.
         Returns:
             `Result`, or a list of them.
@@ -148,22 +152,32 @@ class Segmenter:
         if isinstance(source, Sample):
             sample, uploads = source, [None] * len(source)
         else:
-            sources, uploads = _opened(source)
-            sample = self.gan.project(sources, **options)
+            sources, aligns, uploads = self._opened(source, align, all)
+            sample = self.gan.project(sources, align=aligns, **options)
         results = self._results(sample, uploads)
-        return results if isinstance(source, (list, tuple)) or len(results) > 1 else results[0]
+        return results if isinstance(source, (list, tuple)) or all or len(results) > 1 else results[0]
 
-    def segmenting(self, source: Any, **options: Any) -> Iterator[tuple[int, int, list[Result]]]:
+    def segmenting(
+        self, source: Any, *, align: Align | str | list[Align | str] = "centre", all: bool = False, **options: Any
+    ) -> Iterator[tuple[int, int, list[Result]]]:
         """Segment step by step: a generator, to show intermediate results; closing it stops the work.
 
         Args:
-            source, options: as `GAN.projecting` takes them.
+            source, align, all, options: as `GAN.projecting` takes them.
         Yields:
             (done, total, list of `Result`): picture-steps so far and in all; the last list is the result.
         """
-        sources, uploads = _opened(source)
-        for done, total, sample in self.gan.projecting(sources, **options):
+        sources, aligns, uploads = self._opened(source, align, all)
+        for done, total, sample in self.gan.projecting(sources, align=aligns, **options):
             yield done, total, self._results(sample, uploads)
+
+    def _opened(self, source, align, all):
+        """Opened pictures, where they lie, and the upload of each picture (None for a tensor's)."""
+        sources = source if isinstance(source, (list, tuple)) else [source]
+        sources = [s if isinstance(s, Tensor) else open_rgb(s, "segment") for s in sources]
+        sources, aligns = self.gan.place(sources, align, all)
+        uploads = [u for s in sources for u in ([None] * len(s) if isinstance(s, Tensor) else [s])]
+        return sources, aligns, uploads
 
     def _results(self, sample: Sample, uploads: list) -> list[Result]:
         return [
@@ -258,10 +272,3 @@ def load_segmenter(
 
 def _damaged(path: str | PathLike, what: str) -> CheckpointError:
     return CheckpointError("Segmenter.load", "a whole segmenter file", f"{path} ({what})", "Fit it again")
-
-
-def _opened(source: Any) -> tuple[list, list]:
-    """The sources as a list, files opened; and the upload of each picture (None for a tensor's)."""
-    sources = source if isinstance(source, (list, tuple)) else [source]
-    sources = [s if isinstance(s, Tensor) else open_rgb(s, "segment") for s in sources]
-    return sources, [u for s in sources for u in ([None] * len(s) if isinstance(s, Tensor) else [s])]

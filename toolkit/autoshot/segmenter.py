@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -15,13 +16,14 @@ from torch import Tensor, nn
 
 from toolkit.autoshot import onnx_file
 from toolkit.devices import check_device
-from toolkit.errors import CheckpointError, ShapeError, describe
+from toolkit.errors import CheckpointError, ImageError, ShapeError, ToolkitError, describe
 from toolkit.files import load_tensors, save_tensors
 from toolkit.parts.networks import UNet
 from toolkit.parts.result import Result
 from toolkit.pictures import images, labels, shown
-from toolkit.pictures.images import Frame
+from toolkit.pictures.images import Align, Frame
 from toolkit.pictures.uploads import open_rgb
+from toolkit.projection.framing import Framer, framer_of, framer_state
 
 LONGEST = 16  # times the resolution: the longest side of the network's input
 BATCH_SIZE = 16
@@ -36,12 +38,18 @@ class AutoShotSegmenter:
         classes: names, background first.
         resolution: of the pictures it learned from.
         palette: (K, 3) uint8; None for the default.
+        framer: finds in a picture what it learned to segment; None for none.
     """
 
     def __init__(
-        self, network: nn.Module, classes: Sequence[str], resolution: int, palette: np.ndarray | None = None
+        self,
+        network: nn.Module,
+        classes: Sequence[str],
+        resolution: int,
+        palette: np.ndarray | None = None,
+        framer: Framer | None = None,
     ) -> None:
-        self.network, self.resolution = network.eval().requires_grad_(False), resolution
+        self.network, self.resolution, self.framer = network.eval().requires_grad_(False), resolution, framer
         self.classes = labels.check_classes(classes, "AutoShotSegmenter")
         self.palette = labels.default_palette(len(self.classes)) if palette is None else palette
 
@@ -73,7 +81,9 @@ class AutoShotSegmenter:
         image = images.load_image(image)
         return torch.cat([self.network(part.to(self.device)) for part in image.split(BATCH_SIZE)])
 
-    def segment(self, source: Any, resolution: int | None = None) -> Result | list[Result]:
+    def segment(
+        self, source: Any, resolution: int | None = None, *, align: Align | str = "none", all: bool = False
+    ) -> Result | list[Result]:
         """Segment pictures, in their own pixels.
 
         Args:
@@ -81,11 +91,15 @@ class AutoShotSegmenter:
                 gives a list.
             resolution: shorter side of the network's input; None for that of the training pictures,
                 which suits uploads with similar framing.
+            align: "none" for the whole picture in its own shape; else as `images.frame_image` takes it, or "auto":
+                found by the framer of the GAN it was distilled from. A tensor is always taken whole.
+            all: of "auto", everything that is found in a picture, the most trusted first, not that one alone.
         Returns:
-            `Result`, or a list of them. Its image and label map have the upload's size, up to a million
-            pixels; `full_label_map` has it always.
+            `Result`, or a list of them. Its image and label map have the size of the upload, or of the frame in
+            it, up to a million pixels; `full_label_map` has always the upload's.
         Raises:
-            ImageError, ShapeError: as `images.load_image`, or a resolution below 1.
+            ImageError, ShapeError: as `images.load_image`, a resolution below 1, or nothing was found.
+            ToolkitError: "auto" without a framer.
         """
         resolution = self.resolution if resolution is None else resolution
         if not isinstance(resolution, int) or resolution < 1:
@@ -93,21 +107,48 @@ class AutoShotSegmenter:
         uploads = []
         for one in source if isinstance(source, (list, tuple)) else [source]:
             uploads += images.load_image(one) if isinstance(one, Tensor) else [open_rgb(one, "segment")]
-        seen = [_resized(upload, _seen_size(_size(upload), resolution)) for upload in uploads]
-        results: list[Any] = [None] * len(uploads)
+        placed = [(i, frame) for i, upload in enumerate(uploads) for frame in self._frames(upload, align)]
+        seen = [self._seen(uploads[i], frame, resolution) for i, frame in placed]
+        results: list[Any] = [None] * len(placed)
         for shape in {x.shape for x in seen}:  # pictures of one size share their batches
             alike = [i for i, x in enumerate(seen) if x.shape == shape]
             for i, logits in zip(alike, self.predict(torch.stack([seen[i] for i in alike])), strict=True):
-                results[i] = self._result(uploads[i], logits)
-        return results if isinstance(source, (list, tuple)) or len(results) > 1 else results[0]
+                results[i] = self._result(uploads[placed[i][0]], placed[i][1], logits)
+        if align == "auto":
+            groups = [[r for r, (of, _) in zip(results, placed, strict=True) if of == i] for i in range(len(uploads))]
+            results = [one for group in groups for one in _best(group, all)]
+        return results if isinstance(source, (list, tuple)) or all or len(results) > 1 else results[0]
 
-    def _result(self, upload, logits):
-        width, height = size = _size(upload)
+    def _frames(self, upload, align):
+        """Where to look in an upload: frames, or None for all of it in its own shape."""
+        if isinstance(upload, Tensor) or align == "none":
+            return [None]
+        if align != "auto":
+            return [images.frame_of(upload, align, "segment")]
+        if self.framer is None:
+            fix = "Distil it from a GAN that has one (see train-framer), or align by hand"
+            raise ToolkitError("segment", "an auto-shot network with a framer", "none in its file", fix)
+        found = self.framer.find(upload)
+        if not found:
+            want, got = "a picture of what it learned", f"nothing like it in {upload.width}x{upload.height} pixels"
+            raise ImageError("segment", want, got, 'Give its frame as align, or align="centre"')
+        return [one.frame for one in found]
+
+    def _seen(self, upload, frame, resolution):
+        if frame is None:
+            return _resized(upload, _seen_size(_size(upload), resolution))
+        return images.load_image(frame.cut(upload, resolution, "segment"))[0]
+
+    def _result(self, upload, frame, logits):
+        width, height = size = _size(upload) if frame is None else (math.ceil(frame.side),) * 2
         shrink = min(1.0, (RESULT_PIXELS / (width * height)) ** 0.5)
-        shown = _resized(upload, (max(1, int(width * shrink)), max(1, int(height * shrink))))
+        shown_size = max(1, int(width * shrink)), max(1, int(height * shrink))
+        if frame is None:
+            shown, frame = _resized(upload, shown_size), Frame((0.0, 0.0, float(width), float(height)), size)
+        else:
+            shown = images.load_image(frame.cut(upload, shown_size[0], "segment"))[0]
         # Upsample logits, not labels: interpolation places edges between the network's pixels.
         logits = F.interpolate(logits[None], size=shown.shape[1:], mode="bilinear", align_corners=False)
-        frame = Frame((0.0, 0.0, float(width), float(height)), size)
         full_image = None if isinstance(upload, Tensor) else upload
         return Result(shown, logits[0].argmax(0), self.classes, self.palette, frame=frame, full_image=full_image)
 
@@ -119,7 +160,11 @@ class AutoShotSegmenter:
             dtype: of the stored weights; float16 halves the file.
         """
         state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in self.network.state_dict().items()}
-        save_tensors(path, state, {"format": "autoshot", **self.about()})
+        about = {"format": "autoshot", **self.about()}
+        if self.framer is not None:
+            state |= {f"framer.{k}": v for k, v in framer_state(self.framer, dtype).items()}
+            about["framer"] = self.framer.metadata
+        save_tensors(path, state, about)
 
     @classmethod
     def load(cls, path: str | PathLike, device: str | torch.device | None = None) -> AutoShotSegmenter:
@@ -135,9 +180,11 @@ class AutoShotSegmenter:
         tensors, about = load_tensors(path, "autoshot", "AutoShotSegmenter.load")
         try:
             classes, palette = about["classes"], torch.tensor(about["palette"], dtype=torch.uint8).numpy()
+            parts = {k.removeprefix("framer."): tensors.pop(k) for k in list(tensors) if k.startswith("framer.")}
+            framer = framer_of(parts, about["framer"]).to(device) if parts else None
             network = UNet(len(classes), tensors["down.0.0.weight"].shape[0])
             network.load_state_dict(tensors)
-            return cls(network.to(device), classes, int(about["resolution"]), palette)
+            return cls(network.to(device), classes, int(about["resolution"]), palette, framer)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).split("\n")[0][:120]
             raise CheckpointError(
@@ -151,6 +198,12 @@ class AutoShotSegmenter:
     def export_onnx(self, path: str | Path) -> None:
         """Write the network as one ONNX file that works without this toolkit; see `onnx_file.export`."""
         onnx_file.export(self.network, self.about(), path)
+
+
+def _best(results, all):
+    """Results of one picture, the most trusted first; that one alone unless all are wanted."""
+    found = sorted(results, key=lambda result: -(result.trust or 0.0))
+    return found if all else found[:1]
 
 
 def _size(upload):

@@ -13,7 +13,14 @@ import typer  # noqa: E402
 from toolkit.cli.commands import Commands, show_version  # noqa: E402
 from toolkit.cli.experiments import evaluate, experiment, quickstart  # noqa: E402
 from toolkit.cli.pictures import autoshot, export, fit, project, segment  # noqa: E402
-from toolkit.cli.training import bundle, bundle_encoder, train_encoder, train_gan  # noqa: E402
+from toolkit.cli.training import (  # noqa: E402
+    bundle,
+    bundle_encoder,
+    bundle_framer,
+    train_encoder,
+    train_framer,
+    train_gan,
+)
 from toolkit.cli.weights import calibrate, convert, gan_info  # noqa: E402
 from toolkit.errors import ToolkitError  # noqa: E402
 
@@ -38,7 +45,14 @@ app.command()(evaluate)
 app.add_typer(experiment)
 PICTURES: tuple[Callable[..., None], ...] = (fit, project, segment, autoshot, export)
 WEIGHTS: tuple[Callable[..., None], ...] = (convert, gan_info, calibrate)
-TRAINING: tuple[Callable[..., None], ...] = (train_gan, train_encoder, bundle, bundle_encoder)
+TRAINING: tuple[Callable[..., None], ...] = (
+    train_gan,
+    train_encoder,
+    train_framer,
+    bundle,
+    bundle_encoder,
+    bundle_framer,
+)
 for command in (*PICTURES, *WEIGHTS, *TRAINING):
     app.command()(command)
 

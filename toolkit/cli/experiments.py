@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from toolkit.cli.commands import Commands, Device, Gan, Json, NumSteps, load_gan, show
+from toolkit.errors import ToolkitError
 
 OUT = Path("out/experiments")
 World = Annotated[str, typer.Option(help="The world whose pictures are used.")]
@@ -147,6 +148,50 @@ def gan_quality(
         show(experiments.gan_quality(load_gan(gan, device), world=world, **options), as_json)
     else:
         show(experiments.frechet_to_folder(load_gan(gan, device), folder, **options), as_json)
+
+
+@experiment.command()
+def framing(
+    world: World = "portraits",
+    data: Data = None,
+    folder: Annotated[Path | None, typer.Option(help="Framed pictures without labels, instead of a world.")] = None,
+    photographs: Annotated[
+        Path | None, typer.Option(help="A folder of photographs to paste them on; default: drawn ones.")
+    ] = None,
+    segmenter: Annotated[
+        list[Path] | None, typer.Option(help="Of which to compare IoU; may be given more than once.")
+    ] = None,
+    framer: Annotated[Path | None, typer.Option(help="What train-framer wrote; default: the GAN's.")] = None,
+    num: Num = 200,
+    seed: int = 0,
+    gan: Gan = None,
+    as_json: Json = False,
+) -> None:
+    """Pictures at any place, size and tilt in others: are they found, and segmented as well?"""
+    import torch
+
+    from toolkit import experiments, fewshot
+    from toolkit.datasets import open_dataset
+    from toolkit.experiments.sources import Collection, World
+    from toolkit.pictures import images
+    from toolkit.pictures.folders import pictures_in
+    from toolkit.projection.framing import load_framer
+
+    model: Any = None if framer is not None and segmenter is None else load_gan(gan)
+    finder = load_framer(framer) if framer is not None else model.framer
+    if finder is None:
+        raise ToolkitError("framing", "a GAN with a framer, or --framer", "neither", "Make one with train-framer")
+    networks = {str(file): fewshot.load_segmenter(file, gan=model) for file in segmenter or ()}
+    label_map = None
+    if folder is not None:
+        some = pictures_in(folder, deep=True).files[:num]
+        image = torch.cat([images.load_image(file, experiments.FRAMING_SIDE) for file in some])
+    else:
+        source = Collection(open_dataset(data)) if data is not None else World(world)
+        image, label_map = source.test(num, experiments.FRAMING_SIDE)
+    files = pictures_in(photographs, deep=True).files if photographs is not None else []
+    options: dict[str, Any] = {"segmenters": networks, "seed": seed, "progress": not as_json}
+    show(experiments.framing(finder, image, label_map, files, **options), as_json)
 
 
 @experiment.command()

@@ -14,6 +14,11 @@ Pictures = Annotated[
     list[Path], typer.Argument(help="Files, or folders of them: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC.")
 ]
 
+Align = Annotated[
+    str | None,
+    typer.Option(help="auto: found by the framer; centre: the centred square; none: the whole picture."),
+]
+
 
 def fit(
     data: Annotated[Path, typer.Option(help="Folder with images/, masks/ of the same names, and classes.txt.")],
@@ -45,12 +50,13 @@ def project(
     out: Annotated[Path, typer.Option(help="Folder for reconstructions, side-by-side pictures and latent files.")],
     gan: Gan = None,
     num_steps: NumSteps = None,
+    align: Align = None,
     device: Device = None,
 ) -> None:
     """Find the latents that make given pictures. Exit status 1 if one of them could not be read."""
     from toolkit import batch
 
-    if batch.project_files(load_gan(gan, device), pictures, out, num_steps=num_steps):
+    if batch.project_files(load_gan(gan, device), pictures, out, num_steps=num_steps, align=align or "centre"):
         raise typer.Exit(1)
 
 
@@ -63,22 +69,39 @@ def segment(
         bool, typer.Option(help="The files are latents: .npy, .npz, .pt or what project wrote.")
     ] = False,
     num_steps: NumSteps = None,
+    align: Align = None,
+    coco: Annotated[Path | None, typer.Option(help="Also one COCO file of all.")] = None,
+    label_studio: Annotated[Path | None, typer.Option(help="Also one file for Label Studio's import.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Also a folder of masks, class numbers in grey.")] = None,
     device: Device = None,
 ) -> None:
-    """Segment pictures at their own size. Exit status 1 if one of them could not be read."""
-    from toolkit import batch, fewshot
-    from toolkit.devices import check_device
+    """Segment pictures at their own size; the same command goes on where it stopped. Exit status 1 if one of them
+    could not be read, or showed nothing to segment.
 
-    there = check_device(device, "--device")
-    network: Any = fewshot.load_segmenter(segmenter, there, load_gan(gan, device) if gan else None)
-    if latents and not isinstance(network, fewshot.Segmenter):
-        raise ToolkitError(
-            "segment", "a few-shot segmenter for --latents", f"{segmenter}", "Give it the pictures instead"
-        )
+    Several processes share the work: `accelerate launch --multi_gpu --num_processes N -m toolkit segment ...`,
+    also on CPUs, and on several machines that see the same folders."""
+    from toolkit import batch, fewshot
+    from toolkit.training.processes import processes
+
+    state = processes(device)
+    network: Any = fewshot.load_segmenter(segmenter, state.device, fewshot.load_gan(gan, state.device) if gan else None)
     if latents:
+        if not isinstance(network, fewshot.Segmenter):
+            raise ToolkitError(
+                "segment", "a few-shot segmenter for --latents", f"{segmenter}", "Give it the pictures instead"
+            )
+        if align or coco or label_studio or masks:
+            got = "--latents with --align, --coco, --label-studio or --masks"
+            raise ToolkitError("segment", "pictures", got, "Leave it out")
         failed = batch.segment_latents(network, pictures, out)
     else:
-        failed = batch.segment_files(network, pictures, out, num_steps=num_steps)
+        for file in (coco, label_studio):
+            if file is not None:
+                check_can_write(file)
+        failed = batch.segment_files(network, pictures, out, num_steps=num_steps, align=align)
+        if state.is_main_process and (coco or label_studio or masks):
+            what: dict[str, Any] = {"coco": coco, "label_studio": label_studio, "masks": masks}
+            batch.gather(network, pictures, out, num_steps=num_steps, align=align, **what)
     if failed:
         raise typer.Exit(1)
 

@@ -1,13 +1,15 @@
 """Networks of one's own: GANs and encoders, trained and put among the bundled weights."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from toolkit.cli.commands import Device, Gan, Precision, load_gan
 from toolkit.errors import ToolkitError
 from toolkit.files import check_can_write
+
+PICTURE_SIDE = 64  # of the pictures that a framer learns from: its windows are as small
 
 
 def train_gan(
@@ -103,6 +105,44 @@ def train_encoder(
     print(f"{install_encoder(model, file, known)}: load_gan finds it beside its GAN")
 
 
+def train_framer(
+    out: Annotated[Path, typer.Option(help="Folder of this training; the same command goes on where it stopped.")],
+    gan: Annotated[str | None, typer.Option(help="Learn from what this GAN draws; default: bundled.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Learn from a folder of framed pictures instead.")] = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="A folder of pictures without the object; default: drawn backgrounds.")
+    ] = None,
+    num_images: Annotated[int, typer.Option(help="Different pictures for the GAN to draw.")] = 2048,
+    num_windows: Annotated[int, typer.Option(help="Windows the framer looks at, in all.")] = 120_000,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> None:
+    """Train a small network that finds in any picture what a GAN draws. No label is ever read."""
+    from toolkit.pictures.cache import from_folder
+    from toolkit.training.framer import FramerPlan, check, drawn
+    from toolkit.training.framer import train_framer as train
+
+    if gan is not None and folder is not None:
+        raise ToolkitError("train-framer", "--gan or --folder or neither", "both", "Give one of them")
+    plan = FramerPlan(num_windows, batch_size, seed)
+    pictures: Any
+    if folder is not None:
+        key, metadata = str(folder.resolve()), {"folder": folder.resolve().name}
+        check(key, plan, out)
+        check_can_write(out / "framer.safetensors")
+        pictures = from_folder(folder, PICTURE_SIDE, out / f"pictures-{PICTURE_SIDE}.npy")
+    else:
+        model = load_gan(gan)
+        key, metadata = model.hash, {"gan": model.metadata.get("name"), "gan_hash": model.hash}
+        check(key, plan, out)
+        check_can_write(out / "framer.safetensors")
+        pictures = drawn(model.generator, num_images, seed)
+    others = None
+    if backgrounds is not None:
+        others = from_folder(backgrounds, PICTURE_SIDE, out / "backgrounds" / f"pictures-{PICTURE_SIDE}.npy")
+    print(train(pictures, key, out, plan, others=others, metadata=metadata))
+
+
 def bundle(
     checkpoint: Annotated[Path, typer.Argument(help="A gan.safetensors made by train-gan.")],
     name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
@@ -141,4 +181,23 @@ def bundle_encoder(
     calibration = model.measure(image.to(model.device), 0, progress=True)
     path = zoo.folder() / f"{model.metadata['name']}-encoder.safetensors"
     save_encoder(path, model.encoder, {**model.encoder.metadata, "licence": "MIT"}, calibration, torch.float16)
+    print(path)
+
+
+def bundle_framer(
+    checkpoint: Annotated[Path, typer.Argument(help="A framer.safetensors made by train-framer.")],
+    gan: Gan = None,
+) -> None:
+    """Store a framer beside its GAN, in float16: in weights/, or where the GAN's own file lies."""
+    import torch
+
+    from toolkit.projection.framing import load_framer, save_framer
+
+    model, framer = load_gan(gan), load_framer(checkpoint)
+    if framer.metadata.get("gan_hash") not in (None, model.hash):
+        want, got = f"a framer of GAN {model.hash[:12]}", f"one of GAN {framer.metadata['gan_hash'][:12]}"
+        raise ToolkitError("bundle-framer", want, got, "Name its GAN with --gan")
+    path = Path(str(model.path))
+    path = path.with_name(f"{path.stem}-framer.safetensors")
+    save_framer(path, framer, {"gan": model.metadata.get("name"), "gan_hash": model.hash}, torch.float16)
     print(path)

@@ -2,6 +2,7 @@
 
 from toolkit.experiments.catalogue import PLANS, run, source_of
 from toolkit.experiments.evaluation import evaluate
+from toolkit.experiments.framing import FRAMING_SIDE, framing
 from toolkit.experiments.frechet import frechet_to_folder
 from toolkit.experiments.gan_quality import gan_quality
 from toolkit.experiments.gap import gap
@@ -15,11 +16,13 @@ from toolkit.experiments.study import Study
 __all__ = [
     "CALIBRATION_SEED",
     "EVALUATION_SEED",
+    "FRAMING_SIDE",
     "PLANS",
     "SHOT_SEED",
     "Study",
     "WORLDS",
     "evaluate",
+    "framing",
     "frechet_to_folder",
     "gan_quality",
     "gap",

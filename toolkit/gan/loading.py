@@ -15,6 +15,7 @@ from toolkit.gan.encoder import load_encoder, save_encoder
 from toolkit.gan.files import zoo
 from toolkit.gan.files.checkpoints import load_networks
 from toolkit.gan.model import GAN
+from toolkit.projection.framing import load_framer
 
 JUDGED_BY = 256  # pictures at most: a trained encoder's errors at these are what trust is judged by
 
@@ -22,7 +23,8 @@ JUDGED_BY = 256  # pictures at most: a trained encoder's errors at these are wha
 def load_gan(
     name: str | PathLike = zoo.DEFAULT, device: str | torch.device | None = None, class_index: int | None = None
 ) -> GAN:
-    """Load a GAN by name, or from a file; its encoder too, where `NAME-encoder.safetensors` lies beside it.
+    """Load a GAN by name, or from a file; its encoder and framer too, where `NAME-encoder.safetensors` and
+    `NAME-framer.safetensors` lie beside it.
 
     Args:
         name: a bundled or published name (see `zoo`), or the path of a weights file: NVIDIA's .pkl,
@@ -33,7 +35,7 @@ def load_gan(
         `GAN`; its discriminator is None where the file has none.
     Raises:
         ToolkitError: unknown name, no network, no such class. CheckpointError: not a readable GAN, or an
-        encoder of another GAN.
+        encoder or framer of another GAN.
     """
     device = check_device(device, "load_gan")
     path = zoo.weights_path(name)
@@ -48,7 +50,16 @@ def load_gan(
             f"one of GAN {encoder.metadata['gan_hash'][:12]} at {beside}",
             "Move it away; train-encoder makes one for this GAN",
         )
-    gan = GAN(generator, discriminator, encoder)
+    beside = path.with_name(f"{path.stem}-framer.safetensors")
+    framer = load_framer(beside, device) if beside.is_file() else None
+    if framer is not None and framer.metadata.get("gan_hash") not in (None, generator.hash):  # one of a folder has none
+        raise CheckpointError(
+            "load_gan",
+            f"a framer of GAN {generator.hash[:12]}",
+            f"one of GAN {framer.metadata['gan_hash'][:12]} at {beside}",
+            "Move it away; train-framer makes one for this GAN",
+        )
+    gan = GAN(generator, discriminator, encoder, framer)
     gan.path = path.resolve()
     if class_index is not None:
         gan.use_class(class_index)

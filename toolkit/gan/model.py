@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from toolkit.errors import ShapeError, ToolkitError, WriteError, as_floats, check_count, describe
+from toolkit.errors import ImageError, ShapeError, ToolkitError, WriteError, as_floats, check_count, describe
 from toolkit.files import replace_when_done
 from toolkit.gan.encoder import Encoder
 from toolkit.gan.files import zoo
@@ -26,7 +25,9 @@ from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.parts import hypercolumns
 from toolkit.parts.sample import Sample, is_sample, load_sample
 from toolkit.pictures import images
+from toolkit.pictures.uploads import open_rgb
 from toolkit.projection import cost, projector, trust
+from toolkit.projection.framing import Framer
 from toolkit.stepwise import finish
 
 PROJECTION_STEPS = 50
@@ -35,13 +36,26 @@ CALIBRATION_PICTURES = 32  # of the GAN's own samples, see `calibrating`
 STATISTICS_PICTURES, FEWEST_PICTURES, STATISTICS_PIXELS = 128, 16, 1 << 19  # see `statistics`
 
 
+class Found(NamedTuple):
+    """Something that a GAN draws, found in a picture: where, how sure the framer is of it (0 to 1), and its trust,
+    None of a GAN without an encoder."""
+
+    frame: images.Frame
+    score: float
+    trust: float | None
+
+
 class GAN:
-    """A generator, with its discriminator and encoder if there are any. Make one with `loading.load_gan`."""
+    """A generator, with its discriminator, encoder and framer if there are any. Make one with `loading.load_gan`."""
 
     def __init__(
-        self, generator: Generator, discriminator: Discriminator | None = None, encoder: Encoder | None = None
+        self,
+        generator: Generator,
+        discriminator: Discriminator | None = None,
+        encoder: Encoder | None = None,
+        framer: Framer | None = None,
     ) -> None:
-        self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
+        self.generator, self.discriminator, self.encoder, self.framer = generator, discriminator, encoder, framer
         self.resolution, self.metadata, self.hash = generator.resolution, generator.metadata, generator.hash
         self.path: Path | None = None  # of the file it was loaded from
         self._calibrations: dict[int, Tensor] = {}  # number of steps -> errors
@@ -186,6 +200,63 @@ class GAN:
             )
         return index
 
+    def find(self, source: Any) -> list[Found]:
+        """Find in a picture what this GAN draws, at any place, size and tilt.
+
+        Args:
+            source: what `images.load_image` takes, but no tensor.
+        Returns:
+            list of `Found`, the most trusted first; empty where nothing was found.
+        Raises:
+            ToolkitError: the GAN has no framer. ImageError: not a picture.
+        """
+        if self.framer is None:
+            got = f"none beside {self.path or self.metadata.get('name', 'it')}"
+            raise ToolkitError("find", "a GAN with a framer", got, "Make one with train-framer, or align by hand")
+        picture = open_rgb(source, "find")
+        placed = self.framer.find(picture)
+        usual = None if self.encoder is None else self.calibration(0)
+        if usual is None or not placed:  # without an encoder's first guess trust costs a projection
+            return [Found(frame, score, None) for frame, score in placed]
+        image = torch.cat([images.frame_image(picture, self.resolution, frame)[0] for frame, _ in placed])
+        value = trust.trust(self.measure(image.to(self.device), 0), usual).tolist()
+        found = [Found(*one, worth) for one, worth in zip(placed, value, strict=True)]
+        return sorted(found, key=lambda one: (one.trust, one.score), reverse=True)
+
+    def place(
+        self, source: Any, align: images.Align | str | list[images.Align | str] = "centre", all: bool = False
+    ) -> tuple[list, list[images.Align | str]]:
+        """What to project, and where it lies: "auto" is looked up.
+
+        Args:
+            source, align, all: as `projecting` takes them.
+        Returns:
+            (sources, aligns): lists of one length; a picture stands there as often as something was found in it.
+        Raises:
+            ImageError: nothing was found. ToolkitError: the GAN has no framer, or not an align for each picture.
+        """
+        sources = list(source) if isinstance(source, (list, tuple)) else [source]
+        aligns = align if isinstance(align, list) else [align] * len(sources)
+        if len(aligns) != len(sources):
+            want, got = f"an align for each of {len(sources)} pictures", f"{len(aligns)}"
+            raise ToolkitError("project", want, got, "Give a list as long as that of the pictures")
+        placed: list[tuple[Any, images.Align | str]] = []
+        for one, how in zip(sources, aligns, strict=True):
+            if how != "auto" or isinstance(one, Tensor):  # a tensor fills its frame
+                placed.append((one, "centre" if how == "auto" else how))
+                continue
+            picture = open_rgb(one, "project")
+            found = self.find(picture)
+            if not found:
+                raise ImageError(
+                    "project",
+                    f"a picture of what {self.metadata.get('name', 'this GAN')} draws",
+                    f"nothing like it in {picture.width}x{picture.height} pixels",
+                    'Give its frame as align, or align="centre"',
+                )
+            placed += [(picture, one.frame) for one in (found if all else found[:1])]
+        return [one for one, _ in placed], [how for _, how in placed]
+
     def project(self, source: Any, *, progress: bool = False, **options: Any) -> Sample:
         """Find the latents that reproduce given pictures.
 
@@ -202,7 +273,8 @@ class GAN:
         source: Any,
         *,
         num_steps: int | None = None,
-        align: Callable[[Image.Image], images.Box] = images.centre_box,
+        align: images.Align | str | list[images.Align | str] = "centre",
+        all: bool = False,
         every: int = 5,
         judge: bool = True,
         **options: Any,
@@ -212,7 +284,9 @@ class GAN:
         Args:
             source: whatever `images.frame_image` takes, or a list of such, or (N, 3, R, R) in [-1, 1].
             num_steps: optimiser steps, >= 0; None for `projection_steps`.
-            align: as `images.frame_image` takes it.
+            align: as `images.frame_image` takes it, or a list of such, one for each picture; or "auto": found by the
+                GAN's framer, see `find`.
+            all: of "auto", everything that is found in a picture, the most trusted first, not that one alone.
             every: steps between two results.
             judge: where there is a calibration, compute trust at the end, and warn when it is low. Without one
                 trust is None, unknown: see `calibrate`.
@@ -220,10 +294,12 @@ class GAN:
         Yields:
             (done, total, `Sample`): picture-steps so far and in all, the first after one step; the last `Sample`
             is the result and the only one with trust.
+        Raises:
+            ImageError: as `images.frame_image`, or nothing was found. ToolkitError: no framer.
         """
         num_steps = self.projection_steps if num_steps is None else num_steps
-        sources = source if isinstance(source, (list, tuple)) else [source]
-        framed = [images.frame_image(s, self.resolution, align) for s in sources]
+        sources, aligns = self.place(source, align, all)
+        framed = [images.frame_image(s, self.resolution, a) for s, a in zip(sources, aligns, strict=True)]
         image = torch.cat([picture for picture, _ in framed]).to(self.device)
         frames = [frame for picture, frame in framed for _ in picture]
         networks = self._networks() | options

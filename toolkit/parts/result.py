@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from toolkit.errors import ToolkitError
+from toolkit.parts.rle import coco_annotations
 from toolkit.pictures import labels, shown
 from toolkit.pictures.images import Frame
 
@@ -78,7 +78,8 @@ class Result:
         return dict(zip(self.classes, counts, strict=False))
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-serialisable dict: size, classes, areas, palette, and psnr, trust and box where they apply."""
+        """JSON-serialisable dict: size, classes, areas, palette, and psnr, trust, box and angle (degrees by which the
+        box is turned, clockwise) where they apply."""
         height, width = self._widest().shape
         return {
             "size": [width, height],
@@ -88,6 +89,7 @@ class Result:
             "psnr": self.psnr if self.psnr is None or math.isfinite(self.psnr) else None,  # JSON has no infinity
             "trust": self.trust,
             "box": None if self.frame is None else list(self.frame.box),
+            "angle": None if self.frame is None else self.frame.angle,
         }
 
     def coco(self) -> list[dict[str, Any]]:
@@ -99,31 +101,7 @@ class Result:
         Raises:
             ToolkitError: pycocotools is not installed.
         """
-        try:
-            from pycocotools import mask
-        except ImportError as error:
-            raise ToolkitError(
-                "coco",
-                "the package pycocotools",
-                "none installed",
-                'Install it with: pip install "one-shot-parts[coco]"',
-            ) from error
-        annotations, label_map = [], self._widest().numpy()
-        for i, name in enumerate(self.classes[1:], start=1):
-            rle = mask.encode(np.asfortranarray(label_map == i, dtype=np.uint8))
-            if area := int(mask.area(rle)):
-                segmentation = {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
-                annotations.append(
-                    {
-                        "category_id": i,
-                        "category": name,
-                        "segmentation": segmentation,
-                        "area": area,
-                        "bbox": mask.toBbox(rle).tolist(),
-                        "iscrowd": 0,
-                    }
-                )
-        return annotations
+        return coco_annotations(self._widest().numpy(), self.classes)
 
     def _widest(self):
         """uint8, on the CPU: the label map in the upload's pixels where there is a frame, else in image's."""

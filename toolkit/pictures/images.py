@@ -3,16 +3,16 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from toolkit.errors import ImageError, ShapeError, describe
+from toolkit.errors import ImageError, ShapeError, ToolkitError, describe
 from toolkit.files import replace_when_done
-from toolkit.pictures import resampling
+from toolkit.pictures.frames import Box, Frame, centre_box, whole_box
 from toolkit.pictures.uploads import PAPER, open_rgb
 
 __all__ = [
@@ -29,48 +29,11 @@ __all__ = [
 ]
 
 MAX_WHOLE = 25_000_000  # pixels of a picture taken as it is, 12 bytes each as a tensor
-SLACK = 1e-6  # of a pixel, by which a box that ends at the picture's edge may miss it in floats
 ROUNDING = 1e-3  # how far beyond [-1, 1] a tensor may stray
 
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom
-
-
-class Frame(NamedTuple):
-    """Where in an upload the square lies that was cut out for a network."""
-
-    box: Box  # in the upload's pixels; may reach beyond its edges
-    size: tuple[int, int]  # (width, height) of the upload, upright
-
-    def restore(self, label_map: Tensor, outside: int = 255) -> Tensor:
-        """Carry labels back to the upload's own pixels: each takes the nearest label, or, of an upload with fewer
-        pixels than the labels, the one that covers most of it.
-
-        Args:
-            label_map: (R, R) integers in 0..255.
-            outside: the label of pixels outside the box.
-        Returns:
-            label_map (H, W) int64, on the same device.
-        """
-        left, top, right, bottom = self.box
-        full = label_map.new_full(self.size[::-1], outside, dtype=torch.int64)
-        rows, ys = _pixels_inside(top, bottom, self.size[1], label_map.shape[0], label_map.device)
-        columns, xs = _pixels_inside(left, right, self.size[0], label_map.shape[1], label_map.device)
-        small = label_map.to(torch.uint8)  # an upload's worth of int64 is plenty
-        if bottom - top < len(small) or right - left < small.shape[1]:  # the nearest would be one of several
-            down = _edges_inside(rows, top, bottom, len(small))
-            across = _edges_inside(columns, left, right, small.shape[1])
-            full[rows, columns] = torch.from_numpy(resampling.majority(small.cpu().numpy(), down, across)).to(full)
-        else:
-            full[rows, columns] = small[ys][:, xs]
-        return full
-
-
-def centre_box(picture: Image.Image) -> Box:
-    """The largest centred square of a PIL image: (left, top, right, bottom)."""
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return left, top, left + side, top + side
+# Where a picture lies in an upload: a frame, or a function that says so of a PIL image in RGB.
+Align = Callable[[Image.Image], Box | Frame] | Frame
+ALIGN: dict[str, Align] = {"centre": centre_box, "none": whole_box}
 
 
 def given_box(box: Box) -> Callable[[Image.Image], Box]:
@@ -78,27 +41,52 @@ def given_box(box: Box) -> Callable[[Image.Image], Box]:
     return lambda picture: box
 
 
-def frame_image(source: Any, resolution: int, align: Callable[[Image.Image], Box] = centre_box) -> tuple[Tensor, Frame]:
+def frame_of(picture: Image.Image, align: Align | str, call: str = "frame_image") -> Frame:
+    """The frame that an `align` means in a picture.
+
+    Args:
+        picture: an upload, upright.
+        align: as `frame_image` takes it.
+        call: the public call to name in errors.
+    Raises:
+        ImageError: an empty box, or a frame for a picture of another size. ToolkitError: an unknown word.
+    """
+    if isinstance(align, str):
+        if align not in ALIGN:
+            raise ToolkitError(
+                call, f"align to be {', '.join(ALIGN)}, a frame or a function", repr(align), "Choose one"
+            )
+        align = ALIGN[align]
+    found = align if isinstance(align, Frame) else align(picture)
+    frame = (found if isinstance(found, Frame) else Frame(found, picture.size)).checked(call)
+    if frame.size != picture.size:
+        want, got = f"a frame for a picture of {picture.size} pixels", f"one for {frame.size}"
+        raise ImageError(call, want, got, "Frame this picture")
+    return frame
+
+
+def frame_image(source: Any, resolution: int, align: Align | str = "centre") -> tuple[Tensor, Frame]:
     """Cut from an upload the square that a network sees, and remember where it was.
 
     Args:
         source: what `load_image` takes. Of a tensor, which fills its frame, align is not asked.
         resolution: pixels a side of the square, >= 1.
-        align: a function, PIL image (RGB) -> box (left, top, right, bottom) in its pixels. What the box
-            holds beyond the picture's edges repeats the edge; a box that is not square is stretched.
+        align: "centre" for the largest centred square, "none" for the whole picture, a `Frame`, or a function,
+            PIL image (RGB) -> `Frame` or box (left, top, right, bottom) in its pixels. What it holds beyond
+            the picture's edges repeats the edge; what is not square is stretched.
     Returns:
         image (1, 3, R, R) float32 in [-1, 1], resized antialiased; its `Frame`.
     Raises:
-        ImageError: as `load_image`, or a box that is empty or misses the picture.
-        ShapeError: a tensor or a resolution that is not as above.
+        ImageError: as `load_image`, or a frame that is empty or misses the picture.
+        ShapeError: a tensor or a resolution that is not as above. ToolkitError: another word.
     """
     _check_resolution(resolution, "frame_image")
     if isinstance(source, torch.Tensor):
         frame = Frame((0.0, 0.0, float(resolution), float(resolution)), (resolution, resolution))
         return _check_tensor(source, resolution, "frame_image"), frame
     picture = open_rgb(source, "frame_image")
-    frame = Frame(_check_box(align(picture), "frame_image"), picture.size)
-    return _to_tensor(_cut(picture, frame.box, resolution, "frame_image")), frame
+    frame = frame_of(picture, align)
+    return _to_tensor(frame.cut(picture, resolution, "frame_image")), frame
 
 
 def load_image(source: Any, resolution: int | None = None) -> Tensor:
@@ -122,7 +110,7 @@ def load_image(source: Any, resolution: int | None = None) -> Tensor:
         return _check_tensor(source, resolution, "load_image")
     picture = open_rgb(source, "load_image")
     if resolution is not None:
-        picture = _cut(picture, centre_box(picture), resolution, "load_image")
+        picture = Frame(centre_box(picture), picture.size).cut(picture, resolution, "load_image")
     elif picture.width * picture.height > MAX_WHOLE:
         raise ImageError(
             "load_image",
@@ -227,66 +215,6 @@ def _check_tensor(image, resolution, call):
             "Scale and resize the tensor, or pass a PIL image",
         )
     return image.float()
-
-
-def _check_box(box: Any, call: str) -> Box:
-    try:
-        left, top, right, bottom = map(float, box)
-    except (TypeError, ValueError):
-        left = top = right = bottom = math.nan
-    if not (left < right and top < bottom) or not all(map(math.isfinite, (left, top, right, bottom))):
-        raise ImageError(
-            call,
-            "a box (left, top, right, bottom), left < right, top < bottom",
-            describe(box),
-            "Give the corners in the picture's pixels",
-        )
-    return left, top, right, bottom
-
-
-def _cut(picture, box, resolution, call):
-    """What a box holds of a picture, resized to (resolution, resolution)."""
-    left, top, right, bottom = box
-    across = _part_inside(left, right, picture.width, resolution)
-    down = _part_inside(top, bottom, picture.height, resolution)
-    if across is None or down is None:
-        raise ImageError(
-            call,
-            f"a box that overlaps a picture of {picture.width}x{picture.height} pixels",
-            describe(box),
-            "Give the corners in the picture's pixels",
-        )
-    (x0, x1, left, right), (y0, y1, top, bottom) = across, down
-    # Lanczos as in FFHQ's own preparation; at its own size the picture is left alone.
-    inner = picture.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, box=(left, top, right, bottom))
-    if inner.size == (resolution, resolution):
-        return inner
-    beyond = ((y0, resolution - y1), (x0, resolution - x1), (0, 0))
-    return Image.fromarray(np.pad(np.asarray(inner), beyond, mode="edge"))
-
-
-def _part_inside(start, end, length, resolution):
-    """Which of a box's columns lie in the picture, first and one past last, and the span they show."""
-    step = (end - start) / resolution
-    first = max(0, math.ceil(-start / step - SLACK))
-    last = min(resolution, math.floor((length - start) / step + SLACK))
-    if first >= last:
-        return None
-    return first, last, max(0.0, start + first * step), min(float(length), start + last * step)
-
-
-def _pixels_inside(start, end, length, resolution, device):
-    """The upload's pixels, a slice, whose centres a box holds, and which of its columns shows each."""
-    first, last = max(0, math.ceil(start - 0.5)), min(length, math.ceil(end - 0.5))
-    centres = torch.arange(first, max(first, last), device=device, dtype=torch.float64) + 0.5
-    indices = ((centres - start) * (resolution / (end - start))).long().clamp(0, resolution - 1)
-    return slice(first, max(first, last)), indices
-
-
-def _edges_inside(pixels, start, end, resolution):
-    """Where the upload's pixels, a slice, begin and end in the label map that a box from start to end became."""
-    edges = (np.arange(pixels.start, pixels.stop + 1) - start) * (resolution / (end - start))
-    return edges.clip(0, resolution)  # a pixel that the box holds more than half of is the box's
 
 
 def _to_tensor(picture):

@@ -1,0 +1,215 @@
+"""Framing: geometry, with a network that measures; its file; and what a GAN and auto-shot make of it."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from toolkit import fewshot
+from toolkit.autoshot import AutoShotSegmenter
+from toolkit.errors import CheckpointError, ImageError, ToolkitError
+from toolkit.gan.model import GAN
+from toolkit.parts.networks import UNet
+from toolkit.pictures.frames import Frame
+from toolkit.projection.framing import TURN, WINDOW, Framer, Placed, load_framer, placed, save_framer, view
+
+
+class Measuring(Framer):
+    """Finds a red square with a green upper half, by its moments."""
+
+    def forward(self, windows):
+        red, green = windows[:, 0] > 0.2, windows[:, 1] > 0.2
+        there = (red | green).float()
+        mass = there.sum((1, 2)).clamp(min=1)
+        unit = (torch.arange(WINDOW) + 0.5) / WINDOW - 0.5
+        x, y = (there * unit).sum((1, 2)) / mass, (there * unit[:, None]).sum((1, 2)) / mass
+        up = green.float()
+        up_mass = up.sum((1, 2)).clamp(min=1)
+        dx, dy = (up * unit).sum((1, 2)) / up_mass - x, (up * unit[:, None]).sum((1, 2)) / up_mass - y
+        side = mass.sqrt() / WINDOW
+        # At a window's edge part of the square is missing, and so it is off its centre's place.
+        seen = (mass > 30) & (x.abs() < 0.3) & (y.abs() < 0.3) & (side < 0.8)
+        turn = torch.atan2(dx, -dy) * (180 / math.pi / TURN)
+        return torch.stack([seen * 8.0 - 4 - 3 * (x.square() + y.square()), x, y, side.log2(), turn], 1)
+
+
+def flags(size, *frames):
+    """Dark, with a two-coloured square in each frame."""
+    pixels = np.full((size[1], size[0], 3), 20, np.uint8)
+    halves = torch.tensor([[1], [2]]).repeat(1, 2)
+    for frame in frames:
+        full = frame.restore(halves).numpy()
+        pixels[full == 1], pixels[full == 2] = (20, 255, 20), (255, 20, 20)
+    return Image.fromarray(pixels)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    size=st.tuples(st.integers(200, 500), st.integers(200, 500)),
+    at=st.tuples(st.floats(0.3, 0.7), st.floats(0.3, 0.7)),
+    share=st.floats(0.25, 0.5),
+    angle=st.floats(-40, 40),
+)
+def test_a_square_is_found_wherever_it_lies(size, at, share, angle):
+    frame = Frame.around((at[0] * size[0], at[1] * size[1]), share * min(size), angle, size)
+    found = Measuring().find(flags(size, frame), 0.5)
+    assert len(found) == 1 and found[0].frame.size == size
+    assert math.dist(found[0].frame.centre, frame.centre) < 0.03 * frame.side
+    assert found[0].frame.side == pytest.approx(frame.side, rel=0.05)
+    assert found[0].frame.angle == pytest.approx(angle, abs=3)
+
+
+def test_two_are_two_and_none_is_none():
+    frames = [Frame.around((120, 150), 90, 20, (600, 300)), Frame.around((450, 140), 110, -15, (600, 300))]
+    found = Measuring().find(flags((600, 300), *frames), 0.5)
+    assert len(found) == 2
+    for frame in frames:
+        assert min(math.dist(one.frame.centre, frame.centre) for one in found) < 5
+    assert Measuring().find(Image.new("RGB", (300, 200)), 0.5) == []
+
+
+def test_a_windows_view_and_its_answer_use_the_same_coordinates():
+    """A picture whose colours are its coordinates: the pixel where the answer lies shows the answer's place."""
+    y, x = torch.meshgrid((torch.arange(100) + 0.5) / 100, (torch.arange(100) + 0.5) / 100, indexing="ij")
+    image = torch.stack([x, y, x * 0])[None]
+    windows = torch.tensor([[40.0, 60.0, 30.0, 35.0]])
+    seen = view([image], windows)[0]
+    for row, column in ((10, 20), (50, 33)):
+        offset = torch.tensor([(column + 0.5) / WINDOW - 0.5, (row + 0.5) / WINDOW - 0.5])
+        answer = torch.tensor([[0.0, offset[0], offset[1], 0.0, 0.0]])
+        assert torch.allclose(seen[:2, row, column] * 100, placed(windows, answer)[0, :2], atol=0.1)
+
+
+def test_the_file_keeps_it(tmp_path):
+    torch.manual_seed(0)
+    framer = Framer((4, 8, 8, 16)).eval()
+    save_framer(tmp_path / "f.safetensors", framer, {"gan_hash": "a", "threshold": 0.25})
+    again = load_framer(tmp_path / "f.safetensors")
+    windows = torch.rand(2, 3, WINDOW, WINDOW)
+    assert torch.equal(again(windows), framer(windows)) and again.metadata["threshold"] == 0.25
+    assert not any(p.requires_grad for p in again.parameters())
+    with pytest.raises(CheckpointError, match="load_framer: expected a framer file"):
+        fewshot.save_sample(tmp_path / "s.safetensors", *_sample(fewshot))
+        load_framer(tmp_path / "s.safetensors")
+
+
+def _sample(fewshot):
+    class Hash:
+        metadata, hash = {"name": "x"}, "x"
+
+    return fewshot.Sample(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 2)), Hash()
+
+
+# ---- what a GAN makes of it --------------------------------------------------------------------------
+
+FRAMES = [Frame.around((15, 20), 10, 30, (60, 40)), Frame.around((45, 20), 20, -10, (60, 40))]
+PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+
+
+class Finds:
+    """A framer that finds these, in any picture of their size."""
+
+    def __init__(self, frames):
+        self.frames, self.metadata = frames, {"channels": [4, 8, 8, 16]}
+
+    def find(self, picture):
+        return [Placed(frame, 0.9 - 0.1 * i) for i, frame in enumerate(self.frames)]
+
+
+@pytest.fixture
+def gan(tiny_gan):
+    return GAN(tiny_gan.generator, tiny_gan.discriminator, framer=Finds(FRAMES))
+
+
+def test_auto_projects_what_was_found(gan):
+    sample = gan.project(PHOTO, num_steps=1, align="auto", judge=False)
+    assert sample.frames == FRAMES[:1]
+    expected = np.asarray(FRAMES[0].cut(PHOTO, 16)).astype(float) / 127.5 - 1
+    np.testing.assert_allclose(sample.image[0].permute(1, 2, 0), expected, atol=1e-6)
+    assert gan.project([PHOTO, PHOTO], num_steps=1, align="auto", all=True, judge=False).frames == FRAMES * 2
+
+
+def test_each_picture_may_have_its_own_align(gan):
+    sample = gan.project([PHOTO, PHOTO, PHOTO], num_steps=1, align=[FRAMES[1], "centre", "auto"], judge=False)
+    assert sample.frames == [FRAMES[1], Frame((10, 0, 50, 40), (60, 40)), FRAMES[0]]
+    with pytest.raises(ToolkitError, match="project: expected an align for each of 2 pictures; got 1"):
+        gan.project([PHOTO, PHOTO], num_steps=1, align=["centre"])
+
+
+def test_the_most_trusted_comes_first(tiny_gan, monkeypatch):
+    gan = GAN(tiny_gan.generator, tiny_gan.discriminator, framer=Finds(FRAMES))
+    usual = torch.linspace(0.5, 1, 20)[:, None].expand(20, 2)
+    gan.encoder = SimpleNamespace(calibration=usual)
+    monkeypatch.setattr(gan, "measure", lambda image, steps: torch.tensor([[9.0, 9.0], [0.1, 0.1]]))
+    found = gan.find(PHOTO)
+    assert [one.frame for one in found] == FRAMES[::-1] and [one.trust for one in found] == [1, 0]
+
+
+def test_nothing_found_says_so(gan, tiny_gan):
+    gan.framer = Finds([])
+    assert gan.find(PHOTO) == []
+    with pytest.raises(ImageError, match="project: expected a picture of what .* draws; got nothing like it in 60x40"):
+        gan.project(PHOTO, align="auto")
+    with pytest.raises(ToolkitError, match="find: expected a GAN with a framer; got none beside .*train-framer"):
+        tiny_gan.find(PHOTO)
+
+
+def test_a_framer_beside_the_gan_is_loaded_and_another_gans_refused(tiny_gan_file, tmp_path):
+    (tmp_path / "g.safetensors").write_bytes(tiny_gan_file.read_bytes())
+    gan_hash = fewshot.load_gan(tmp_path / "g.safetensors").hash
+    for known in (gan_hash, None):  # None: learned from a folder of photographs framed alike
+        save_framer(tmp_path / "g-framer.safetensors", Framer((4, 8, 8, 16)), {"gan_hash": known})
+        assert fewshot.load_gan(tmp_path / "g.safetensors").framer is not None
+    save_framer(tmp_path / "g-framer.safetensors", Framer((4, 8, 8, 16)), {"gan_hash": "another"})
+    with pytest.raises(CheckpointError, match="load_gan: expected a framer of GAN .*; got one of GAN another"):
+        fewshot.load_gan(tmp_path / "g.safetensors")
+
+
+# ---- and auto-shot -------------------------------------------------------------------------------------
+
+
+def auto(framer=None):
+    torch.manual_seed(0)
+    return AutoShotSegmenter(UNet(3, 4), ["background", "a", "b"], 16, framer=framer)
+
+
+def test_auto_shot_sees_the_frame_and_puts_it_back():
+    result = auto(Finds(FRAMES)).segment(PHOTO, align="auto")
+    assert result.frame == FRAMES[0] and result.image.shape == (3, 10, 10)
+    full = result.full_label_map
+    assert full.shape == (40, 60) and ((full == 255) == (FRAMES[0].restore(torch.zeros(2, 2).long()) == 255)).all()
+    again = auto().segment(PHOTO, align=FRAMES[0])
+    assert torch.equal(again.label_map, result.label_map) and again.as_dict()["angle"] == 30
+
+
+def test_auto_shot_gives_one_for_each_that_was_found():
+    network = auto(Finds(FRAMES))
+    assert [r.frame for r in network.segment(PHOTO, align="auto", all=True)] == FRAMES
+    assert [r.frame for r in network.segment([PHOTO, PHOTO], align="auto")] == FRAMES[:1] * 2
+    network.framer = Finds([])
+    with pytest.raises(ImageError, match="segment: expected a picture of what .*nothing like it in 60x40"):
+        network.segment(PHOTO, align="auto")
+    with pytest.raises(ToolkitError, match="segment: expected an auto-shot network with a framer"):
+        auto().segment(PHOTO, align="auto")
+
+
+def test_auto_shot_centre_is_the_centred_square():
+    assert auto().segment(PHOTO, align="centre").frame.box == (10, 0, 50, 40)
+    assert auto().segment(PHOTO).frame.box == (0, 0, 60, 40)
+
+
+def test_its_file_keeps_the_framer(tmp_path):
+    torch.manual_seed(1)
+    network = auto(Framer((4, 8, 8, 16)).eval())
+    network.framer.metadata["threshold"] = 0.125
+    network.save(tmp_path / "a.safetensors")
+    again = AutoShotSegmenter.load(tmp_path / "a.safetensors").framer
+    windows = torch.rand(2, 3, WINDOW, WINDOW)
+    assert torch.equal(again(windows), network.framer(windows)) and again.metadata["threshold"] == 0.125
+    auto().save(tmp_path / "b.safetensors")
+    assert AutoShotSegmenter.load(tmp_path / "b.safetensors").framer is None

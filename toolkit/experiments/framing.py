@@ -1,0 +1,145 @@
+"""Photographs as they come: is the object found, framed, and segmented as well as if it were framed exactly?"""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from toolkit.errors import ToolkitError
+from toolkit.metrics import ConfusionMatrix
+from toolkit.pictures.frames import Frame
+from toolkit.pictures.images import to_pil
+from toolkit.pictures.uploads import open_rgb
+from toolkit.projection.framing import Framer
+from toolkit.training.scenes import clutter
+
+FRAMING_SIDE = 256  # of the pictures that are pasted
+SHORTEST, LONGEST = 512, 2000  # longest side of a photograph
+SMALLEST = 0.2  # of the photograph's shorter side: an object's
+MOST_TURNED = 30.0  # degrees, either way
+NEAR = 0.25, 1.35, 15.0  # sides, times, degrees: a frame farther off than one of these is not the one
+
+
+def framing(
+    framer: Framer,
+    image: Tensor,
+    label_map: Tensor | None = None,
+    photographs: Sequence[str | Path] = (),
+    segmenters: dict[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Paste pictures onto photographs at any place, size and tilt, and find them again.
+
+    Args:
+        framer: what is judged.
+        image: (N, 3, R, R) in [-1, 1], pictures framed exactly, that no training saw.
+        label_map: (N, R, R), their labels; None for none.
+        photographs: files without the object, to paste onto and to be refused; none: drawn ones.
+        segmenters: name -> one with segment(picture, align=...), whose IoU is compared.
+        seed: of places, sizes and tilts.
+        progress: show a bar.
+    Returns:
+        dict: "found" and "refused", percent; "off", median errors; "seconds" a picture; "iou", for each segmenter
+        weighted IoU in percent, framed exactly and as found.
+    Raises:
+        ToolkitError: segmenters without labels.
+    """
+    segmenters = segmenters or {}
+    if segmenters and label_map is None:
+        raise ToolkitError("framing", "labelled pictures to judge segmenters by", "none", "Give --data, or a world")
+    rng, num = torch.Generator().manual_seed(seed), len(image)
+    off: list[tuple[float, float, float]] = []
+    refused, seconds = 0, 0.0
+    ious = {name: [ConfusionMatrix(len(s.classes)) for _ in range(2)] for name, s in segmenters.items()}
+    for i in tqdm(range(num), desc="framing", unit="picture", disable=not progress):
+        photograph = _photograph(photographs, i, rng)
+        refused += not framer.find(photograph)
+        frame = _somewhere(photograph.size, rng)
+        picture = paste(photograph, image[i], frame)
+        started = time.perf_counter()
+        found = framer.find(picture)
+        seconds += time.perf_counter() - started
+        errors = [_errors(one.frame, frame) for one in found]
+        near = [(e, one) for e, one in zip(errors, found, strict=True) if all(a <= b for a, b in zip(e, NEAR))]
+        off += [near[0][0]] if near else []
+        for name, segmenter in segmenters.items():
+            truth = frame.restore(label_map[i])  # type: ignore[index]
+            for matrix, align in zip(ious[name], (frame, near[0][1].frame if near else None), strict=True):
+                matrix.update(_labels(segmenter, picture, align), truth)
+    middle = torch.tensor(off or [[math.nan] * 3]).median(0).values.tolist()
+    return {
+        "pictures": num,
+        "found": round(100 * len(off) / num, 1),
+        "refused": round(100 * refused / num, 1),
+        "off": dict(zip(("centre (sides)", "size (times)", "tilt (degrees)"), (round(m, 3) for m in middle))),
+        "seconds": round(seconds / num, 3),
+        "iou": {
+            name: {"exactly": round(100 * exact.weighted_iou(), 2), "found": round(100 * by_framer.weighted_iou(), 2)}
+            for name, (exact, by_framer) in ious.items()
+        },
+    }
+
+
+def paste(photograph: Image.Image, image: Tensor, frame: Frame) -> Image.Image:
+    """A photograph with a picture laid on it.
+
+    Args:
+        photograph: RGB.
+        image: (3, R, R) in [-1, 1].
+        frame: where the picture goes.
+    """
+    (x, y), angle = frame.centre, math.radians(frame.angle)
+    ys, xs = torch.meshgrid(*(torch.arange(n) + 0.5 for n in photograph.size[::-1]), indexing="ij")
+    u = ((xs - x) * math.cos(angle) + (ys - y) * math.sin(angle)) / frame.side * 2
+    v = ((ys - y) * math.cos(angle) - (xs - x) * math.sin(angle)) / frame.side * 2
+    inside = ((u.abs() < 1) & (v.abs() < 1)).numpy()
+    rows, columns = (slice(a.min(), a.max() + 1) for a in (np.flatnonzero(inside.any(k)) for k in (1, 0)))
+    grid = torch.stack([u, v], 2)[rows, columns]
+    shrink = max(1.0, image.shape[2] / frame.side)
+    size = math.ceil(image.shape[2] / shrink)
+    small = F.interpolate(image[None], size=(size, size), mode="bilinear", antialias=True)
+    seen = F.grid_sample(small, grid[None], mode="bicubic", padding_mode="border", align_corners=False)
+    pixels = np.array(photograph)
+    within = inside[rows, columns]
+    pixels[rows, columns][within] = np.asarray(to_pil(seen))[within]
+    return Image.fromarray(pixels)
+
+
+def _photograph(files, i, rng):
+    """A photograph, or a drawn one, enlarged to some size."""
+    longest = int(torch.randint(SHORTEST, LONGEST + 1, (), generator=rng))
+    picture = open_rgb(files[i % len(files)], "framing") if files else to_pil(clutter(1, rng, 256)[0])
+    scale = longest / max(picture.size)
+    return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BICUBIC)
+
+
+def _somewhere(size, rng):
+    """A frame in a picture of this size, all of whose middle lies in it."""
+    some = torch.rand(4, generator=rng).tolist()
+    side = min(size) * math.exp(math.log(SMALLEST) * (1 - some[0]))
+    x, y = (side / 2 + at * (length - side) for at, length in zip(some[1:3], size, strict=True))
+    return Frame.around((x, y), side, (some[3] * 2 - 1) * MOST_TURNED, size)
+
+
+def _errors(found, frame):
+    distance = math.dist(found.centre, frame.centre) / frame.side
+    ratio = max(found.side / frame.side, frame.side / found.side)
+    return distance, ratio, abs((found.angle - frame.angle + 180) % 360 - 180)
+
+
+def _labels(segmenter, picture, align):
+    """(H, W): what it sees; background wherever it sees nothing."""
+    if align is None:
+        return torch.zeros(picture.size[::-1], dtype=torch.int64)
+    found = segmenter.segment(picture, align=align).full_label_map
+    return torch.where(found == 255, 0, found)
