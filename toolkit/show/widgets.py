@@ -21,6 +21,8 @@ from toolkit.show import labeller, plots
 
 __all__ = ["Labeller", "explore"]
 
+__all__ = ["Labeller", "explore"]
+
 try:
     import anywidget
     import ipywidgets
