@@ -182,11 +182,11 @@ class Segmenter:
     def _results(self, sample: Sample, uploads: list) -> list[Result]:
         return [
             Result(
-                one.image[0],
-                label_map,
+                one.image[0].cpu(),
+                label_map.cpu(),
                 self.classes,
                 self.palette,
-                one.reconstruction[0],
+                one.reconstruction[0].cpu(),
                 float(one.psnr),
                 trust=None if one.trust is None else float(one.trust),
                 frame=one.frames[0] if one.frames else None,

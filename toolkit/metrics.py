@@ -43,6 +43,7 @@ class ConfusionMatrix:
                 describe(prediction),
                 "Pass label maps, e.g. logits.argmax(1)",
             )
+        prediction = prediction.to(truth.device)
         known = truth != IGNORE_INDEX
         prediction, truth = prediction[known].long(), truth[known].long()
         for name, values in (("prediction", prediction), ("truth", truth)):
@@ -114,7 +115,7 @@ def boundary_f_score(prediction: Tensor, truth: Tensor, num_classes: int) -> Ten
     height, width = truth.shape[1:]
     disc = _disc(max(1.0, BOUNDARY_TOLERANCE * (height**2 + width**2) ** 0.5)).to(truth.device)
     met, found = torch.zeros(2, num_classes, dtype=torch.float64), torch.zeros(2, num_classes, dtype=torch.float64)
-    for one, other in zip(prediction.long(), truth.long(), strict=True):
+    for one, other in zip(prediction.to(truth.device).long(), truth.long(), strict=True):
         known = other != IGNORE_INDEX
         lines = [_boundary(label_map, known, num_classes) for label_map in (one, other)]
         for side, (line, target) in enumerate((lines, lines[::-1])):
@@ -156,7 +157,7 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
     """
     if a.shape != b.shape or a.dim() != 4:
         raise ShapeError("psnr", "two images (N, 3, H, W)", f"{describe(a)} and {describe(b)}", "Match their sizes")
-    return 10 * torch.log10(4 / (a - b).square().mean((1, 2, 3)))
+    return 10 * torch.log10(4 / (a - b.to(a.device)).square().mean((1, 2, 3)))
 
 
 def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:

@@ -144,13 +144,15 @@ class AutoShotSegmenter:
         shrink = min(1.0, (RESULT_PIXELS / (width * height)) ** 0.5)
         shown_size = max(1, int(width * shrink)), max(1, int(height * shrink))
         if frame is None:
-            shown, frame = _resized(upload, shown_size), Frame((0.0, 0.0, float(width), float(height)), size)
+            picture, frame = _resized(upload, shown_size), Frame((0.0, 0.0, float(width), float(height)), size)
         else:
-            shown = images.load_image(frame.cut(upload, shown_size[0], "segment"))[0]
+            picture = images.load_image(frame.cut(upload, shown_size[0], "segment"))[0]
         # Upsample logits, not labels: interpolation places edges between the network's pixels.
-        logits = F.interpolate(logits[None], size=shown.shape[1:], mode="bilinear", align_corners=False)
+        logits = F.interpolate(logits[None], size=picture.shape[1:], mode="bilinear", align_corners=False)
         full_image = None if isinstance(upload, Tensor) else upload
-        return Result(shown, logits[0].argmax(0), self.classes, self.palette, frame=frame, full_image=full_image)
+        return Result(
+            picture.cpu(), logits[0].argmax(0).cpu(), self.classes, self.palette, frame=frame, full_image=full_image
+        )
 
     def save(self, path: str | PathLike, dtype: torch.dtype = torch.float32) -> None:
         """Write network, classes and palette to one safetensors file, whole or not at all.

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +39,8 @@ def load_gan(name: str | None, device: str | None = None) -> Any:
     from toolkit.gan.files import zoo
 
     there = check_device(device, "--device")  # before a file is fetched or read
+    if device is not None:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(there)  # what is trained after it, is trained there
     return fewshot.load_gan(name or zoo.DEFAULT, there)
 
 

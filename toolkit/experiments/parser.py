@@ -48,5 +48,6 @@ def train_parser(
 @torch.no_grad()
 def parse(net: UNet, image: Tensor) -> tuple[Tensor, Tensor]:
     """Bottleneck features (N, D) and label_map (N, H, W) of many pictures."""
+    image = image.cpu()
     features = torch.cat([net.bottleneck(x) for x in image.split(64)])
     return features, torch.cat([net(x).argmax(1) for x in image.split(64)])

@@ -70,7 +70,7 @@ def project(
     synthesis = gan.generator.synthesis
     with torch.no_grad():
         reconstruction = torch.cat([synthesis(w, noise_mode="none").clamp(-1, 1) for w in ws.split(CHUNK)])
-    return Sample(image, ws, projector.no_noise(gan.generator, len(image)), reconstruction)
+    return Sample(image.to(gan.device), ws, projector.no_noise(gan.generator, len(image)), reconstruction)
 
 
 def _latents(gan, image, num_steps, cache):

@@ -103,7 +103,7 @@ def views_of(gan: AnyGAN, shots: Sequence[Shot], rng: torch.Generator) -> list[H
     for i in range(1, max(1, min(VIEWS, MAX_VIEW_ELEMENTS // size))):
         rows = round(MIX_FROM[i % len(MIX_FROM)] * gan.generator.num_ws)
         looks = gan.generator.mapping(torch.randn(len(shots), gan.generator.z_dim, generator=rng, device=gan.device))
-        mixed = [torch.cat([s.sample.ws[:, :rows], w[None, rows:]], 1) for s, w in zip(shots, looks, strict=True)]
+        mixed = [torch.cat([s.sample.ws[:, :rows].to(w), w[None, rows:]], 1) for s, w in zip(shots, looks, strict=True)]
         samples = [Sample(s.sample.image, ws) for s, ws in zip(shots, mixed, strict=True)]
         views.append(hypercolumns.cat([gan.hypercolumns(sample, "random", rng) for sample in samples]))
     return views
