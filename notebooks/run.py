@@ -7,6 +7,7 @@ themselves alone, which are kept without outputs.
 """
 
 import base64
+import shutil
 import sys
 import tempfile
 import time
@@ -20,11 +21,12 @@ TIMEOUT = 600  # seconds a cell
 FALLBACK, PICTURE = "fallback", "picture"  # tags: stands in for a person's drawing; for the README
 
 
-def execute(path):
+def execute(path, files=()):
     """Run a notebook in a folder of its own, top to bottom.
 
     Args:
         path: the .ipynb file.
+        files: what it is to find in that folder.
     Returns:
         The notebook, with outputs.
     Raises:
@@ -32,6 +34,8 @@ def execute(path):
     """
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
+        for file in files:
+            shutil.copy(file, folder)
         client = NotebookClient(
             notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": folder}}
         )

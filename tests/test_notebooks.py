@@ -1,19 +1,24 @@
 """The notebooks run top to bottom, are kept without outputs, and say nothing that is not so."""
 
-import configparser
+import os
 import re
+import shutil
 import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
 
+import foreign_files
 import nbformat
 import pytest
 from PIL import Image
 from typer.main import get_command
 
+from notebooks import address as where
 from notebooks import run
 from toolkit.cli import app
+from toolkit.gan.files import zoo
+from toolkit.gan.files.checkpoints import load_networks
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -24,6 +29,7 @@ NAMES = [
     "04_your_own_photo",
     "05_auto_shot",
     "06_your_own_gan",
+    "07_from_a_pkl_to_results",
 ]
 COLAB = "https://colab.research.google.com/github/"
 
@@ -41,22 +47,28 @@ def cells(path):
 @pytest.fixture(scope="module")
 def address():
     """Where the project lives, as setup.cfg says."""
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg", "utf-8")
-    return config["metadata"]["url"]
+    return where.address()
 
 
 def code_of(cells):
     return [cell.source for cell in cells if cell.cell_type == "code"]
 
 
-def test_all_six_are_there():
+def test_all_seven_are_there():
     assert [path.stem for path in NOTEBOOKS] == NAMES
 
 
-def test_it_runs_top_to_bottom(path, monkeypatch):
+@pytest.fixture(scope="module")
+def own_gan(tmp_path_factory):
+    """The bundled GAN as NVIDIA's code would have saved it: what a person of notebook 7 has."""
+    file = tmp_path_factory.mktemp("own") / "my-gan.pkl"
+    foreign_files.write_nvidia(file, *load_networks(zoo.weights_path("portraits-64")))
+    return file
+
+
+def test_it_runs_top_to_bottom(path, own_gan, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    notebook = run.execute(path)
+    notebook = run.execute(path, [own_gan] if path.stem.startswith("07") else [])
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     assert not code[0].outputs  # the install cell does nothing where the toolkit is installed
@@ -78,8 +90,59 @@ def test_it_opens_with_a_badge_a_title_and_one_install_cell(path, cells, address
     repository = address.removeprefix("https://github.com/")
     assert f"({COLAB}{repository}/blob/main/notebooks/{path.name})" in cells[0].source
     assert cells[1].source.startswith(f"# {int(path.stem[:2])}. ")
-    installs = [source for source in code_of(cells) if "pip install" in source]
-    assert installs == [cells[2].source] and f"git+{address}" in installs[0] and 'find_spec("toolkit")' in installs[0]
+    installs = [source for source in code_of(cells) if "pip" in source]
+    assert installs == [cells[2].source] and f'ADDRESS = "{address}"\n' in installs[0]
+
+
+def install(folder, cells):
+    """Run an install cell in a new process, in a folder, without any toolkit on its path."""
+    options = ["-S", "-c", cells[2].source + "\nimport toolkit; print(toolkit.__file__)"]
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run([sys.executable, *options], cwd=folder, env=clean, capture_output=True, text=True)
+
+
+def test_it_runs_from_a_clone_without_being_installed(path, cells):
+    if not path.stem.startswith("01"):
+        pytest.skip("the cell is the same in all")
+    done = install(ROOT / "notebooks", cells)
+    assert done.stdout.strip() == str(ROOT / "toolkit" / "__init__.py"), done.stderr
+
+
+def test_an_address_where_nothing_is_is_one_line(path, cells, address, tmp_path):
+    if not path.stem.startswith("01"):
+        pytest.skip("the cell is the same in all")
+    cells[2].source = cells[2].source.replace(address, (tmp_path / "nowhere").as_uri())
+    done = install(tmp_path, cells)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("Nothing to install at file:///") and "run this from a clone" in done.stderr
+
+
+def test_install_cells_are_alike(cells):
+    assert cells[2].source == nbformat.read(NOTEBOOKS[0], as_version=4).cells[2].source
+
+
+def test_one_command_sets_the_address_everywhere(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    for file in (ROOT / "setup.cfg", *NOTEBOOKS):
+        shutil.copy(file, tmp_path / file.relative_to(ROOT))
+    changed = where.change("https://github.com/me/parts.git", tmp_path)
+    assert len(changed) == 1 + len(NOTEBOOKS) and where.address(tmp_path) == "https://github.com/me/parts"
+    for file in changed:
+        text = file.read_text("utf-8")
+        assert where.address() not in text and "one-shot-parts/one-shot-parts" not in text and "me/parts" in text
+        assert file.suffix != ".ipynb" or (
+            f"{COLAB}me/parts/blob/main/notebooks/{file.name}" in text and nbformat.reads(text, 4)
+        )
+    assert where.change("https://github.com/me/parts", tmp_path) == []
+    with pytest.raises(ValueError, match="address: expected https://github.com/OWNER/NAME; got 'https://x.org/a/b'"):
+        where.change("https://x.org/a/b", tmp_path)
+
+
+def test_whether_the_address_is_there_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(where, "missing", lambda url: "HTTP status 404")
+    assert where.main([]) == 1
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and "is not there (HTTP status 404). Set yours: python notebooks/address.py" in said
 
 
 def test_cells_are_short_and_define_nothing(cells):

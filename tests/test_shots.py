@@ -46,7 +46,8 @@ def test_a_shot_file_that_lacks_something(shot, tmp_path):
 
 def test_wrong_size(tiny_gan):
     with pytest.raises(
-        ShapeError, match=r"Shot: expected one picture and its label_map \(16, 16\); got .*\(1, 8, 16\).*own size"
+        ShapeError,
+        match=r"Shot: expected a label map of the picture's size \(16, 16\); got one of another size: .*\(1, 8, 16\)",
     ):
         Shot(tiny_gan.sample(), torch.arange(128).view(8, 16) % 2, CLASSES)
 
