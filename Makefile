@@ -9,6 +9,9 @@ USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[
 FOUND = $(or $(PYTHON),$(firstword $(foreach python,python3 python3.13 python3.12 python3.11 python3.10 python,\
 	$(if $(shell $(python) -c "$(USABLE)" 2>/dev/null && echo yes),$(python)))))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# PyPI's torch for Linux brings gigabytes of CUDA along. Where there is no GPU, PyTorch's own index has one without.
+CPU_TORCH := https://download.pytorch.org/whl/cpu
+NO_GPU = [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1 && [ ! -e /dev/kfd ]
 
 .PHONY: demo quickstart test lint docs clean
 
@@ -36,18 +39,30 @@ $(BIN)/python:
 	"$(FOUND)" -m venv $(VENV)
 
 # A failed install leaves no stamp, so the next run tries again.
-$(VENV)/core.stamp: $(MANIFESTS) | $(BIN)/python
-	@echo "Installing the toolkit into $(VENV): PyTorch is large, so the first time takes minutes."
+# pip says what it fetches here and how much, and shows how far it is: this is the large one.
+$(VENV)/torch.stamp: constraints.txt | $(BIN)/python
+	@if $(NO_GPU); then \
+		echo "No GPU here: fetching PyTorch without CUDA, 190 MB (with CUDA it would be gigabytes)."; \
+		$(subst --quiet ,,$(PIP)) --no-deps --retries 1 --timeout 20 --index-url $(CPU_TORCH) torch || \
+			echo "$(CPU_TORCH) is not reachable: the next step takes PyPI's PyTorch, which may bring gigabytes of CUDA."; \
+	else \
+		echo "Fetching PyTorch as PyPI has it for this machine: on Linux gigabytes, with CUDA; else 0.1 GB."; \
+		$(subst --quiet ,,$(PIP)) torch; \
+	fi
+	@touch $@
+
+$(VENV)/core.stamp: $(VENV)/torch.stamp $(MANIFESTS) | $(BIN)/python
+	@echo "Installing the toolkit into $(VENV), and what it needs besides: 70 MB more."
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/demo.stamp: $(MANIFESTS) | $(BIN)/python
-	@echo "Installing the toolkit and its page into $(VENV): PyTorch is large, so the first time takes minutes."
+$(VENV)/demo.stamp: $(VENV)/torch.stamp $(MANIFESTS) | $(BIN)/python
+	@echo "Installing the toolkit and its page into $(VENV): 160 MB more."
 	$(PIP) --editable ".[demo,export,coco]"
 	@touch $(VENV)/core.stamp $@
 
-$(VENV)/dev.stamp: $(MANIFESTS) | $(BIN)/python
-	@echo "Installing the toolkit and its test tools into $(VENV): the first time takes minutes."
+$(VENV)/dev.stamp: $(VENV)/torch.stamp $(MANIFESTS) | $(BIN)/python
+	@echo "Installing the toolkit and its test tools into $(VENV): a few hundred MB more."
 	$(PIP) --editable ".[dev]"
 	@touch $(VENV)/core.stamp $@
 
