@@ -119,6 +119,7 @@ def test_the_cost_of_a_step_is_measured_once_and_said(tiny_gan):
     assert Cost(2.6, 1_600_000_000, "cpu, 2 threads").words(50) == (
         "about 2 min 10 s (2.6 s a step; cpu, 2 threads), 1.6 GB of memory"
     )
+    assert "(101 s a step;" in Cost(101.2, None, "cpu").words(1)
     assert Cost(0.5, None, "mps").words(1) == "about 1 s (0.5 s a step; mps)"
 
 

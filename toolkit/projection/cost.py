@@ -23,7 +23,8 @@ class Cost(NamedTuple):
     def words(self, steps: int) -> str:
         """What `steps` picture-steps cost, in words: "about 2 min 10 s (2.6 s a step; cpu, 2 threads), 1.6 GB of
         memory"."""
-        time = f"about {duration(self.seconds * steps)} ({self.seconds:.2g} s a step; {self.device})"
+        each = f"{self.seconds:.2g}" if self.seconds < 10 else f"{self.seconds:.0f}"
+        time = f"about {duration(self.seconds * steps)} ({each} s a step; {self.device})"
         return time if self.memory is None else f"{time}, {self.memory / 1e9:.1f} GB of memory"
 
 
