@@ -82,7 +82,11 @@ def test_every_command_that_runs_a_network_takes_a_device():
     commands = get_command(app).commands
     commands = {**commands, **{f"experiment {name}": c for name, c in commands["experiment"].commands.items()}}
     without = {name for name, command in commands.items() if "--device" not in options(command)}
-    assert without == {"experiment", "experiment readme", "convert", "export", "bundle", "benchmark"} & commands.keys()
+    assert (
+        without
+        == {"experiment", "experiment readme", "convert", "export", "bundle", "bundle-framer", "benchmark"}
+        & commands.keys()
+    )
     projecting = {
         "fit",
         "project",

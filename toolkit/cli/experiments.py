@@ -165,6 +165,7 @@ def framing(
     num: Num = 200,
     seed: int = 0,
     gan: Gan = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Pictures at any place, size and tilt in others: are they found, and segmented as well?"""
@@ -177,7 +178,7 @@ def framing(
     from toolkit.pictures.folders import pictures_in
     from toolkit.projection.framing import load_framer
 
-    model: Any = None if framer is not None and segmenter is None else load_gan(gan)
+    model: Any = None if framer is not None and segmenter is None else load_gan(gan, device)
     finder = load_framer(framer) if framer is not None else model.framer
     if finder is None:
         raise ToolkitError("framing", "a GAN with a framer, or --framer", "neither", "Make one with train-framer")

@@ -116,6 +116,7 @@ def train_framer(
     num_windows: Annotated[int, typer.Option(help="Windows the framer looks at, in all.")] = 120_000,
     batch_size: int = 64,
     seed: int = 0,
+    device: Device = None,
 ) -> None:
     """Train a small network that finds in any picture what a GAN draws. No label is ever read."""
     from toolkit.pictures.cache import from_folder
@@ -132,7 +133,7 @@ def train_framer(
         check_can_write(out / "framer.safetensors")
         pictures = from_folder(folder, PICTURE_SIDE, out / f"pictures-{PICTURE_SIDE}.npy")
     else:
-        model = load_gan(gan)
+        model = load_gan(gan, device)
         key, metadata = model.hash, {"gan": model.metadata.get("name"), "gan_hash": model.hash}
         check(key, plan, out)
         check_can_write(out / "framer.safetensors")

@@ -20,6 +20,7 @@ __all__ = [
     "Frame",
     "centre_box",
     "frame_image",
+    "frame_of",
     "given_box",
     "grid",
     "load_image",
