@@ -24,6 +24,7 @@ from step_autoshot import AutoShot  # noqa: E402
 from step_label import Label  # noqa: E402
 from step_segment import Segment  # noqa: E402
 from step_teach import Teach  # noqa: E402
+from step_try import Try  # noqa: E402
 
 from toolkit.errors import ToolkitError  # noqa: E402
 from toolkit.gan.files import zoo  # noqa: E402
@@ -38,12 +39,13 @@ def build(gans: Sequence[str] = (zoo.DEFAULT,), device: str | None = None, num_s
     sessions = Sessions(gans, device, num_steps)
     with gr.Blocks(title="One-shot parts", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER)
+        first = Try()
         with gr.Row(elem_classes="steps"):
             label = Label(sessions)
             teach = Teach(label)
         segment, autoshot = Segment(), AutoShot(label)
         endpoints.wire(sessions)  # first, so that no handler of the page takes their names
-        for step in (label, teach, segment, autoshot):
+        for step in (first, label, teach, segment, autoshot):
             step.wire(sessions)
         settings = [label.seed, label.truncation, label.canvas.fill, teach.network, teach.steps]
         kept.wire(

@@ -9,7 +9,7 @@ from words import Sorry
 
 from toolkit.pictures import labels
 
-PRESETS = {"3 parts": labels.THREE_CLASSES, "10 parts": labels.PORTRAIT_CLASSES}
+PRESETS = {"10 parts": labels.PORTRAIT_CLASSES, "3 parts": labels.THREE_CLASSES}
 MOST = 24
 LONGEST = 40  # letters of a name
 
@@ -19,13 +19,13 @@ class Classes:
 
     def __init__(self) -> None:
         with gr.Accordion("Classes", open=False, elem_id="classes"):
-            self.preset = gr.Radio(list(PRESETS), value="3 parts", label="Start from", elem_id="preset")
+            self.preset = gr.Radio(list(PRESETS), value="10 parts", label="Start from", elem_id="preset")
             with gr.Row(elem_classes="tight"):
                 self.name = gr.Textbox(
                     label="New name", max_lines=1, max_length=LONGEST, min_width=110, elem_id="class-name"
                 )
                 self.which = gr.Dropdown(
-                    list(labels.THREE_CLASSES), label="Class to change", min_width=110, elem_id="class-which"
+                    list(labels.PORTRAIT_CLASSES), label="Class to change", min_width=110, elem_id="class-which"
                 )
             with gr.Row(elem_classes="tight"):
                 self.new = gr.Button("Add", size="sm", min_width=70, elem_id="class-add")

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from toolkit.pictures import images, labels
+from toolkit.projection.trust import LOW
 from toolkit.show import inside
 
 # System fonts: nothing is downloaded.
@@ -26,8 +27,11 @@ THEME = gr.themes.Base(
     border_color_primary_dark="#2a3040",
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
-    button_primary_background_fill_dark="*primary_500",
-    button_primary_background_fill_hover_dark="*primary_400",
+    button_primary_background_fill_dark="*primary_600",
+    button_primary_background_fill_hover_dark="*primary_500",
+    body_text_color_subdued="#566176",
+    block_label_text_color="#566176",
+    block_info_text_color="#566176",
     button_primary_text_color="white",
     block_label_background_fill="*background_fill_primary",
     block_label_background_fill_dark="*background_fill_primary",
@@ -41,7 +45,7 @@ WORDS = {"upload_text.drop_gallery": "Drop photographs", "upload_text.drop_image
 
 HEADER = """
 <div class="hero"><div><h1>One-shot parts</h1><p>Draw one label, watch it spread.</p></div>
-<nav aria-label="Steps"><a href="#label"><b>1</b> Label</a><a href="#teach"><b>2</b> Teach</a>
+<nav aria-label="Steps"><a href="#try">Try</a><a href="#label"><b>1</b> Label</a><a href="#teach"><b>2</b> Teach</a>
 <a href="#segment"><b>3</b> Segment</a><a href="#autoshot"><b>4</b> Auto-shot</a></nav></div>
 """
 
@@ -102,6 +106,19 @@ class Progress:
     def __call__(self, done: int, total: int, note: str = "") -> str:
         left = (time.monotonic() - self.started) / max(done, 1) * (total - done)
         return bar(self.what, done, total, left, note)
+
+
+def trusted(trust: float | None, psnr: float | None) -> str:
+    """How far to believe the parts of a projected picture, in plain words; psnr: of its reconstruction, None where
+    nothing was projected."""
+    if psnr is None:
+        return ""
+    if trust is None:
+        return note(f"<b>Trust unknown:</b> this GAN was not calibrated. Reconstruction {psnr:.1f} dB.")
+    text = "The GAN knows such pictures: the parts can be believed."
+    if trust < LOW:
+        text = "Do not believe these parts: the picture is unlike anything this GAN makes. Try auto-shot."
+    return note(f"<b>{text}</b> Trust {trust:.2f}; reconstruction {psnr:.1f} dB.")
 
 
 def note(text: str) -> str:

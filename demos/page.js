@@ -1,12 +1,25 @@
-// For screen readers: Gradio names no thumbnail, and nothing that changes by itself is announced.
+// For screen readers: names that Gradio leaves out or gets wrong, and announcements of what changes by itself.
 (() => {
-  const NAMES = { "#shot-examples": "Example", "#segment-examples": "Portrait", "#shots": "Shot", "#gallery": "Face" };
+  const NAMES = {
+    "#try-examples": "A face to try:",
+    "#shot-examples": "Example",
+    "#segment-examples": "Portrait",
+    "#shots": "Shot",
+    "#gallery": "Face",
+  };
+  function name(one, text) {
+    if (one.ariaLabel !== text) one.ariaLabel = text;
+  }
   function named() {
-    document.querySelectorAll(".block.status:not([aria-live])").forEach((one) => one.setAttribute("aria-live", "polite"));
-    for (const [gallery, name] of Object.entries(NAMES)) {
-      document.querySelectorAll(`${gallery} button.thumbnail-item`).forEach((item, i) => {
-        if (item.ariaLabel !== `${name} ${i + 1}`) item.ariaLabel = `${name} ${i + 1}`;
-      });
+    const all = (selector, change) => document.querySelectorAll(selector).forEach(change);
+    all(".block.status:not([aria-live])", (one) => one.setAttribute("aria-live", "polite"));
+    all(".empty[aria-label]:not([role])", (one) => one.setAttribute("role", "img"));
+    all("button.upload-container[aria-label]", (one) => one.removeAttribute("aria-label")); // its text says it
+    all("button > .image-frame", ({ parentElement: one }) => {
+      name(one, one.closest(".block").querySelector("[data-testid=block-label]")?.innerText.trim() || "Picture");
+    });
+    for (const [gallery, text] of Object.entries(NAMES)) {
+      all(`${gallery} button.thumbnail-item`, (one, i) => name(one, `${text} ${i + 1}`));
     }
   }
   new MutationObserver(named).observe(document, { subtree: true, childList: true });

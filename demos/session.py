@@ -36,7 +36,7 @@ class Session:
 
     gan: GAN
     gan_name: str  # as the list of GANs has it
-    classes: tuple[str, ...] = labels.THREE_CLASSES
+    classes: tuple[str, ...] = labels.PORTRAIT_CLASSES
     sample: Sample = field(init=False)  # on the canvas
     seed: tuple[int, float] | None = None  # and truncation, of a generated picture on the canvas
     drawing: Drawing = field(init=False)  # on it

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,8 +14,7 @@ from step_teach import taught
 from wiring import PRIVATE, heavy, on, stops
 from words import Sorry
 
-from toolkit import autoshot, fewshot
-from toolkit.gan.files import zoo
+from toolkit import autoshot
 
 HEIGHT = 260  # of a picture on screen
 
@@ -114,21 +114,21 @@ class AutoShot:
         return segment
 
 
-def parts(elem_id: str) -> gr.Image:
+def parts(elem_id: str, height: int = HEIGHT) -> gr.Image:
     """The component that shows a segmented picture."""
-    return gr.Image(label="Parts", interactive=False, buttons=[], height=HEIGHT, elem_id=elem_id)
+    return gr.Image(label="Parts", interactive=False, buttons=["fullscreen"], height=height, elem_id=elem_id)
 
 
 @cache
-def bundled() -> autoshot.AutoShotSegmenter:
-    """The auto-shot network that comes with the bundled GAN."""
-    return fewshot.load_segmenter(zoo.folder() / f"{zoo.DEFAULT}-autoshot.safetensors")
+def beside(path: Path) -> autoshot.AutoShotSegmenter | None:
+    """The auto-shot network that comes with the GAN of this file: NAME-autoshot.safetensors beside it."""
+    file = path.with_name(f"{path.stem}-autoshot.safetensors")
+    return autoshot.AutoShotSegmenter.load(file) if file.is_file() else None
 
 
 def network(session: Session) -> autoshot.AutoShotSegmenter:
     """The session's own auto-shot network, or the one that comes with its GAN."""
-    if session.autoshot is not None:
-        return session.autoshot
-    if session.gan.metadata.get("name") != zoo.DEFAULT:
+    found = session.autoshot or beside(session.gan.path)
+    if found is None:
         raise Sorry("There is no auto-shot network for this GAN yet. Train one in step 4.")
-    return bundled()
+    return found

@@ -10,7 +10,7 @@ import shots
 from canvas import STROKES, Canvas, without_background
 from classes import Classes
 from fields import picture, slider, whole_number
-from look import Progress, heading, note
+from look import Progress, heading, note, trusted
 from session import FIRST_SEED, FIRST_TRUNCATION, Session, Sessions
 from shots import Shots
 from torch import Tensor
@@ -161,7 +161,8 @@ class Label:
             yield {self.status: progress(done, total), self.preview: images.to_pil(sample.reconstruction)}
         session.keep()
         session.show(sample)
-        yield {self.status: "", **self.shown(session)}
+        trust = None if sample.trust is None else sample.trust.item()
+        yield {self.status: trusted(trust, sample.psnr.item()), **self.shown(session)}
 
     def show_example(self, session: Session, index: int | None) -> Iterator[dict]:
         """Project a synthetic portrait, and put it on the canvas with its exact labels as if drawn."""

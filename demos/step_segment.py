@@ -1,16 +1,17 @@
 """Step 3: segment one's own pictures, by projection or the auto-shot network, and download the results."""
 
+import itertools
 import json
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
-from look import Progress, enlarge, heading, hexes, legend, note
+from look import Progress, enlarge, heading, hexes, legend, note, trusted
 from PIL import Image
 from session import Session, Sessions
 from step_autoshot import network
-from step_teach import taught
 from wiring import PRIVATE, heavy, on, stops
 from words import Sorry
 
@@ -20,7 +21,6 @@ from toolkit.files import replace_when_done
 from toolkit.parts.coco import save_coco
 from toolkit.pictures import images
 from toolkit.pictures.uploads import open_rgb
-from toolkit.projection.trust import LOW
 from toolkit.worlds import portraits
 
 THROUGH, AUTO, BOTH = "Through projection", "Auto-shot", "Side by side"
@@ -109,14 +109,16 @@ class Segment:
                         self.png = gr.DownloadButton("Labels PNG", size="sm", elem_id="download-png", min_width=90)
                         self.overlay = gr.DownloadButton("Overlay", size="sm", elem_id="download-overlay", min_width=90)
                         self.json = gr.DownloadButton("JSON", size="sm", elem_id="download-json", min_width=90)
+                        self.zip = gr.DownloadButton("All as ZIP", size="sm", elem_id="download-zip", min_width=90)
                         self.coco = gr.DownloadButton("COCO", size="sm", elem_id="download-coco", min_width=90)
         self.files = [self.png, self.overlay, self.json, self.coco]
+        self.downloaded = [*self.files, self.zip]
         self.shown_parts = [self.parts, self.auto]
         self.shown_picture = [self.original, self.redrawn, *self.shown_parts, self.trust, self.toggles, self.areas]
 
     def wire(self, sessions: Sessions) -> None:
         """Connect events to handlers."""
-        everything = [self.status, *self.shown_picture, self.which, self.downloads, *self.files]
+        everything = [self.status, *self.shown_picture, self.which, self.downloads, *self.downloaded]
         run = on(sessions, self.go.click, self.segment, [self.pictures, self.method], everything, **heavy(self.status))
         self.examples.select(example, self.examples, self.pictures, **PRIVATE)
         stops(self.cancel, [run], self.status, "Cancelled.")
@@ -132,20 +134,24 @@ class Segment:
             raise Sorry(f"These are {len(paths)} pictures, and only {MAX_PICTURES} can be segmented at once.")
         sources = [opened(path) for path in paths]
         through, auto = [None] * len(sources), [None] * len(sources)
+        said = "Done."
+        if method != AUTO and session.segmenter is None:  # an upload before teaching is answered too
+            method, said = AUTO, "Nothing is taught yet: the network that comes with the GAN found these parts."
         if method != THROUGH:
             auto = network(session).segment(sources)
         if method != AUTO:
-            segmenter, progress = taught(session), Progress("Projection step")
+            segmenter, progress = session.segmenter, Progress("Projection step")
             for done, total, through in segmenter.segmenting(sources):
                 yield {self.status: progress(done, total), **self.shown(through[0], auto[0])}
         session.results, session.result_names = list(zip(through, auto)), [Path(path).name for path in paths]
-        numbers = [str(i + 1) for i in range(len(sources))]
+        numbers = [(name, str(i + 1)) for i, name in enumerate(session.result_names)]
         yield {
-            self.status: note("Done."),
+            self.status: note(said),
             **self.shown(*session.results[0]),
             self.which: gr.Radio(choices=numbers, value="1", visible=len(numbers) > 1),
             self.downloads: gr.Row(visible=True),
             **self.saved(session, 0),
+            self.zip: gr.DownloadButton(value=packed(session)),
         }
 
     def choose(self, session: Session, number: str) -> dict:
@@ -188,6 +194,29 @@ class Segment:
         paths.append(session.path("coco.json"))
         save_coco(paths[3], [a or b for a, b in session.results], session.result_names)
         return {button: gr.DownloadButton(value=path) for button, path in zip(self.files, paths)}
+
+
+def packed(session: Session) -> str:
+    """Write the results of all pictures to one ZIP file, under the names of the pictures; returns its path."""
+    path, taken = session.path("parts.zip"), set()
+    results = [through or auto for through, auto in session.results]
+    with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
+        for result, name in zip(results, session.result_names):
+            stem = next(s for s in _numbered(Path(name).stem) if s not in taken)
+            taken.add(stem)
+            result.save_png(session.path("one.png"))
+            file.write(session.path("one.png"), f"{stem}-labels.png")
+            images.save_png(session.path("one.png"), result.overlay())
+            file.write(session.path("one.png"), f"{stem}-overlay.png")
+            file.writestr(f"{stem}.json", json.dumps(result.as_dict()))
+        file.write(session.path("coco.json"), "coco.json")
+    return path
+
+
+def _numbered(stem):
+    """stem, stem-2, stem-3, ..."""
+    yield stem
+    yield from (f"{stem}-{i}" for i in itertools.count(2))
 
 
 def opened(path: str) -> Image.Image:
@@ -238,12 +267,4 @@ def legends(results: Sequence[Result]) -> str:
 
 def words(result: Result) -> str:
     """How far to believe a result, in plain words."""
-    if result.reconstruction is None:  # auto-shot projects nothing
-        return ""
-    if result.trust is None:
-        return note(f"<b>Trust unknown:</b> this GAN was not calibrated. Reconstruction {result.psnr:.1f} dB.")
-    if result.trust < LOW:
-        text = "Do not believe these parts: the picture is unlike anything this GAN makes. Try auto-shot."
-    else:
-        text = "The GAN knows such pictures: the parts can be believed."
-    return note(f"<b>{text}</b> Trust {result.trust:.2f}; reconstruction {result.psnr:.1f} dB.")
+    return trusted(result.trust, None if result.reconstruction is None else result.psnr)

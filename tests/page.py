@@ -16,6 +16,7 @@ from labelling import Labeller
 
 ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+EYES, NOSE, MOUTH = 3, 5, 6  # of the classes a new tab has
 BROWSER_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -127,12 +128,13 @@ class Visitor(Labeller):
         return int(self.page.locator("#board [data-strokes]").get_attribute("data-strokes"))
 
     def draw_face(self):
-        """Eyes, mouth and nose of the face a new tab shows, where the brush of the first part is at hand."""
+        """Eyes, mouth and nose of the face a new tab shows."""
+        self.choose(EYES)
         self.stroke((185, 225), (225, 225))
         self.stroke((290, 225), (330, 225))
-        self.choose(2)
+        self.choose(MOUTH)
         self.stroke((230, 340), (285, 340))
-        self.choose(3)
+        self.choose(NOSE)
         self.stroke((256, 240), (256, 295))
 
     def click(self, where):

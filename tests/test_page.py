@@ -5,14 +5,17 @@ import json
 import re
 import shutil
 import socket
+import subprocess
+import tarfile
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import labelling
 import numpy as np
 import pytest
-from page import CHROMIUM, ROOT, Visitor, launch, server
+from page import CHROMIUM, EYES, MOUTH, NOSE, ROOT, Visitor, launch, server
 from PIL import Image
 from safetensors import safe_open
 
@@ -87,9 +90,16 @@ def test_from_a_drawing_to_parts_of_ones_own_picture(visit, photo, tmp_path):
     first = visitor.pictures("#gallery")
     assert len(first) == 8 and len(visitor.pictures("#shots")) == 1
     shots = drawn(visitor, tmp_path / "shots.safetensors")
-    assert [shot.classes for shot in shots] == [labels.THREE_CLASSES]
+    assert [shot.classes for shot in shots] == [labels.PORTRAIT_CLASSES]
     label_map = shots[0].label_map[0]
-    for x, y, part in [(25, 28, 1), (39, 28, 1), (32, 42, 2), (32, 33, 3), (5, 5, 0), (8, 7, 0)]:
+    for x, y, part in [
+        (25, 28, EYES),
+        (39, 28, EYES),
+        (32, 42, MOUTH),
+        (32, 33, NOSE),
+        (5, 5, 0),
+        (8, 7, 0),
+    ]:
         assert label_map[y, x] == part, (x, y)
 
     another = tmp_path / "another.png"
@@ -105,7 +115,7 @@ def test_from_a_drawing_to_parts_of_ones_own_picture(visit, photo, tmp_path):
     visitor.click("#take")
     visitor.page.wait_for_selector("#suggestion", state="hidden")
     visitor.settled()
-    visitor.choose(1, key=True)
+    visitor.choose(EYES, key=True)
     visitor.stroke((185, 225), (225, 225))
     visitor.teach()
     assert "2 shots" in visitor.page.locator("#teach-status").inner_text()
@@ -120,16 +130,18 @@ def test_from_a_drawing_to_parts_of_ones_own_picture(visit, photo, tmp_path):
     assert visitor.seen() > 3  # the picture formed step by step
     picture = Image.open(visitor.download("#download-png", tmp_path / "labels.png"))
     assert picture.mode == "P" and picture.size == (200, 128)
-    assert np.array_equal(np.array(picture.getpalette()).reshape(-1, 3)[:4], labels.default_palette(4))
+    assert np.array_equal(np.array(picture.getpalette()).reshape(-1, 3)[:10], labels.default_palette(10))
     found = set(np.unique(np.array(picture)).tolist())
-    assert {0, 255} <= found <= {0, 1, 2, 3, 255} and len(found) > 2
+    assert {0, 255} <= found <= {0, EYES, NOSE, MOUTH, 255} and len(found) > 2
     for selector in ("#download-overlay", "#download-json"):
         assert visitor.download(selector, tmp_path / "file").stat().st_size > 100
+    with zipfile.ZipFile(visitor.download("#download-zip", tmp_path / "parts.zip")) as file:
+        assert {"photo-labels.png", "another.json", "photo-2-overlay.png", "coco.json"} <= set(file.namelist())
     coco = json.loads(visitor.download("#download-coco", tmp_path / "coco.json").read_text())
     assert [p["file_name"] for p in coco["images"]] == ["photo.jpg", "another.png", "photo-2.jpg"]
     assert {a["image_id"] for a in coco["annotations"]} == {p["id"] for p in coco["images"]}
     assert "background" in visitor.page.locator("#areas").inner_text()
-    visitor.changes("#redrawn", lambda: visitor.page.locator("#which").get_by_label("2").click())
+    visitor.changes("#redrawn", lambda: visitor.page.locator("#which").get_by_label("another.png").click())
     masks = len(visitor.pictures("#parts"))
     visitor.page.locator("#toggles input").first.uncheck()
     visitor.page.wait_for_function("n => document.querySelectorAll('#parts img').length == n - 1", arg=masks)
@@ -205,6 +217,32 @@ def test_drawing_gives_exactly_the_pixels_drawn(visit, tmp_path):
     assert np.array_equal(shot.label_map, expected)
 
 
+def test_the_brush_moves_by_keys_too(visit):
+    visitor, expected = visit(), np.full((1, 64, 64), 255, np.uint8)
+    visitor.page.locator("#board .stage").focus()
+    visitor.press("2")
+    visitor.press("Shift+ArrowUp")
+    visitor.press("Space")
+    for _ in range(5):
+        visitor.press("ArrowRight")
+    visitor.press("Space")
+    visitor.press("ArrowDown")  # the brush is up again
+    expected[0][labelling.brushed([(32, 24), (37, 24)], 3, (64, 64))] = 2
+    assert visitor.holds(expected)
+    assert visitor.strokes == 1
+
+
+def test_a_photograph_shows_its_parts_before_anything_is_taught(visit, photo):
+    visitor = visit()
+    visitor.page.locator("#try-picture input[type=file]").first.set_input_files(photo)
+    visitor.page.wait_for_selector("#try-parts img")
+    assert visitor.page.locator("#try-trust .chip").count() == len(labels.PORTRAIT_CLASSES)
+    visitor.upload(photo)
+    visitor.click("#segment-button")
+    visitor.page.wait_for_selector("#segment-status >> text=Nothing is taught yet")
+    assert visitor.pictures("#parts-auto")
+
+
 def test_each_stroke_reaches_the_server_once(visit):
     visitor, sent = visit(), []
     visitor.page.on("request", lambda request: sent.append(request.post_data_json) if "predict" in request.url else 0)
@@ -234,10 +272,10 @@ def test_a_reload_loses_nothing(visit, tmp_path):
     assert asked == ["beforeunload"]
     assert np.array_equal(visitor.labels(), before)
     assert visitor.page.locator("#seed input").input_value() == "13"
-    assert visitor.page.locator('#board .side [aria-pressed="true"]').inner_text().startswith("nose")
+    assert visitor.page.locator('#board .side [aria-pressed="true"]').inner_text().startswith("eyes")
     visitor.add_shot(2)
     first, second = drawn(visitor, tmp_path / "shots.safetensors")
-    assert first.label_map.unique().tolist() == [0, 1, 2, 3]
+    assert first.label_map.unique().tolist() == [0, EYES, NOSE, MOUTH]
     assert np.array_equal(second.label_map, np.where(before == 255, 0, before))
     visitor.page.reload()  # all is in the file that was just taken away
     visitor.page.wait_for_selector("#shots img >> nth=1")
@@ -248,10 +286,39 @@ def test_a_screen_reader_finds_names_and_what_is_chosen(visit):
     page = (visitor := visit()).page
     visitor.choose(2)
     pressed = page.eval_on_selector_all("#board .side button", "all => all.map(one => one.ariaPressed)")
-    assert pressed == ["false", "false", "true", "false"]
+    assert pressed == ["true" if i == 2 else "false" for i in range(10)]
     assert page.get_by_role("img", name="Picture to label").count() == 1
     assert page.get_by_role("button", name="Portrait 4").count() == 1
-    assert page.locator('.status[aria-live="polite"]').count() == 4  # one a step, none inside another
+    assert (
+        page.locator('.status[aria-live="polite"]').count() == 5
+    )  # the first screen and one a step, none inside another
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """The script of axe-core, which looks for what keeps people from using a page."""
+    folder = tmp_path_factory.mktemp("axe")
+    if shutil.which("npm") is None:
+        pytest.skip("no npm to fetch axe-core with")
+    fetched = subprocess.run(["npm", "pack", "axe-core@4"], cwd=folder, capture_output=True, timeout=120)
+    if fetched.returncode:
+        pytest.skip("axe-core cannot be fetched")
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        return archive.extractfile("package/axe.min.js").read().decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_no_serious_fault(visit, axe, photo, width, scheme):
+    visitor = visit(width=width, height=900, color_scheme=scheme)
+    visitor.page.locator("#try-picture input[type=file]").first.set_input_files(photo)
+    visitor.page.wait_for_selector("#try-parts img")
+    visitor.page.evaluate(axe)
+    found = visitor.page.evaluate("""axe.run().then(({ violations }) => violations
+        .filter((one) => ["serious", "critical"].includes(one.impact))
+        .flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 200)}`)))""")
+    assert found == []
 
 
 def test_shots_are_edited_deleted_and_loaded(visit, tmp_path):
@@ -300,16 +367,17 @@ def test_classes_are_added_renamed_and_removed(visit):
     visitor.click("#classes button")
     change("#class-add", "hat")
     visitor.page.wait_for_selector("#board .side >> text=hat")
-    assert named() == ["background", "eyes", "mouth", "nose", "hat"]
+    assert named() == [*labels.PORTRAIT_CLASSES, "hat"]
     change("#class-remove", which="mouth")
     visitor.page.wait_for_selector("#board .side >> text=mouth", state="detached")
-    assert named() == ["background", "eyes", "nose", "hat"]
+    fewer = [name for name in labels.PORTRAIT_CLASSES if name != "mouth"]
+    assert named() == [*fewer, "hat"]
     change("#class-rename", "cap", "hat")
     visitor.page.wait_for_selector("#board .side >> text=cap")
-    assert named() == ["background", "eyes", "nose", "cap"]
-    visitor.page.get_by_label("10 parts").click()
-    visitor.page.wait_for_selector("#board .side >> text=eyebrows")
-    assert named() == list(labels.PORTRAIT_CLASSES)
+    assert named() == [*fewer, "cap"]
+    visitor.page.get_by_label("3 parts").click()
+    visitor.page.wait_for_selector("#board .side >> text=mouth")
+    assert named() == list(labels.THREE_CLASSES)
 
 
 def test_who_waits_in_the_queue_sees_the_place_and_may_leave(visit):

@@ -34,7 +34,7 @@ REQUEST = SimpleNamespace(session_hash="a")
 
 @pytest.fixture
 def session(tiny_gan):
-    return Session(tiny_gan, "tiny")
+    return Session(tiny_gan, "tiny", labels.THREE_CLASSES)
 
 
 @pytest.fixture

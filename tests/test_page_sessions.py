@@ -26,6 +26,7 @@ from words import Sorry  # noqa: E402
 from toolkit import fewshot  # noqa: E402
 from toolkit.errors import ToolkitError  # noqa: E402
 from toolkit.gan.files import zoo  # noqa: E402
+from toolkit.pictures import labels  # noqa: E402
 
 
 @pytest.fixture
@@ -127,6 +128,7 @@ def kept_of(session, strokes):
 @pytest.mark.parametrize("generated", [True, False])
 def test_what_a_browser_kept_comes_back(sessions, generated):
     session = sessions.of(tab("before"))
+    session.use_classes(labels.THREE_CLASSES)
     classes.add(session, "hat")
     session.drawing.label_map[0, 3] = 4
     assert session.keep()

@@ -71,6 +71,30 @@ class Pointers {
     this.stage.zoom(2 ** (-clamp(event.deltaY, -100, 100) / 150), this.stage.position(event));
   }
 
+  // By keys: the brush moves by whole pixels from where it is, or from the middle.
+  steer(dx, dy) {
+    const { width, height } = this.sketch;
+    const { x, y } = this.stage.toPixel(this.at ?? this.stage.toScreen({ x: width / 2, y: height / 2 }));
+    this.at = this.stage.toScreen({ x: clamp(x + dx, 0, width - 1), y: clamp(y + dy, 0, height - 1) });
+    if (this.gesture?.id === "keys") this.gesture.move?.([this.at]);
+    this.changed();
+  }
+
+  putDown() {
+    if (this.gesture) return this.gesture.id === "keys" && this.lift("end");
+    this.steer(0, 0);
+    this.gesture = { ...this.start({ button: 0 }), id: "keys" };
+    if (!["brush", "eraser"].includes(this.model.get("tool"))) this.lift("end");
+    this.changed();
+  }
+
+  lift(how) {
+    const ended = this.gesture;
+    this.gesture = null;
+    ended[how]?.();
+    this.changed();
+  }
+
   /** Labels have been replaced, or another picture is shown: abandon the gesture. */
   drop() {
     this.gesture = null;

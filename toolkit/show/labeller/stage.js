@@ -17,7 +17,9 @@ class Stage {
     this.sheet = element("div", { className: "sheet" }, [this.picture, this.tint]);
     Object.assign(this.sheet.style, { width: `${width}px`, height: `${height}px` });
     this.cursor = element("div", { className: "cursor", hidden: true });
-    this.node = element("div", { className: "stage", innerHTML: MARKS });
+    this.node = element("div", { className: "stage", innerHTML: MARKS, tabIndex: 0 });
+    this.node.setAttribute("role", "application");
+    this.node.setAttribute("aria-label", "Draw: arrows move the brush, with Shift by 8 pixels; space puts it down or lifts it");
     this.node.prepend(this.sheet);
     this.node.append(this.cursor);
     this.lines = this.node.querySelectorAll("polyline");
