@@ -200,7 +200,8 @@ class _Search:
         """The best iterate so far as a `Projection`; the start, when there was no step yet."""
         if self.kept is None:
             self.finish()
-        return self.kept._replace(history=torch.stack(self.history, 1))
+            self.history.clear()  # a look at the start, which the first step takes again
+        return self.kept._replace(history=torch.stack(self.history or [self.kept.loss], 1))
 
     def step(self, t):
         """One optimiser step at time t in [0, 1)."""
