@@ -18,7 +18,7 @@ from torch import Tensor
 
 from toolkit.errors import ImageError, ShapeError, ToolkitError, WriteError, as_floats, check_count, describe
 from toolkit.files import replace_when_done
-from toolkit.gan.encoder import Encoder
+from toolkit.gan.encoder import AnyEncoder
 from toolkit.gan.files import zoo
 from toolkit.gan.files.latents import read_latents
 from toolkit.gan.stylegan2 import Discriminator, Generator
@@ -52,7 +52,7 @@ class GAN:
         self,
         generator: Generator,
         discriminator: Discriminator | None = None,
-        encoder: Encoder | None = None,
+        encoder: AnyEncoder | None = None,
         framer: Framer | None = None,
     ) -> None:
         self.generator, self.discriminator, self.encoder, self.framer = generator, discriminator, encoder, framer

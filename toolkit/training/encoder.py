@@ -14,6 +14,7 @@ from toolkit.gan.encoder import Encoder, save_encoder
 from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.pictures.images import grid
 from toolkit.projection.perceptual import PERCEPTUAL_WEIGHT, Distance
+from toolkit.training.batches import real_batch
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
 from toolkit.training.loop import MAX_SEED, Learner, Means, average, cool_down, run
 from toolkit.training.precision import check_precision, dtype_of
@@ -178,11 +179,7 @@ class _Job:
         return image.clamp(-1, 1).expand(-1, 3, -1, -1), ws  # the encoder reads colours, of a grayscale GAN too
 
     def _real(self, rng):
-        num = self._num_real()
-        pick = torch.randint(len(self.pictures), (num,), generator=rng)
-        image = torch.as_tensor(self.pictures[pick.numpy()]).to(self.device).float() / 127.5 - 1
-        mirrored = torch.rand(num, 1, 1, 1, generator=rng).to(self.device) < 0.5
-        return torch.where(mirrored, image.flip(3), image)
+        return real_batch(self.pictures, self._num_real(), rng, self.device)
 
     def save(self):
         """Write the encoder, the state to resume from, pictures beside their reconstructions, and a line of log."""

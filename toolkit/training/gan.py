@@ -17,6 +17,7 @@ from toolkit.files import replace_when_done
 from toolkit.gan.files.checkpoints import save_gan
 from toolkit.gan.stylegan2 import Generator
 from toolkit.pictures.images import grid
+from toolkit.training.batches import real_batch
 from toolkit.training.checkpoint import save_checkpoint, write_log
 from toolkit.training.growth import GrowingDiscriminator, finished, grow
 from toolkit.training.loop import Learner, Means, average, cool_down, run
@@ -190,10 +191,7 @@ class _Job:
 
     def _real(self):
         """A random batch of pictures at the present resolution, half of them mirrored."""
-        pick = torch.randint(len(self.pictures), (self.plan.batch_size,), generator=self.rng)
-        batch = torch.as_tensor(self.pictures[pick.numpy()]).to(self.device).float() / 127.5 - 1
-        mirrored = torch.rand(len(batch), 1, 1, 1, generator=self.rng).to(self.device) < 0.5
-        batch = torch.where(mirrored, batch.flip(3), batch)
+        batch = real_batch(self.pictures, self.plan.batch_size, self.rng, self.device)
         if self.generator.resolution < self.plan.resolution:
             batch = F.interpolate(batch, size=(self.generator.resolution,) * 2, mode="area")
         if self.discriminator.fade < 1:  # real pictures sharpen as the generator learns to

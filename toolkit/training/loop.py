@@ -1,6 +1,7 @@
 """What every training shares: the loop, an optimiser's step, the cool-down, the average, and running means."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -65,11 +66,18 @@ class Learner:
 
     def learn(self, loss: Tensor) -> None:
         """One step against loss (), along the mean gradient of all processes: each has pictures of its own."""
-        self.adam.zero_grad(set_to_none=True)
-        loss.backward()
+        learn_together([self], loss)
+
+
+def learn_together(learners: Sequence[Learner], loss: Tensor) -> None:
+    """One step of several networks against the same loss ()."""
+    for learner in learners:
+        learner.adam.zero_grad(set_to_none=True)
+    loss.backward()
+    for learner in learners:
         # A parameter the loss does not reach has no gradient, and Adam leaves it alone: so in every process.
-        share_mean([p.grad for p in self.network.parameters() if p.grad is not None])
-        self.adam.step()
+        share_mean([p.grad for p in learner.network.parameters() if p.grad is not None])
+        learner.adam.step()
 
 
 def cool_down(done: float, total: float, share: float, lowest: float = 0.0) -> float:

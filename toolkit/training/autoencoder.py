@@ -1,0 +1,205 @@
+"""Train a generator to redraw pictures before anyone judges it: on few processors the fast half of a GAN's training.
+
+Adversarial steps are slow and their first thousands go into finding out what the pictures show at all. Here the
+generator is told: an encoder reads a picture's principal components, the generator draws from its answer, and both
+learn to come near the picture, in pixels and in the features of a network trained on ImageNet. Codes stay near a
+normal distribution, so that in the end a mapping can draw new ones. No label is read.
+"""
+
+import copy
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toolkit.errors import ToolkitError, check_count
+from toolkit.files import replace_when_done
+from toolkit.gan.encoder import PrincipalEncoder, save_encoder
+from toolkit.gan.files.checkpoints import load_generator, save_gan
+from toolkit.gan.stylegan2 import Discriminator, Generator
+from toolkit.pictures.images import grid
+from toolkit.projection.imagenet import imagenet_features
+from toolkit.projection.perceptual import unit
+from toolkit.training.batches import as_float, real_batch
+from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
+from toolkit.training.codes import draw_like
+from toolkit.training.loop import MAX_SEED, Learner, Means, average, learn_together, run
+from toolkit.training.plan import Plan
+from toolkit.training.principal import principal_components
+
+LEARNING_RATE = 4e-3
+ENCODER_SLOWER = 0.25  # its rate against the generator's
+WARM_UP, WARM_FROM = 2_000, 0.25  # pictures over which the rates rise, and the share they begin at
+BETAS = (0.5, 0.99)
+FEATURE_WEIGHT, NUM_STAGES = 0.15, 4  # of ImageNet's features against the squared error
+CODE_NOISE = 0.2  # standard deviation added to w: codes near each other must look alike
+CODE_WEIGHT = 5e-3  # of w's mean square
+EMA_HALF_LIFE = 4_000  # pictures
+LOG_KEEP = 0.95  # of the running means, from step to step
+STATE = ("encoder", "generator", "encoder_ema", "generator_ema", "optimizers", "seen")  # a checkpoint
+NUM_CODES, CODES_AT_ONCE = 20_000, 500  # pictures whose codes tell how codes are distributed
+SHOWN = 24  # pictures on the sheet
+
+
+class AutoencoderPlan(NamedTuple):
+    """What to train; the generator's sizes are those of a `Plan`."""
+
+    resolution: int = 64
+    num_pictures: int = 60_000  # seen, in all
+    batch_size: int = 16
+    num_components: int = 512  # of a picture, that the encoder reads
+    w_dim: int = 256
+    num_mapping_layers: int = 4
+    channels: tuple[tuple[int, int], ...] = Plan().channels
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise ToolkitError for a plan that cannot be carried out."""
+        check_count("train_autoencoder", "num_pictures", self.num_pictures, 0)
+        check_count("train_autoencoder", "batch_size", self.batch_size)
+        check_count("train_autoencoder", "num_components", self.num_components)
+        check_count("train_autoencoder", "seed", self.seed, 0, MAX_SEED)
+        check_count("train_autoencoder", "num_mapping_layers", self.num_mapping_layers, 2)
+        check_count("train_autoencoder", "resolution", self.resolution, 16)  # the features need so many pixels
+        Plan(self.resolution, self.resolution, w_dim=self.w_dim, channels=self.channels).check()
+
+
+def train_autoencoder(
+    pictures: Tensor | np.ndarray,
+    out_dir: str | Path,
+    plan: AutoencoderPlan | None = None,
+    *,
+    save_every: float = 300,
+    progress: bool = True,
+) -> Path:
+    """Train an encoder and a generator together, or go on where the last run in `out_dir` stopped.
+
+    Writes `gan.safetensors` (EMA generator, with a mapping that draws codes as the pictures' are
+    distributed, and an untrained discriminator: a start for `train(init_from=)`), `encoder.safetensors`,
+    `checkpoint.pt`, `pairs.png`, `samples.png` and `log.csv`.
+
+    Args:
+        pictures: (N, 3, R, R) uint8 tensor or memory-mapped array, R = plan.resolution.
+        out_dir: folder of this training.
+        plan: `AutoencoderPlan`; None for its defaults.
+        save_every: seconds between checkpoints.
+        progress: show a bar.
+    Returns:
+        Path of gan.safetensors.
+    Raises:
+        ToolkitError: a plan that cannot be carried out, pictures that do not fit it, or no `imagenet` extra.
+        CheckpointError: a checkpoint that cannot be read.
+    Source: autoencoding beyond pixels, Larsen et al. 2016 (arXiv:1512.09300), without its judge; the features
+        as in Johnson et al. 2016 (arXiv:1603.08155).
+    """
+    plan = plan or AutoencoderPlan()
+    plan.check()
+    side = plan.resolution
+    if not len(pictures) or tuple(pictures.shape[1:]) != (3, side, side) or str(pictures.dtype)[-5:] != "uint8":
+        want, got = f"pictures (N, 3, {side}, {side}) uint8, N >= 1", f"{tuple(pictures.shape)} {pictures.dtype}"
+        raise ToolkitError("train_autoencoder", want, got, "Resize them first")
+    job = _Job(pictures, Path(out_dir), plan)
+    run(job, plan.num_pictures, save_every=save_every, progress=progress)
+    return job.out_dir / "gan.safetensors"
+
+
+class _Job:
+    def __init__(self, pictures, out_dir, plan):
+        self.pictures, self.out_dir, self.plan = pictures, out_dir, plan
+        self.features, self.seen, self.means = imagenet_features(), 0, Means(LOG_KEEP)
+        state = load_checkpoint(out_dir / "checkpoint.pt", STATE, "train_autoencoder")
+        torch.manual_seed(plan.seed)
+        w = plan.w_dim
+        generator = Generator(plan.resolution, w, w, dict(plan.channels), plan.num_mapping_layers)
+        encoder = PrincipalEncoder(plan.resolution, plan.num_components, generator.num_ws, w)
+        self.generator = generator.to(memory_format=torch.channels_last)
+        self.encoder = encoder
+        if state is None:
+            encoder.start(*self._components())
+        else:
+            generator.load_state_dict(state["generator"])
+            encoder.load_state_dict(state["encoder"])
+        self.generator_ema, self.encoder_ema = (copy.deepcopy(n).requires_grad_(False) for n in (generator, encoder))
+        rates = {self.generator.synthesis: LEARNING_RATE, encoder: LEARNING_RATE * ENCODER_SLOWER}
+        self.learners = [Learner(n, rate, betas=BETAS, fused=True) for n, rate in rates.items()]
+        if state is not None:
+            self.generator_ema.load_state_dict(state["generator_ema"])
+            self.encoder_ema.load_state_dict(state["encoder_ema"])
+            for learner, saved in zip(self.learners, state["optimizers"], strict=True):
+                learner.adam.load_state_dict(saved)
+            self.seen = state["seen"]
+
+    def _components(self):
+        num = self.plan.num_components
+        most = min(2 * len(self.pictures), self.encoder.mean.numel())
+        if num > most:
+            want, got = f"num_components <= {most} for {len(self.pictures)} pictures", num
+            raise ToolkitError("train_autoencoder", want, got, "Ask for fewer, or add pictures")
+        return principal_components(self.pictures, num, self.encoder.side, self.plan.seed)
+
+    def step(self):
+        """Redraw one batch."""
+        rng = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.seen)  # a resumed run draws the same
+        for learner in self.learners:
+            learner.cool_down(min(1.0, WARM_FROM + self.seen / WARM_UP))
+        image = real_batch(self.pictures, self.plan.batch_size, rng)
+        w = self.encoder.codes(self.encoder.components(image))
+        drawn = self._draw(self.generator, w + CODE_NOISE * torch.randn(w.shape, generator=rng))
+        pixel = (drawn - image).square().mean()
+        perceptual = self._distance(drawn, image)
+        learn_together(self.learners, pixel + FEATURE_WEIGHT * perceptual + CODE_WEIGHT * w.square().mean())
+        self.seen += len(image)
+        pairs = ((self.generator_ema, self.generator), (self.encoder_ema, self.encoder))
+        for slow, fast in pairs:
+            average(slow, fast, len(image), EMA_HALF_LIFE, self.seen)
+        self.means.add(pixel=float(pixel.detach()), perceptual=float(perceptual.detach()))
+
+    def _draw(self, generator, w):
+        return generator.synthesis(w[:, None].repeat(1, generator.num_ws, 1), noise_mode="none")
+
+    def _distance(self, drawn, image):
+        with torch.no_grad():
+            wanted = unit(self.features(image, NUM_STAGES))
+        found = unit(self.features(drawn, NUM_STAGES))
+        return torch.stack([(a - b).square().sum(1).mean() for a, b in zip(found, wanted, strict=True)]).mean()
+
+    # ---- files ---------------------------------------------------------------------------
+    def save(self):
+        """Write the networks, the state to resume from, pictures and samples, and a line of log."""
+        networks = {"encoder": self.encoder, "generator": self.generator}
+        networks |= {"encoder_ema": self.encoder_ema, "generator_ema": self.generator_ema}
+        state = {name: network.state_dict() for name, network in networks.items()}
+        state |= {"optimizers": [learner.adam.state_dict() for learner in self.learners], "seen": self.seen}
+        save_checkpoint(self.out_dir / "checkpoint.pt", state)
+        generator, encoder = self._finished()
+        metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict()}
+        judge = Discriminator(self.plan.resolution, dict(self.plan.channels))
+        save_gan(self.out_dir / "gan.safetensors", generator, judge, metadata)
+        facts = {"gan_hash": load_generator(self.out_dir / "gan.safetensors").hash, **metadata}
+        save_encoder(self.out_dir / "encoder.safetensors", encoder, facts)
+        self._show(generator, encoder)
+        write_log(self.out_dir / "log.csv", {"pictures": self.seen} | self.means.rounded())
+
+    @torch.no_grad()
+    def _finished(self):
+        """Copies of the averages to write: the mapping draws codes as the training pictures' are distributed."""
+        generator, encoder = copy.deepcopy(self.generator_ema), copy.deepcopy(self.encoder_ema)
+        pick = torch.randperm(len(self.pictures), generator=torch.Generator().manual_seed(0))[:NUM_CODES].sort().values
+        w = torch.cat([encoder(as_float(self.pictures[part.numpy()]))[:, 0] for part in pick.split(CODES_AT_ONCE)])
+        encoder.linear.bias.add_(draw_like(generator, w))
+        encoder.w_avg.copy_(generator.mapping.w_avg)
+        encoder.w_std.copy_(generator.w_statistics()[1])
+        return generator, encoder
+
+    @torch.no_grad()
+    def _show(self, generator, encoder):
+        """Pictures of the training beside what they are redrawn as, and pictures drawn at random."""
+        image = as_float(self.pictures[:SHOWN])
+        again = generator.synthesis(encoder(image), noise_mode="none")
+        z = torch.randn(2 * SHOWN, self.plan.w_dim, generator=torch.Generator().manual_seed(1))
+        sheets = {"pairs": torch.stack([image, again], 1).flatten(0, 1), "samples": generator(z, noise_mode="none")}
+        for name, sheet in sheets.items():
+            with replace_when_done(self.out_dir / f"{name}.png") as temporary:
+                grid(sheet, columns=8).save(temporary)
