@@ -9,8 +9,10 @@ import torch
 from toolkit import fewshot
 from toolkit.errors import ToolkitError
 from toolkit.gan.encoder import load_encoder
+from toolkit.training import autoencoder
 from toolkit.training.autoencoder import AutoencoderPlan, train_autoencoder
 from toolkit.training.batches import as_float
+from toolkit.training.judges import verdict
 from toolkit.worlds import portraits
 
 CHANNELS = ((4, 32), (8, 32), (16, 16))
@@ -45,16 +47,16 @@ def test_it_comes_near_the_pictures(trained, pictures):
 
 
 def test_a_resumed_run_is_an_unbroken_one(pictures, tmp_path):
-    plan = PLAN._replace(num_pictures=40)
+    plan = PLAN._replace(num_pictures=40, judged_after=24)
     train_autoencoder(pictures, tmp_path / "whole", plan, progress=False)
-    for num in (16, 40):
+    for num in (16, 32, 40):  # before the judges join, and while they judge
         train_autoencoder(pictures, tmp_path / "broken", plan._replace(num_pictures=num), progress=False)
     one, other = (torch.load(tmp_path / f / "checkpoint.pt", weights_only=True) for f in ("whole", "broken"))
-    for network in ("generator", "encoder", "generator_ema"):
+    for network in ("generator", "encoder", "generator_ema", "judges"):
         for name, value in one[network].items():
             assert torch.equal(value, other[network][name]), name
     rows = list(csv.DictReader((tmp_path / "broken" / "log.csv").open()))
-    assert [row["pictures"] for row in rows] == ["16", "40"]
+    assert [row["pictures"] for row in rows] == ["16", "32", "40"]
     assert {path.name for path in (tmp_path / "broken").iterdir()} >= {"pairs.png", "samples.png", "gan.safetensors"}
 
 
@@ -66,9 +68,22 @@ def test_a_resumed_run_is_an_unbroken_one(pictures, tmp_path):
         (np.zeros((4, 3, 16, 16), np.uint8), PLAN, "num_components <= 8 for 4 pictures"),
         (np.zeros((4, 3, 16, 16), np.uint8), PLAN._replace(num_mapping_layers=1), "num_mapping_layers"),
         (np.zeros((4, 3, 16, 16), np.uint8), PLAN._replace(resolution=24), "power of two"),
+        (np.zeros((4, 3, 16, 16), np.uint8), PLAN._replace(batch_size=1), "batch_size"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(pictures_, plan, said, tmp_path):
     with pytest.raises(ToolkitError, match=said):
         train_autoencoder(pictures_, tmp_path / "none", plan, progress=False)
     assert not (tmp_path / "none").exists()
+
+
+def test_the_judges_ask_for_no_more_than_their_share(pictures, tmp_path, monkeypatch):
+    """Whatever the judges' verdict is multiplied by, the step is the same."""
+    drawn = []
+    for factor in (1, 1000):
+        monkeypatch.setattr(autoencoder, "verdict", lambda on_fake, factor=factor: factor * verdict(on_fake))
+        plan = PLAN._replace(num_pictures=8, judged_after=0)
+        train_autoencoder(pictures, tmp_path / str(factor), plan, progress=False)
+        drawn.append(torch.load(tmp_path / str(factor) / "checkpoint.pt", weights_only=True)["generator"])
+    for name, value in drawn[0].items():
+        assert torch.allclose(value, drawn[1][name], atol=1e-5), name

@@ -17,6 +17,7 @@ from toolkit.cli.training import (  # noqa: E402
     bundle,
     bundle_encoder,
     bundle_framer,
+    train_autoencoder,
     train_encoder,
     train_framer,
     train_gan,
@@ -47,6 +48,7 @@ PICTURES: tuple[Callable[..., None], ...] = (fit, project, segment, autoshot, ex
 WEIGHTS: tuple[Callable[..., None], ...] = (convert, gan_info, calibrate)
 TRAINING: tuple[Callable[..., None], ...] = (
     train_gan,
+    train_autoencoder,
     train_encoder,
     train_framer,
     bundle,

@@ -37,7 +37,6 @@ def train_gan(
 
     if (world is None) == (folder is None):
         raise ToolkitError("train-gan", "either --world or --folder", f"{world} and {folder}", "Give one of them")
-    channels = tuple((4 << i, min(channel_base // (4 << i), 256)) for i in range(resolution.bit_length() - 2))
     plan = Plan(
         resolution=resolution,
         start_resolution=start_resolution,
@@ -45,7 +44,7 @@ def train_gan(
         fade=fade,
         num_pictures=num_pictures,
         batch_size=batch_size,
-        channels=channels,
+        channels=channels_of(resolution, channel_base),
         seed=seed,
     )
     check(plan, out, init_from=init_from, mixed_precision=mixed_precision)
@@ -57,6 +56,11 @@ def train_gan(
             render = experiments.world_named(str(world)).render
             images = from_world(render, num_images, resolution, cache, state.device)
     print(train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision))
+
+
+def channels_of(resolution: int, base: int) -> tuple[tuple[int, int], ...]:
+    """Channels at 4, 8, ..., resolution pixels: pairs (r, min(base / r, 256))."""
+    return tuple((4 << i, min(base // (4 << i), 256)) for i in range(resolution.bit_length() - 2))
 
 
 def train_encoder(
@@ -202,3 +206,45 @@ def bundle_framer(
     path = path.with_name(f"{path.stem}-framer.safetensors")
     save_framer(path, framer, {"gan": model.metadata.get("name"), "gan_hash": model.hash}, torch.float16)
     print(path)
+
+
+def train_autoencoder(
+    out: Annotated[Path, typer.Option(help="Folder of this training; the same command goes on where it stopped.")],
+    world: Annotated[str | None, typer.Option(help="Learn from this world's pictures.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Learn from a folder of pictures.")] = None,
+    resolution: int = 64,
+    num_images: Annotated[int, typer.Option(help="Different pictures to render.")] = 32_000,
+    num_pictures: Annotated[int, typer.Option(help="Pictures seen, in all.")] = 100_000,
+    judged_after: Annotated[int, typer.Option(help="Pictures after which judges of looks join.")] = 60_000,
+    num_components: Annotated[int, typer.Option(help="Principal components the encoder reads.")] = 512,
+    batch_size: int = 16,
+    channel_base: Annotated[int, typer.Option(help="Channels at resolution r: min(base / r, 256).")] = 2048,
+    seed: int = 0,
+) -> None:
+    """Train a generator with its encoder to redraw pictures, then to please judges: a GAN in hours, without a GPU."""
+    from toolkit import experiments
+    from toolkit.pictures.cache import from_folder, from_world
+    from toolkit.training.autoencoder import AutoencoderPlan
+    from toolkit.training.autoencoder import train_autoencoder as train
+
+    if (world is None) == (folder is None):
+        raise ToolkitError(
+            "train-autoencoder", "either --world or --folder", f"{world} and {folder}", "Give one of them"
+        )
+    plan = AutoencoderPlan(
+        resolution=resolution,
+        num_pictures=num_pictures,
+        judged_after=judged_after,
+        batch_size=batch_size,
+        num_components=num_components,
+        channels=channels_of(resolution, channel_base),
+        seed=seed,
+    )
+    plan.check()
+    check_can_write(out / "gan.safetensors")
+    cache = out / f"pictures-{resolution}.npy"
+    if folder is not None:
+        images = from_folder(folder, resolution, cache)
+    else:
+        images = from_world(experiments.world_named(str(world)).render, num_images, resolution, cache)
+    print(train(images, out, plan))

@@ -1,9 +1,10 @@
-"""Train a generator to redraw pictures before anyone judges it: on few processors the fast half of a GAN's training.
+"""Train a generator to redraw pictures, and only then to please judges: what a few processors can do in an hour.
 
-Adversarial steps are slow and their first thousands go into finding out what the pictures show at all. Here the
-generator is told: an encoder reads a picture's principal components, the generator draws from its answer, and both
+Adversarial steps are slow, and their first hundred thousands go into finding out what the pictures show at all. Here
+the generator is told: an encoder reads a picture's principal components, the generator draws from its answer, and both
 learn to come near the picture, in pixels and in the features of a network trained on ImageNet. Codes stay near a
-normal distribution, so that in the end a mapping can draw new ones. No label is read.
+normal distribution, so that a mapping can draw new ones. Then judges join, who make blurred pictures sharp; what they
+ask for is held to a share of what the redrawing asks for. No label is read.
 """
 
 import copy
@@ -24,18 +25,25 @@ from toolkit.projection.imagenet import imagenet_features
 from toolkit.projection.perceptual import unit
 from toolkit.training.batches import as_float, real_batch
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
-from toolkit.training.codes import draw_like
+from toolkit.training.codes import draw_like, root
+from toolkit.training.judges import Heads, judges_loss, verdict, view
 from toolkit.training.loop import MAX_SEED, Learner, Means, average, learn_together, run
 from toolkit.training.plan import Plan
 from toolkit.training.principal import principal_components
 
-LEARNING_RATE = 4e-3
+LEARNING_RATE, BETAS = 4e-3, (0.5, 0.99)
 ENCODER_SLOWER = 0.25  # its rate against the generator's
 WARM_UP, WARM_FROM = 2_000, 0.25  # pictures over which the rates rise, and the share they begin at
-BETAS = (0.5, 0.99)
 FEATURE_WEIGHT, NUM_STAGES = 0.15, 4  # of ImageNet's features against the squared error
 CODE_NOISE = 0.2  # standard deviation added to w: codes near each other must look alike
 CODE_WEIGHT = 5e-3  # of w's mean square
+# From when there are judges:
+JUDGED_RATE, JUDGED_BETAS, JUDGED_ENCODER_SLOWER = 2e-3, (0.0, 0.99), 0.1
+JUDGES_RATE = 2e-4
+JUDGES_SHARE = 0.3  # of their gradient at a picture, against that of the redrawing
+JUDGED_FEATURE_WEIGHT, JUDGED_CODE_NOISE = 0.3, 0.1
+STYLE_MIXING = 0.5  # share of steps whose new pictures have another w in the finer layers
+CODES_KEPT = 4_000  # pictures for which the distribution of codes is taken to stay as it is
 EMA_HALF_LIFE = 4_000  # pictures
 LOG_KEEP = 0.95  # of the running means, from step to step
 STATE = ("encoder", "generator", "encoder_ema", "generator_ema", "optimizers", "seen")  # a checkpoint
@@ -47,7 +55,8 @@ class AutoencoderPlan(NamedTuple):
     """What to train; the generator's sizes are those of a `Plan`."""
 
     resolution: int = 64
-    num_pictures: int = 60_000  # seen, in all
+    num_pictures: int = 100_000  # seen, in all
+    judged_after: int = 60_000  # of them
     batch_size: int = 16
     num_components: int = 512  # of a picture, that the encoder reads
     w_dim: int = 256
@@ -58,7 +67,8 @@ class AutoencoderPlan(NamedTuple):
     def check(self) -> None:
         """Raise ToolkitError for a plan that cannot be carried out."""
         check_count("train_autoencoder", "num_pictures", self.num_pictures, 0)
-        check_count("train_autoencoder", "batch_size", self.batch_size)
+        check_count("train_autoencoder", "judged_after", self.judged_after, 0)
+        check_count("train_autoencoder", "batch_size", self.batch_size, 2)  # half of it is new pictures, when judged
         check_count("train_autoencoder", "num_components", self.num_components)
         check_count("train_autoencoder", "seed", self.seed, 0, MAX_SEED)
         check_count("train_autoencoder", "num_mapping_layers", self.num_mapping_layers, 2)
@@ -91,8 +101,9 @@ def train_autoencoder(
     Raises:
         ToolkitError: a plan that cannot be carried out, pictures that do not fit it, or no `imagenet` extra.
         CheckpointError: a checkpoint that cannot be read.
-    Source: autoencoding beyond pixels, Larsen et al. 2016 (arXiv:1512.09300), without its judge; the features
-        as in Johnson et al. 2016 (arXiv:1603.08155).
+    Source: Larsen et al. 2016 (arXiv:1512.09300), an autoencoder with a judge; the features as in Johnson
+        et al. 2016 (arXiv:1603.08155); the share held at the picture as Esser et al. 2021 (arXiv:2012.09841)
+        hold it at the last layer.
     """
     plan = plan or AutoencoderPlan()
     plan.check()
@@ -122,14 +133,34 @@ class _Job:
             generator.load_state_dict(state["generator"])
             encoder.load_state_dict(state["encoder"])
         self.generator_ema, self.encoder_ema = (copy.deepcopy(n).requires_grad_(False) for n in (generator, encoder))
-        rates = {self.generator.synthesis: LEARNING_RATE, encoder: LEARNING_RATE * ENCODER_SLOWER}
-        self.learners = [Learner(n, rate, betas=BETAS, fused=True) for n, rate in rates.items()]
+        self.judges, self.learners, self.code = None, self._learners(LEARNING_RATE, ENCODER_SLOWER, BETAS), None
         if state is not None:
-            self.generator_ema.load_state_dict(state["generator_ema"])
-            self.encoder_ema.load_state_dict(state["encoder_ema"])
-            for learner, saved in zip(self.learners, state["optimizers"], strict=True):
-                learner.adam.load_state_dict(saved)
-            self.seen = state["seen"]
+            self._restore(state)
+
+    def _learners(self, rate, slower, betas):
+        rates = {self.generator.synthesis: rate, self.encoder: rate * slower}
+        return [Learner(network, rate, betas=betas, fused=True) for network, rate in rates.items()]
+
+    def _judge(self):
+        """Let judges join; from here on Adam has another memory."""
+        torch.manual_seed(self.plan.seed)
+        self.judges = Heads(NUM_STAGES).to(memory_format=torch.channels_last)
+        self.judging = Learner(self.judges, JUDGES_RATE, betas=JUDGED_BETAS, fused=True)
+        self.learners = self._learners(JUDGED_RATE, JUDGED_ENCODER_SLOWER, JUDGED_BETAS)
+
+    def _restore(self, state):
+        if state.get("judges") is not None:
+            self._judge()
+            self.judges.load_state_dict(state["judges"])
+            self.code = state["code"]
+        self.generator_ema.load_state_dict(state["generator_ema"])
+        self.encoder_ema.load_state_dict(state["encoder_ema"])
+        for learner, saved in zip(self._all_learners(), state["optimizers"], strict=True):
+            learner.adam.load_state_dict(saved)
+        self.seen = state["seen"]
+
+    def _all_learners(self):
+        return self.learners if self.judges is None else [*self.learners, self.judging]
 
     def _components(self):
         num = self.plan.num_components
@@ -140,30 +171,77 @@ class _Job:
         return principal_components(self.pictures, num, self.encoder.side, self.plan.seed)
 
     def step(self):
-        """Redraw one batch."""
+        """Redraw one batch; with judges, half of one, beside as many new pictures."""
         rng = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.seen)  # a resumed run draws the same
-        for learner in self.learners:
-            learner.cool_down(min(1.0, WARM_FROM + self.seen / WARM_UP))
         image = real_batch(self.pictures, self.plan.batch_size, rng)
-        w = self.encoder.codes(self.encoder.components(image))
-        drawn = self._draw(self.generator, w + CODE_NOISE * torch.randn(w.shape, generator=rng))
-        pixel = (drawn - image).square().mean()
-        perceptual = self._distance(drawn, image)
-        learn_together(self.learners, pixel + FEATURE_WEIGHT * perceptual + CODE_WEIGHT * w.square().mean())
+        if self.judges is None and self.seen >= self.plan.judged_after:
+            self._judge()
+        since = self.seen - (0 if self.judges is None else self.plan.judged_after)
+        for learner in self.learners:
+            learner.cool_down(min(1.0, WARM_FROM + since / WARM_UP))
+        (self._redraw if self.judges is None else self._please)(image, rng)
         self.seen += len(image)
-        pairs = ((self.generator_ema, self.generator), (self.encoder_ema, self.encoder))
-        for slow, fast in pairs:
+        for slow, fast in ((self.generator_ema, self.generator), (self.encoder_ema, self.encoder)):
             average(slow, fast, len(image), EMA_HALF_LIFE, self.seen)
+
+    def _redraw(self, image, rng):
+        w = self._code(image)
+        drawn = self._draw(self._rows(w + CODE_NOISE * torch.randn(w.shape, generator=rng)))
+        pixel = (drawn - image).square().mean()
+        with torch.no_grad():
+            wanted = self.features(image, NUM_STAGES)
+        perceptual = _distance(self.features(drawn, NUM_STAGES), wanted)
+        learn_together(self.learners, pixel + FEATURE_WEIGHT * perceptual + CODE_WEIGHT * w.square().mean())
         self.means.add(pixel=float(pixel.detach()), perceptual=float(perceptual.detach()))
 
-    def _draw(self, generator, w):
-        return generator.synthesis(w[:, None].repeat(1, generator.num_ws, 1), noise_mode="none")
-
-    def _distance(self, drawn, image):
+    def _please(self, image, rng):
+        half = len(image) // 2
+        w = self._code(image[:half])
+        known = self._rows(w + JUDGED_CODE_NOISE * torch.randn(w.shape, generator=rng))
+        drawn = self._draw(torch.cat([known, self._new(len(image) - half, rng)]))
+        leaf = drawn.detach().requires_grad_()
+        same = rng.get_state()  # a picture and its redrawing are looked at alike
         with torch.no_grad():
-            wanted = unit(self.features(image, NUM_STAGES))
-        found = unit(self.features(drawn, NUM_STAGES))
-        return torch.stack([(a - b).square().sum(1).mean() for a, b in zip(found, wanted, strict=True)]).mean()
+            real = self.features(view(image, rng), NUM_STAGES)
+        fake = self.features(view(leaf, rng.set_state(same)), NUM_STAGES)
+        judged = judges_loss(self.judges(real), self.judges([f.detach() for f in fake]))
+        self.judging.learn(judged)
+        pixel = (leaf[:half] - image[:half]).square().mean()
+        perceptual = _distance([f[:half] for f in fake], [f[:half] for f in real])
+        (task,) = torch.autograd.grad(pixel + JUDGED_FEATURE_WEIGHT * perceptual, leaf, retain_graph=True)
+        (wish,) = torch.autograd.grad(-verdict(self.judges(fake)).sum(), leaf)
+        gradient = task + wish * (JUDGES_SHARE * _size(task[:half]) / _size(wish).clamp_min(1e-12))
+        # Its gradient at the picture is the one wanted.
+        learn_together(self.learners, (drawn * gradient).sum() + CODE_WEIGHT * w.square().mean())
+        self.means.add(
+            pixel=float(pixel.detach()), perceptual=float(perceptual.detach()), judges=float(judged.detach())
+        )
+
+    def _new(self, num, rng):
+        """Latents (num, num_ws, w_dim) as the codes of pictures are distributed, some of them of two."""
+        if self.code is None or self.seen - self.code["seen"] >= CODES_KEPT:
+            w = self._codes(self.encoder_ema)
+            self.code = {"seen": self.seen, "mean": w.mean(0), "root": root(w.T.cov())}
+        z = torch.randn(num, self.plan.w_dim, generator=rng)
+        ws = self._rows(self.code["mean"] + z @ self.code["root"])
+        cut = int(torch.randint(1, ws.shape[1], (), generator=rng))
+        mixed = bool(torch.rand((), generator=rng) < STYLE_MIXING)
+        return torch.cat([ws[:, :cut], ws.flip(0)[:, cut:]], 1) if mixed else ws
+
+    def _code(self, image):
+        return self.encoder.codes(self.encoder.components(image))
+
+    def _rows(self, w):
+        return w[:, None].repeat(1, self.generator.num_ws, 1)
+
+    def _draw(self, ws):
+        return self.generator.synthesis(ws, noise_mode="none")
+
+    @torch.no_grad()
+    def _codes(self, encoder):
+        """w (N, w_dim) of some of the pictures."""
+        pick = torch.randperm(len(self.pictures), generator=torch.Generator().manual_seed(0))[:NUM_CODES].sort().values
+        return torch.cat([encoder(as_float(self.pictures[part.numpy()]))[:, 0] for part in pick.split(CODES_AT_ONCE)])
 
     # ---- files ---------------------------------------------------------------------------
     def save(self):
@@ -171,7 +249,9 @@ class _Job:
         networks = {"encoder": self.encoder, "generator": self.generator}
         networks |= {"encoder_ema": self.encoder_ema, "generator_ema": self.generator_ema}
         state = {name: network.state_dict() for name, network in networks.items()}
-        state |= {"optimizers": [learner.adam.state_dict() for learner in self.learners], "seen": self.seen}
+        state |= {"optimizers": [learner.adam.state_dict() for learner in self._all_learners()], "seen": self.seen}
+        if self.judges is not None:
+            state |= {"judges": self.judges.state_dict(), "code": self.code}
         save_checkpoint(self.out_dir / "checkpoint.pt", state)
         generator, encoder = self._finished()
         metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict()}
@@ -186,9 +266,7 @@ class _Job:
     def _finished(self):
         """Copies of the averages to write: the mapping draws codes as the training pictures' are distributed."""
         generator, encoder = copy.deepcopy(self.generator_ema), copy.deepcopy(self.encoder_ema)
-        pick = torch.randperm(len(self.pictures), generator=torch.Generator().manual_seed(0))[:NUM_CODES].sort().values
-        w = torch.cat([encoder(as_float(self.pictures[part.numpy()]))[:, 0] for part in pick.split(CODES_AT_ONCE)])
-        encoder.linear.bias.add_(draw_like(generator, w))
+        encoder.linear.bias.add_(draw_like(generator, self._codes(encoder)))
         encoder.w_avg.copy_(generator.mapping.w_avg)
         encoder.w_std.copy_(generator.w_statistics()[1])
         return generator, encoder
@@ -203,3 +281,14 @@ class _Job:
         for name, sheet in sheets.items():
             with replace_when_done(self.out_dir / f"{name}.png") as temporary:
                 grid(sheet, columns=8).save(temporary)
+
+
+def _distance(found, wanted):
+    """Mean squared distance of features at unit length, (), the mean over scales."""
+    pairs = zip(unit(found), unit(wanted), strict=True)
+    return torch.stack([(a - b).square().sum(1).mean() for a, b in pairs]).mean()
+
+
+def _size(gradient):
+    """Mean length of pictures' gradients."""
+    return gradient.flatten(1).norm(dim=1).mean()

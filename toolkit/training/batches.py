@@ -26,4 +26,6 @@ def real_batch(
 
 def as_float(pictures: Tensor | np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """uint8 of any shape -> float32 in [-1, 1]."""
-    return torch.as_tensor(pictures).to(device).float() / 127.5 - 1
+    if isinstance(pictures, np.ndarray):
+        pictures = torch.from_numpy(np.array(pictures))  # a copy: a memory map may be read-only
+    return pictures.to(device).float() / 127.5 - 1

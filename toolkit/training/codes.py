@@ -29,7 +29,7 @@ def draw_like(generator: Generator, codes: Tensor) -> Tensor:
     mean, covariance = codes.mean(0), codes.T.cov()
     deviation = covariance.diagonal().clamp_min(0).sqrt()
     shift = DEVIATIONS * deviation - mean
-    _set(generator.mapping, _root(covariance), DEVIATIONS * deviation)
+    _set(generator.mapping, root(covariance), DEVIATIONS * deviation)
     for module in generator.synthesis.modules():
         affine = getattr(module, "affine", None)
         if isinstance(affine, FullyConnected):
@@ -38,8 +38,8 @@ def draw_like(generator: Generator, codes: Tensor) -> Tensor:
     return shift
 
 
-def _root(covariance: Tensor) -> Tensor:
-    """The symmetric square root: of all roots the one that turns least."""
+def root(covariance: Tensor) -> Tensor:
+    """The symmetric square root of a covariance (D, D): of all roots the one that turns least."""
     variance, axes = torch.linalg.eigh(covariance)
     return (axes * variance.clamp_min(0).sqrt()) @ axes.T
 
