@@ -151,6 +151,7 @@ def train_framer(
 def bundle(
     checkpoint: Annotated[Path, typer.Argument(help="A gan.safetensors made by train-gan.")],
     name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
+    licence: Annotated[str, typer.Option(help="The terms of its weights, as gan-info says them.")] = "MIT",
 ) -> None:
     """Store a trained GAN in weights/, in float16, under a name."""
     import torch
@@ -161,7 +162,7 @@ def bundle(
         raise ToolkitError("bundle", "a name that is no path, nor a published GAN's", repr(name), "Choose another name")
     generator, discriminator = checkpoints.load_networks(checkpoint, call="bundle")
     path = zoo.folder() / f"{name}.safetensors"
-    metadata = {**generator.metadata, "name": name, "licence": "MIT"}
+    metadata = {**generator.metadata, "name": name, "licence": licence}
     checkpoints.save_gan(path, generator, discriminator, metadata, torch.float16)
     print(path)
 
@@ -169,7 +170,8 @@ def bundle(
 def bundle_encoder(
     checkpoint: Annotated[Path, typer.Argument(help="An encoder.safetensors made by train-encoder.")],
     gan: Gan = None,
-    world: Annotated[str, typer.Option(help="The pictures that trust is calibrated on.")] = "portraits",
+    world: Annotated[str, typer.Option(help="The world that trust is calibrated on.")] = "portraits",
+    folder: Annotated[Path | None, typer.Option(help="Pictures to calibrate trust on instead.")] = None,
     num: Annotated[int, typer.Option(help="How many of them.")] = 2000,
     device: Device = None,
 ) -> None:
@@ -179,13 +181,20 @@ def bundle_encoder(
     from toolkit import experiments
     from toolkit.gan.encoder import load_encoder, save_encoder
     from toolkit.gan.files import zoo
+    from toolkit.pictures.cache import from_folder
+    from toolkit.training.batches import as_float
 
     model = load_gan(gan, device)
     model.encoder = load_encoder(checkpoint, model.device)
-    image, _ = experiments.world_named(world).render(num, model.resolution, experiments.CALIBRATION_SEED)
+    if folder is None:
+        image, _ = experiments.world_named(world).render(num, model.resolution, experiments.CALIBRATION_SEED)
+    else:
+        cache = checkpoint.with_name(f"calibration-{model.resolution}.npy")
+        image = as_float(from_folder(folder, model.resolution, cache)[:num])
     calibration = model.measure(image.to(model.device), 0, progress=True)
     path = zoo.folder() / f"{model.metadata['name']}-encoder.safetensors"
-    save_encoder(path, model.encoder, {**model.encoder.metadata, "licence": "MIT"}, calibration, torch.float16)
+    facts = {**model.encoder.metadata, "gan_hash": model.hash, "licence": model.metadata.get("licence", "MIT")}
+    save_encoder(path, model.encoder, facts, calibration, torch.float16)
     print(path)
 
 
@@ -220,9 +229,11 @@ def train_autoencoder(
     batch_size: int = 16,
     channel_base: Annotated[int, typer.Option(help="Channels at resolution r: min(base / r, 256).")] = 2048,
     seed: int = 0,
+    device: Device = None,
 ) -> None:
     """Train a generator with its encoder to redraw pictures, then to please judges: a GAN in hours, without a GPU."""
     from toolkit import experiments
+    from toolkit.devices import check_device
     from toolkit.pictures.cache import from_folder, from_world
     from toolkit.training.autoencoder import AutoencoderPlan
     from toolkit.training.autoencoder import train_autoencoder as train
@@ -241,10 +252,11 @@ def train_autoencoder(
         seed=seed,
     )
     plan.check()
+    check_device(device, "train-autoencoder")
     check_can_write(out / "gan.safetensors")
     cache = out / f"pictures-{resolution}.npy"
     if folder is not None:
         images = from_folder(folder, resolution, cache)
     else:
         images = from_world(experiments.world_named(str(world)).render, num_images, resolution, cache)
-    print(train(images, out, plan))
+    print(train(images, out, plan, device=device))

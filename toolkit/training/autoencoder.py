@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toolkit.devices import check_device
 from toolkit.errors import ToolkitError, check_count
 from toolkit.files import replace_when_done
 from toolkit.gan.encoder import PrincipalEncoder, save_encoder
@@ -81,6 +82,7 @@ def train_autoencoder(
     out_dir: str | Path,
     plan: AutoencoderPlan | None = None,
     *,
+    device: str | torch.device | None = "cpu",
     save_every: float = 300,
     progress: bool = True,
 ) -> Path:
@@ -94,6 +96,7 @@ def train_autoencoder(
         pictures: (N, 3, R, R) uint8 tensor or memory-mapped array, R = plan.resolution.
         out_dir: folder of this training.
         plan: `AutoencoderPlan`; None for its defaults.
+        device: to train on; None for the best there is.
         save_every: seconds between checkpoints.
         progress: show a bar.
     Returns:
@@ -111,22 +114,23 @@ def train_autoencoder(
     if not len(pictures) or tuple(pictures.shape[1:]) != (3, side, side) or str(pictures.dtype)[-5:] != "uint8":
         want, got = f"pictures (N, 3, {side}, {side}) uint8, N >= 1", f"{tuple(pictures.shape)} {pictures.dtype}"
         raise ToolkitError("train_autoencoder", want, got, "Resize them first")
-    job = _Job(pictures, Path(out_dir), plan)
+    job = _Job(pictures, Path(out_dir), plan, check_device(device, "train_autoencoder"))
     run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "gan.safetensors"
 
 
 class _Job:
-    def __init__(self, pictures, out_dir, plan):
-        self.pictures, self.out_dir, self.plan = pictures, out_dir, plan
-        self.features, self.seen, self.means = imagenet_features(), 0, Means(LOG_KEEP)
+    def __init__(self, pictures, out_dir, plan, device):
+        self.pictures, self.out_dir, self.plan, self.device = pictures, out_dir, plan, device
+        self.features = copy.deepcopy(imagenet_features()).to(device)
+        self.seen, self.means = 0, Means(LOG_KEEP)
         state = load_checkpoint(out_dir / "checkpoint.pt", STATE, "train_autoencoder")
         torch.manual_seed(plan.seed)
         w = plan.w_dim
         generator = Generator(plan.resolution, w, w, dict(plan.channels), plan.num_mapping_layers)
         encoder = PrincipalEncoder(plan.resolution, plan.num_components, generator.num_ws, w)
-        self.generator = generator.to(memory_format=torch.channels_last)
-        self.encoder = encoder
+        self.generator = generator.to(device, memory_format=torch.channels_last)
+        self.encoder = encoder.to(device)
         if state is None:
             encoder.start(*self._components())
         else:
@@ -144,7 +148,7 @@ class _Job:
     def _judge(self):
         """Let judges join; from here on Adam has another memory."""
         torch.manual_seed(self.plan.seed)
-        self.judges = Heads(NUM_STAGES).to(memory_format=torch.channels_last)
+        self.judges = Heads(NUM_STAGES).to(self.device, memory_format=torch.channels_last)
         self.judging = Learner(self.judges, JUDGES_RATE, betas=JUDGED_BETAS, fused=True)
         self.learners = self._learners(JUDGED_RATE, JUDGED_ENCODER_SLOWER, JUDGED_BETAS)
 
@@ -152,7 +156,7 @@ class _Job:
         if state.get("judges") is not None:
             self._judge()
             self.judges.load_state_dict(state["judges"])
-            self.code = state["code"]
+            self.code = state["code"] and {k: v.to(self.device) if k != "seen" else v for k, v in state["code"].items()}
         self.generator_ema.load_state_dict(state["generator_ema"])
         self.encoder_ema.load_state_dict(state["encoder_ema"])
         for learner, saved in zip(self._all_learners(), state["optimizers"], strict=True):
@@ -173,7 +177,7 @@ class _Job:
     def step(self):
         """Redraw one batch; with judges, half of one, beside as many new pictures."""
         rng = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.seen)  # a resumed run draws the same
-        image = real_batch(self.pictures, self.plan.batch_size, rng)
+        image = real_batch(self.pictures, self.plan.batch_size, rng, self.device)
         if self.judges is None and self.seen >= self.plan.judged_after:
             self._judge()
         since = self.seen - (0 if self.judges is None else self.plan.judged_after)
@@ -186,7 +190,7 @@ class _Job:
 
     def _redraw(self, image, rng):
         w = self._code(image)
-        drawn = self._draw(self._rows(w + CODE_NOISE * torch.randn(w.shape, generator=rng)))
+        drawn = self._draw(self._rows(w + CODE_NOISE * torch.randn(w.shape, generator=rng).to(w)))
         pixel = (drawn - image).square().mean()
         with torch.no_grad():
             wanted = self.features(image, NUM_STAGES)
@@ -197,7 +201,7 @@ class _Job:
     def _please(self, image, rng):
         half = len(image) // 2
         w = self._code(image[:half])
-        known = self._rows(w + JUDGED_CODE_NOISE * torch.randn(w.shape, generator=rng))
+        known = self._rows(w + JUDGED_CODE_NOISE * torch.randn(w.shape, generator=rng).to(w))
         drawn = self._draw(torch.cat([known, self._new(len(image) - half, rng)]))
         leaf = drawn.detach().requires_grad_()
         same = rng.get_state()  # a picture and its redrawing are looked at alike
@@ -222,7 +226,7 @@ class _Job:
         if self.code is None or self.seen - self.code["seen"] >= CODES_KEPT:
             w = self._codes(self.encoder_ema)
             self.code = {"seen": self.seen, "mean": w.mean(0), "root": root(w.T.cov())}
-        z = torch.randn(num, self.plan.w_dim, generator=rng)
+        z = torch.randn(num, self.plan.w_dim, generator=rng).to(self.device)
         ws = self._rows(self.code["mean"] + z @ self.code["root"])
         cut = int(torch.randint(1, ws.shape[1], (), generator=rng))
         mixed = bool(torch.rand((), generator=rng) < STYLE_MIXING)
@@ -241,7 +245,9 @@ class _Job:
     def _codes(self, encoder):
         """w (N, w_dim) of some of the pictures."""
         pick = torch.randperm(len(self.pictures), generator=torch.Generator().manual_seed(0))[:NUM_CODES].sort().values
-        return torch.cat([encoder(as_float(self.pictures[part.numpy()]))[:, 0] for part in pick.split(CODES_AT_ONCE)])
+        return torch.cat(
+            [encoder(as_float(self.pictures[part.numpy()], self.device))[:, 0] for part in pick.split(CODES_AT_ONCE)]
+        )
 
     # ---- files ---------------------------------------------------------------------------
     def save(self):
@@ -274,9 +280,9 @@ class _Job:
     @torch.no_grad()
     def _show(self, generator, encoder):
         """Pictures of the training beside what they are redrawn as, and pictures drawn at random."""
-        image = as_float(self.pictures[:SHOWN])
+        image = as_float(self.pictures[:SHOWN], self.device)
         again = generator.synthesis(encoder(image), noise_mode="none")
-        z = torch.randn(2 * SHOWN, self.plan.w_dim, generator=torch.Generator().manual_seed(1))
+        z = torch.randn(2 * SHOWN, self.plan.w_dim, generator=torch.Generator().manual_seed(1)).to(self.device)
         sheets = {"pairs": torch.stack([image, again], 1).flatten(0, 1), "samples": generator(z, noise_mode="none")}
         for name, sheet in sheets.items():
             with replace_when_done(self.out_dir / f"{name}.png") as temporary:

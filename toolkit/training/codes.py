@@ -47,9 +47,9 @@ def root(covariance: Tensor) -> Tensor:
 def _set(mapping: Mapping, matrix: Tensor, mean: Tensor) -> None:
     """w = matrix @ z + mean."""
     size, last = len(mean), mapping.num_layers - 1
-    same, lift = torch.eye(size), torch.full((size,), DEVIATIONS)
+    same, lift = torch.eye(size).to(mean), torch.full_like(mean, DEVIATIONS)
     for i in range(mapping.num_layers):
-        weight, bias = same, torch.zeros(size)
+        weight, bias = same, torch.zeros_like(mean)
         if i == 0:
             bias = bias + lift
         if i == last:

@@ -70,9 +70,9 @@ def view(image: Tensor, rng: torch.Generator) -> Tensor:
     grid = torch.zeros(n, 2, 3)
     grid[:, 0, 0] = grid[:, 1, 1] = 1 + SCALE * _spread(rng, n)
     grid[:, :, 2] = SHIFT * _spread(rng, n, 2)
-    where = F.affine_grid(grid, list(image.shape), align_corners=False)
+    where = F.affine_grid(grid.to(image), list(image.shape), align_corners=False)
     moved = F.grid_sample(image, where, padding_mode="reflection", align_corners=False)
-    return moved * (1 + BRIGHTNESS * _spread(rng, n, 1, 1, 1)) + COLOUR * _spread(rng, n, 3, 1, 1)
+    return moved * (1 + BRIGHTNESS * _spread(rng, n, 1, 1, 1).to(image)) + COLOUR * _spread(rng, n, 3, 1, 1).to(image)
 
 
 def _spread(rng: torch.Generator, *shape: int) -> Tensor:
