@@ -176,7 +176,7 @@ class PrincipalEncoder(nn.Module):
 
 
 AnyEncoder = Encoder | PrincipalEncoder
-KINDS = {"convolutional": Encoder, "principal": PrincipalEncoder}
+KINDS: dict[str, type[Encoder] | type[PrincipalEncoder]] = {"convolutional": Encoder, "principal": PrincipalEncoder}
 
 
 def _averaged(image, resolution, side):

@@ -20,7 +20,7 @@ from toolkit.errors import ToolkitError, check_count
 from toolkit.files import replace_when_done
 from toolkit.gan.encoder import PrincipalEncoder, save_encoder
 from toolkit.gan.files.checkpoints import load_generator, save_gan
-from toolkit.gan.stylegan2 import Discriminator, Generator
+from toolkit.gan.stylegan2 import Generator
 from toolkit.pictures.images import grid
 from toolkit.projection.imagenet import imagenet_features
 from toolkit.projection.perceptual import unit
@@ -89,7 +89,7 @@ def train_autoencoder(
     """Train an encoder and a generator together, or go on where the last run in `out_dir` stopped.
 
     Writes `gan.safetensors` (EMA generator, with a mapping that draws codes as the pictures' are
-    distributed, and an untrained discriminator: a start for `train(init_from=)`), `encoder.safetensors`,
+    distributed; also a start for `train(init_from=)`), `encoder.safetensors`,
     `checkpoint.pt`, `pairs.png`, `samples.png` and `log.csv`.
 
     Args:
@@ -261,8 +261,7 @@ class _Job:
         save_checkpoint(self.out_dir / "checkpoint.pt", state)
         generator, encoder = self._finished()
         metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict()}
-        judge = Discriminator(self.plan.resolution, dict(self.plan.channels))
-        save_gan(self.out_dir / "gan.safetensors", generator, judge, metadata)
+        save_gan(self.out_dir / "gan.safetensors", generator, None, metadata)
         facts = {"gan_hash": load_generator(self.out_dir / "gan.safetensors").hash, **metadata}
         save_encoder(self.out_dir / "encoder.safetensors", encoder, facts)
         self._show(generator, encoder)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import ToolkitError, check_count, describe
-from toolkit.gan.files.checkpoints import load_discriminator, load_generator
+from toolkit.gan.files.checkpoints import load_networks
 from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.training.checkpoint import load_checkpoint
 from toolkit.training.loop import MAX_SEED
@@ -88,7 +88,8 @@ def starting_point(
         return state, None
     if init_from is None:
         return None, None
-    generator, judge = load_generator(init_from), load_discriminator(init_from)
+    generator, judge = load_networks(init_from, call="train")
+    judge = judge or Discriminator(plan.start_resolution, dict(plan.channels))  # an autoencoder has none
     fix = "Give the plan the file's sizes, or take another file"
     _compare(plan, plan.start_resolution, generator.state_dict(), judge.state_dict(), init_from, fix)
     return None, (generator, judge)
