@@ -6,7 +6,7 @@ and turn it in the last layer, whose results must be lifted too.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toolkit.gan.layers import LRELU_GAIN, FullyConnected, Mapping
 from toolkit.gan.stylegan2 import Generator
@@ -57,9 +57,8 @@ def _set(mapping: Mapping, matrix: Tensor, mean: Tensor) -> None:
         _fill(getattr(mapping, f"fc{i}"), weight, bias)
 
 
-def _fill(layer: nn.Module, weight: Tensor, bias: Tensor) -> None:
+def _fill(layer: FullyConnected, weight: Tensor, bias: Tensor) -> None:
     """A layer that answers weight @ x + bias where that is positive."""
-    assert isinstance(layer, FullyConnected)
     gain = LRELU_GAIN if layer.activate else 1.0
     layer.weight.copy_(weight / (layer.weight_gain * gain))
     layer.bias.copy_(bias / (layer.lr * gain))
