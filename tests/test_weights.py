@@ -7,6 +7,7 @@ import torch
 from safetensors import safe_open
 
 from toolkit import fewshot
+from toolkit.autoshot import AutoShotSegmenter
 from toolkit.gan.files import zoo
 from toolkit.worlds import portraits
 
@@ -25,7 +26,8 @@ def test_a_file_is_small_half_precision_and_documented(file):
     assert file.stat().st_size < 40 << 20
     assert hashlib.sha256(file.read_bytes()).hexdigest() in README and file.name in README
     with safe_open(file, "pt") as tensors:
-        weights = [n for n in tensors.keys() if n != "calibration" and "num_batches" not in n]
+        judges = "calibration", "layout.mean", "layout.root", "layout.usual"  # what trust is judged by
+        weights = [n for n in tensors.keys() if n not in judges and "num_batches" not in n]
         assert {tensors.get_tensor(name).dtype for name in weights} == {torch.float16}
 
 
@@ -73,3 +75,13 @@ def test_trust_tells_portraits_from_noise(bundled_gan):
     assert bundled_gan.project(image, num_steps=0).trust.median() > 0.1
     with pytest.warns(UserWarning, match="unlike anything portraits-64 makes"):
         assert not bundled_gan.project(noise, num_steps=0).trust.any()
+
+
+def test_the_bundled_autoshot_network_trusts_portraits_and_no_scribbles():
+    auto = AutoShotSegmenter.load(zoo.folder() / f"{zoo.DEFAULT}-autoshot.safetensors")
+    image, _ = portraits.render(8, 64, 1_600_000)
+    assert min(result.trust for result in auto.segment(image)) > 0.05
+    rng = torch.Generator().manual_seed(0)
+    scribbles = torch.nn.functional.interpolate(torch.rand(8, 3, 8, 8, generator=rng) * 2 - 1, size=(64, 64))
+    with pytest.warns(UserWarning, match="of 8 pictures are unlike anything"):
+        assert sorted(result.trust for result in auto.segment(scribbles))[4] < 0.05

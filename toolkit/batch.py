@@ -30,6 +30,7 @@ from toolkit.parts.label_studio import stream_label_studio
 from toolkit.pictures import images, labels
 from toolkit.pictures.folders import pictures_in
 from toolkit.pictures.uploads import SUFFIXES, open_rgb
+from toolkit.projection.trust import LOW
 from toolkit.training.processes import processes
 
 __all__ = ["announce", "find", "gather", "how_good", "project_files", "segment_files", "segment_latents", "shots_from"]
@@ -248,14 +249,19 @@ def _segmented(segmenter, group, options):
     results = {}
     # An auto-shot network's pictures share their batches; looking for frames costs more, and may find none.
     if len(good) > 1 and isinstance(segmenter, fewshot.AutoShotSegmenter) and options.get("align") != "auto":
-        with contextlib.suppress(Exception):  # then each alone, to tell which it was
+        # Should it fail, each is done alone, to tell which it was.
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of low trust: told below, with the picture's name
             pictures = [picture for _, _, picture in good]
             results = {name: r for (_, name, _), r in zip(good, segmenter.segment(pictures, **options), strict=True)}
     for file, name, picture in group:
         if isinstance(picture, Exception):
             yield file, name, picture
         elif name in results:
-            yield file, name, results.pop(name)
+            result = results.pop(name)
+            if result.trust is not None and result.trust < LOW:
+                tqdm.write(f"{file}: trust {result.trust:.2f}: do not believe the parts.", file=sys.stderr)
+            yield file, name, result
         else:
             with _remarks(file):
                 try:

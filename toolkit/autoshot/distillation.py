@@ -13,6 +13,7 @@ from accelerate.utils import reduce
 from torch import Tensor
 
 from toolkit.autoshot.augmentation import augment
+from toolkit.autoshot.layout import Layout, learn_layout
 from toolkit.autoshot.progress import Pace, Progress, last
 from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.autoshot.synthesis import Pairs
@@ -26,6 +27,7 @@ from toolkit.training.processes import processes, share_mean
 
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
 BUFFERED_SHARDS = 4  # shuffled together, so that a batch mixes pictures of several shards
+JUDGED_BY = 1000  # pictures at most, whose layouts are usual
 LOG_KEEP = 0.95  # decay of the running mean of the loss
 STATE = ("key", "epoch", "epochs_since_best", "log", "net", "best", "optimizer")  # keys of a checkpoint
 
@@ -103,7 +105,7 @@ def training(pairs: Pairs, *, out_dir: str | Path | None = None, **options: Any)
             done = job.epoch * job.num_steps + step
             yield Progress("train", done, pace.total, pace.eta(done), loss)
         job.finish_epoch()
-    yield Progress("train", pace.total, pace.total, 0.0, job.log[-1]["loss"], job.result())
+    yield Progress("train", pace.total, pace.total, 0.0, job.log[-1]["loss"], job.judged(job.result()))
 
 
 def soft_cross_entropy(logits: Tensor, soft: Tensor, known: Tensor) -> Tensor:
@@ -211,6 +213,18 @@ class _Job:
         net = UNet(len(self.pairs.classes), self.plan.width)
         net.load_state_dict(self.best)
         return AutoShotSegmenter(net, self.pairs.classes, self.pairs.resolution, self.pairs.palette)
+
+    def judged(self, found):
+        """It with the layouts of pictures it should know, and its GAN's framer."""
+        some = []
+        for i in range(self.pairs.num_shards):
+            if sum(map(len, some)) < JUDGED_BY:
+                some.append(self._to_float(*self.pairs.read(i, self.pairs.kept))[0])
+        layout = learn_layout(found.network.to(self.device), torch.cat(some)[:JUDGED_BY], self.plan.seed)
+        found.network.to("cpu")
+        found.layout = Layout(*(value.cpu() for value in layout))
+        found.framer = getattr(self.pairs.segmenter.gan, "framer", None)
+        return found
 
     def _shards(self, rank):
         return range(rank, self.pairs.num_shards, self.state.num_processes)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from toolkit.autoshot.layout import Judged
 from toolkit.errors import ToolkitError
 from toolkit.files import replace_when_done
 
@@ -21,10 +22,11 @@ def export(network: nn.Module, about: dict[str, Any], path: str | Path) -> None:
 
     Its input "image" is (N, 3, height, width) float32 in [-1, 1], its output "logits" (N, K, height,
     width), N, height and width dynamic. Its metadata has "classes" (a JSON list, background first),
-    "palette" (a JSON list of RGB) and "resolution" (the shorter side it learned from).
+    "palette" (a JSON list of RGB) and "resolution" (the shorter side it learned from). Of a network that judges its
+    trust a second output "trust" is (N,), 0 to 1, and the metadata's "low_trust" says below what not to believe it.
 
     Args:
-        network: a `UNet`, in eval mode.
+        network: a `UNet`, in eval mode, or one `layout.Judged`.
         about: as `AutoShotSegmenter.about` returns it.
         path: the file.
     Raises:
@@ -51,12 +53,12 @@ def export(network: nn.Module, about: dict[str, Any], path: str | Path) -> None:
             dynamo=True,
             verbose=False,
             input_names=["image"],
-            output_names=["logits"],
+            output_names=["logits", "trust"] if isinstance(network, Judged) else ["logits"],
             dynamic_shapes=dynamic,
         )
     model = program.model_proto
     for value in (*model.graph.input, *model.graph.output):
-        for axis, name in AXES.items():
+        for axis, name in AXES.items() if value.name != "trust" else [(0, AXES[0])]:
             value.type.tensor_type.shape.dim[axis].dim_param = name
     onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in about.items()})
     onnx.checker.check_model(model)

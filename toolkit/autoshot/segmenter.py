@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from toolkit.autoshot import onnx_file
+from toolkit.autoshot import layout, onnx_file
+from toolkit.autoshot.layout import Judged, Layout
 from toolkit.devices import check_device
 from toolkit.errors import CheckpointError, ImageError, ShapeError, ToolkitError, describe
 from toolkit.files import load_tensors, save_tensors
@@ -24,6 +26,7 @@ from toolkit.pictures import images, labels, shown
 from toolkit.pictures.images import Align, Frame
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection.framing import Framer, framer_of, framer_state
+from toolkit.projection.trust import LOW
 
 LONGEST = 16  # times the resolution: the longest side of the network's input
 BATCH_SIZE = 16
@@ -39,6 +42,7 @@ class AutoShotSegmenter:
         resolution: of the pictures it learned from.
         palette: (K, 3) uint8; None for the default.
         framer: finds in a picture what it learned to segment; None for none.
+        layout: how parts usually lie, by which trust is judged; None for no trust.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class AutoShotSegmenter:
         resolution: int,
         palette: np.ndarray | None = None,
         framer: Framer | None = None,
+        layout: Layout | None = None,
     ) -> None:
-        self.network, self.resolution, self.framer = network.eval().requires_grad_(False), resolution, framer
+        self.network, self.resolution = network.eval().requires_grad_(False), resolution
+        self.framer, self.layout = framer, layout
         self.classes = labels.check_classes(classes, "AutoShotSegmenter")
         self.palette = labels.default_palette(len(self.classes)) if palette is None else palette
 
@@ -96,7 +102,10 @@ class AutoShotSegmenter:
             all: of "auto", everything that is found in a picture, the most trusted first, not that one alone.
         Returns:
             `Result`, or a list of them. Its image and label map have the size of the upload, or of the frame in
-            it, up to a million pixels; `full_label_map` has always the upload's.
+            it, up to a million pixels; `full_label_map` has always the upload's. Trust says how usual the layout
+            of its parts is among pictures that it should know, see `layout`; None where its file does not say.
+        Warns:
+            UserWarning: low trust.
         Raises:
             ImageError, ShapeError: as `images.load_image`, a resolution below 1, or nothing was found.
             ToolkitError: "auto" without a framer.
@@ -117,6 +126,7 @@ class AutoShotSegmenter:
         if align == "auto":
             groups = [[r for r, (of, _) in zip(results, placed, strict=True) if of == i] for i in range(len(uploads))]
             results = [one for group in groups for one in _best(group, all)]
+        _warn_of_low_trust(results)
         return results if isinstance(source, (list, tuple)) or all or len(results) > 1 else results[0]
 
     def _frames(self, upload, align):
@@ -147,11 +157,13 @@ class AutoShotSegmenter:
             picture, frame = _resized(upload, shown_size), Frame((0.0, 0.0, float(width), float(height)), size)
         else:
             picture = images.load_image(frame.cut(upload, shown_size[0], "segment"))[0]
+        trust = None if self.layout is None else float(layout.trust(self.layout, logits[None]))
         # Upsample logits, not labels: interpolation places edges between the network's pixels.
         logits = F.interpolate(logits[None], size=picture.shape[1:], mode="bilinear", align_corners=False)
         full_image = None if isinstance(upload, Tensor) else upload
+        label_map = logits[0].argmax(0).cpu()
         return Result(
-            picture.cpu(), logits[0].argmax(0).cpu(), self.classes, self.palette, frame=frame, full_image=full_image
+            picture.cpu(), label_map, self.classes, self.palette, trust=trust, frame=frame, full_image=full_image
         )
 
     def save(self, path: str | PathLike, dtype: torch.dtype = torch.float32) -> None:
@@ -166,6 +178,8 @@ class AutoShotSegmenter:
         if self.framer is not None:
             state |= {f"framer.{k}": v for k, v in framer_state(self.framer, dtype).items()}
             about["framer"] = self.framer.metadata
+        if self.layout is not None:  # in full precision: small as it is
+            state |= {f"layout.{k}": v for k, v in self.layout._asdict().items()}
         save_tensors(path, state, about)
 
     @classmethod
@@ -184,9 +198,11 @@ class AutoShotSegmenter:
             classes, palette = about["classes"], torch.tensor(about["palette"], dtype=torch.uint8).numpy()
             parts = {k.removeprefix("framer."): tensors.pop(k) for k in list(tensors) if k.startswith("framer.")}
             framer = framer_of(parts, about["framer"]).to(device) if parts else None
+            judged = {k.removeprefix("layout."): tensors.pop(k) for k in list(tensors) if k.startswith("layout.")}
+            usual = Layout(**{k: v.to(device) for k, v in judged.items()}) if judged else None
             network = UNet(len(classes), tensors["down.0.0.weight"].shape[0])
             network.load_state_dict(tensors)
-            return cls(network.to(device), classes, int(about["resolution"]), palette, framer)
+            return cls(network.to(device), classes, int(about["resolution"]), palette, framer, usual)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).split("\n")[0][:120]
             raise CheckpointError(
@@ -199,7 +215,20 @@ class AutoShotSegmenter:
 
     def export_onnx(self, path: str | Path) -> None:
         """Write the network as one ONNX file that works without this toolkit; see `onnx_file.export`."""
-        onnx_file.export(self.network, self.about(), path)
+        about, network = self.about(), self.network
+        if self.layout is not None:
+            about["low_trust"], network = LOW, Judged(network, self.layout)
+        onnx_file.export(network, about, path)
+
+
+def _warn_of_low_trust(results):
+    low = sum(result.trust is not None and result.trust < LOW for result in results)
+    if low:
+        which = "this picture is" if len(results) == 1 else f"{low} of {len(results)} pictures are"
+        warnings.warn(
+            f"{which} unlike anything this network learned from (trust below {LOW}): do not believe the parts.",
+            stacklevel=3,
+        )
 
 
 def _best(results, all):

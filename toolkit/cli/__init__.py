@@ -22,7 +22,7 @@ from toolkit.cli.training import (  # noqa: E402
     train_framer,
     train_gan,
 )
-from toolkit.cli.weights import calibrate, convert, gan_info  # noqa: E402
+from toolkit.cli.weights import calibrate, calibrate_autoshot, convert, gan_info  # noqa: E402
 from toolkit.errors import ToolkitError  # noqa: E402
 
 app = typer.Typer(
@@ -45,7 +45,7 @@ app.command()(quickstart)
 app.command()(evaluate)
 app.add_typer(experiment)
 PICTURES: tuple[Callable[..., None], ...] = (fit, project, segment, autoshot, export)
-WEIGHTS: tuple[Callable[..., None], ...] = (convert, gan_info, calibrate)
+WEIGHTS: tuple[Callable[..., None], ...] = (convert, gan_info, calibrate, calibrate_autoshot)
 TRAINING: tuple[Callable[..., None], ...] = (
     train_gan,
     train_autoencoder,

@@ -196,6 +196,21 @@ def framing(
 
 
 @experiment.command()
+def refusals(
+    folders: Annotated[list[Path], typer.Argument(help="Folders, each with pictures of one kind.")],
+    segmenter: Annotated[Path, typer.Option(help="What Segmenter.save or AutoShotSegmenter.save wrote.")],
+    num: Num = 200,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Does a segmenter know what it does not know: how many pictures of each folder have low trust?"""
+    from toolkit import experiments, fewshot
+
+    network = fewshot.load_segmenter(segmenter, device)
+    show({"refused": experiments.refusals(network, folders, num=num, progress=not as_json)}, as_json)
+
+
+@experiment.command()
 def gap(
     world: World = "portraits",
     data: Data = None,

@@ -9,6 +9,8 @@ from toolkit.cli.commands import Device, Gan, Json, NumSteps, load_gan, show
 from toolkit.errors import check_count
 from toolkit.files import check_can_write
 
+SAMPLES_AT_ONCE = 64  # pictures of a GAN
+
 
 def convert(
     source: Annotated[Path, typer.Argument(help="NVIDIA's .pkl or rosinality's .pt; no code in it is run.")],
@@ -63,3 +65,28 @@ def calibrate(
     errors = model.calibrate(num_steps, num=num, progress=True)
     pixel, perceptual = errors.median(0).values.tolist()
     print(f"{len(errors)} pictures; median errors: pixel {pixel:.3g}, perceptual {perceptual:.3g}")
+
+
+def calibrate_autoshot(
+    file: Annotated[Path, typer.Argument(help="What autoshot wrote before networks judged their trust; is replaced.")],
+    gan: Annotated[str | None, typer.Option(help="The GAN it was distilled from; default: bundled.")] = None,
+    num: Annotated[int, typer.Option(help="Pictures for the GAN to draw.")] = 1000,
+    half: Annotated[bool, typer.Option(help="Write float16, half the bytes.")] = False,
+    device: Device = None,
+) -> None:
+    """Teach an auto-shot network how parts usually lie, so that it says its trust; and add the GAN's framer."""
+    import torch
+
+    from toolkit.autoshot import AutoShotSegmenter
+    from toolkit.autoshot.layout import learn_layout
+    from toolkit.pictures.images import to_uint8
+
+    check_count("calibrate-autoshot", "num", num)
+    model = load_gan(gan, device)
+    auto = AutoShotSegmenter.load(file, model.device)
+    drawn = [model.sample(seed, SAMPLES_AT_ONCE, 1.0).image for seed in range(-(-num // SAMPLES_AT_ONCE))]
+    pixels = torch.from_numpy(to_uint8(torch.cat(drawn)[:num])).permute(0, 3, 1, 2)  # as it learned from them
+    auto.layout = learn_layout(auto.network, pixels.to(model.device).float() / 127.5 - 1)
+    auto.framer = model.framer or auto.framer
+    auto.save(file, torch.float16 if half else torch.float32)
+    print(f"{file}: {num} pictures" + (", with a framer" if auto.framer else ""))

@@ -8,6 +8,7 @@ from toolkit.experiments.gan_quality import gan_quality
 from toolkit.experiments.gap import gap
 from toolkit.experiments.projection import projected
 from toolkit.experiments.quickstart import quickstart
+from toolkit.experiments.refusals import refusals
 from toolkit.experiments.report import into_readme
 from toolkit.experiments.scoring import score
 from toolkit.experiments.sources import CALIBRATION_SEED, EVALUATION_SEED, SHOT_SEED, WORLDS, world_named
@@ -29,6 +30,7 @@ __all__ = [
     "into_readme",
     "projected",
     "quickstart",
+    "refusals",
     "run",
     "score",
     "source_of",
