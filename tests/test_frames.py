@@ -50,7 +50,9 @@ def test_each_pixel_shows_where_it_lies(centre, side, angle, resolution):
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     x, y = centre[0] + u * cos - v * sin, centre[1] + u * sin + v * cos
     seen = (x > 1) & (x < 59) & (y > 1) & (y < 39)  # at the edge it repeats
-    assert np.abs(cut[..., 0] - 4 * x)[seen].max() < 3 and np.abs(cut[..., 1] - 6 * y)[seen].max() < 4
+    slack = 0.15 * side / resolution  # filters leave a pixel of the result in its place up to a share of its width
+    assert np.abs(cut[..., 0] - 4 * x)[seen].max() < 3 + 4 * slack
+    assert np.abs(cut[..., 1] - 6 * y)[seen].max() < 4 + 6 * slack
 
 
 @settings(max_examples=60, deadline=None)
