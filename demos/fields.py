@@ -15,6 +15,20 @@ def picture(label: str, sources: Sequence[str] = ("upload", "clipboard", "webcam
     return component
 
 
+def faces(pictures: Sequence[Any] | None, **options: Any) -> gr.Gallery:
+    """A row of four small pictures to look at, or to click where they cannot be enlarged."""
+    return gr.Gallery(
+        pictures,
+        columns=4,
+        height="auto",
+        show_label=False,
+        buttons=[],
+        interactive=False,
+        elem_classes="faces",
+        **options,
+    )
+
+
 def slider(minimum: float, maximum: float, usual: float, **options: Any) -> gr.Slider:
     """A `gr.Slider` whose value is clamped to its range, and `usual` where its text field was cleared."""
     component = gr.Slider(minimum, maximum, usual, **options)

@@ -9,7 +9,7 @@ import kept
 import shots
 from canvas import STROKES, Canvas, without_background
 from classes import Classes
-from fields import picture, slider, whole_number
+from fields import faces, picture, slider, whole_number
 from look import Progress, heading, note, trusted
 from session import FIRST_SEED, FIRST_TRUNCATION, Session, Sessions
 from shots import Shots
@@ -63,19 +63,8 @@ class Label:
 
     def _examples(self):
         gr.HTML(note("Portraits whose labels are known exactly: click one, then teach."))
-        self.examples = gr.Gallery(
-            [images.to_pil(portraits.render(1, 128, seed)[0]) for seed in EXAMPLE_SEEDS],
-            columns=4,
-            rows=1,
-            height="auto",
-            show_label=False,
-            allow_preview=False,
-            buttons=[],
-            object_fit="cover",
-            interactive=False,
-            elem_id="shot-examples",
-            elem_classes="faces",
-        )
+        pictures = [images.to_pil(portraits.render(1, 128, seed)[0]) for seed in EXAMPLE_SEEDS]
+        self.examples = faces(pictures, rows=1, allow_preview=False, object_fit="cover", elem_id="shot-examples")
         self.example = gr.State()
 
     def wire(self, sessions: Sessions) -> None:

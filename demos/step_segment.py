@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
+from fields import faces
 from look import Progress, enlarge, heading, hexes, legend, note, trusted
 from PIL import Image
 from session import Session, Sessions
@@ -56,18 +57,8 @@ class Segment:
                         elem_id="pictures",
                     )
                     gr.HTML(note("Or click a portrait that no network has seen:"))
-                    self.examples = gr.Gallery(
-                        [images.to_pil(portraits.render(1, 256, seed)[0]) for seed in EXAMPLE_SEEDS],
-                        columns=4,
-                        rows=1,
-                        height="auto",
-                        show_label=False,
-                        allow_preview=False,
-                        buttons=[],
-                        interactive=False,
-                        elem_id="segment-examples",
-                        elem_classes="faces",
-                    )
+                    pictures = [images.to_pil(portraits.render(1, 256, seed)[0]) for seed in EXAMPLE_SEEDS]
+                    self.examples = faces(pictures, rows=1, allow_preview=False, elem_id="segment-examples")
                     self.method = gr.Radio(
                         [THROUGH, AUTO, BOTH], value=THROUGH, show_label=False, elem_id="method", container=False
                     )

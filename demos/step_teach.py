@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 import pandas as pd
-from fields import slider
+from fields import faces, slider
 from look import Progress, enlarge, heading, heat, legend, note, tinted
 from PIL import Image
 from session import Session, Sessions
@@ -37,16 +37,7 @@ class Teach:
                     "Stop", size="lg", elem_id="teach-stop", elem_classes="stop", scale=1, min_width=80
                 )
             self.status = gr.HTML(note("Draw first, then teach."), elem_id="teach-status", elem_classes="status")
-            self.gallery = gr.Gallery(
-                columns=4,
-                height="auto",
-                show_label=False,
-                buttons=[],
-                interactive=False,
-                object_fit="cover",
-                elem_id="gallery",
-                elem_classes="faces",
-            )
+            self.gallery = faces(None, object_fit="cover", elem_id="gallery")
             self.legend = gr.HTML(elem_id="teach-legend")
             with gr.Row(elem_classes="tight"):
                 self.more_button = gr.Button("More faces", size="sm", elem_id="more", interactive=False, min_width=100)

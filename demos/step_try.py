@@ -3,7 +3,7 @@
 from typing import Any
 
 import gradio as gr
-from fields import picture
+from fields import faces, picture
 from look import legend
 from session import Session, Sessions
 from step_autoshot import network, parts
@@ -26,18 +26,8 @@ class Try:
             with gr.Row(elem_classes="steps"):
                 with gr.Column(scale=2, min_width=280):
                     gr.HTML(HEADING)
-                    self.examples = gr.Gallery(
-                        [images.to_pil(portraits.render(1, 256, seed)[0]) for seed in EXAMPLE_SEEDS],
-                        columns=4,
-                        rows=1,
-                        height="auto",
-                        show_label=False,
-                        allow_preview=False,
-                        buttons=[],
-                        interactive=False,
-                        elem_id="try-examples",
-                        elem_classes="faces",
-                    )
+                    pictures = [images.to_pil(portraits.render(1, 256, seed)[0]) for seed in EXAMPLE_SEEDS]
+                    self.examples = faces(pictures, rows=1, allow_preview=False, elem_id="try-examples")
                     self.trust = gr.HTML(elem_id="try-trust", elem_classes="status")
                 with gr.Column(scale=3, min_width=280), gr.Row(elem_classes="pair"):
                     self.picture = picture("Your picture", height=HEIGHT, elem_id="try-picture")

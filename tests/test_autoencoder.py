@@ -9,9 +9,9 @@ import torch
 from toolkit import fewshot
 from toolkit.errors import ToolkitError
 from toolkit.gan.encoder import load_encoder
+from toolkit.pictures.images import as_float
 from toolkit.training import autoencoder
 from toolkit.training.autoencoder import AutoencoderPlan, train_autoencoder
-from toolkit.training.batches import as_float
 from toolkit.training.judges import verdict
 from toolkit.worlds import portraits
 
@@ -87,3 +87,19 @@ def test_the_judges_ask_for_no_more_than_their_share(pictures, tmp_path, monkeyp
         drawn.append(torch.load(tmp_path / str(factor) / "checkpoint.pt", weights_only=True)["generator"])
     for name, value in drawn[0].items():
         assert torch.allclose(value, drawn[1][name], atol=1e-5), name
+
+
+def test_a_training_of_other_networks_is_refused_in_one_line(trained):
+    for change, said in (({"w_dim": 16}, "another encoder, at "), ({"num_components": 8}, "another encoder, at basis")):
+        with pytest.raises(ToolkitError, match=said) as error:
+            autoencoder.check(PLAN._replace(**change), trained)
+        assert "\n" not in str(error.value)
+
+
+def test_judges_that_joined_early_keep_their_rate_under_a_later_plan(pictures, tmp_path):
+    """The rate rises from when they joined, not from when a later plan says that they should have."""
+    plan = PLAN._replace(num_pictures=8, judged_after=0)
+    train_autoencoder(pictures, tmp_path, plan, progress=False)
+    train_autoencoder(pictures, tmp_path, plan._replace(num_pictures=12, judged_after=1_000_000), progress=False)
+    optimizer = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["optimizers"][0]
+    assert optimizer["param_groups"][0]["lr"] > 0

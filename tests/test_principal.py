@@ -5,7 +5,7 @@ import torch
 
 from toolkit.errors import ShapeError
 from toolkit.gan.encoder import PrincipalEncoder, load_encoder, save_encoder
-from toolkit.training.batches import as_float
+from toolkit.pictures.images import as_float
 from toolkit.training.principal import principal_components
 
 

@@ -107,7 +107,7 @@ def project_files(
     """
 
     def one(file, target):
-        sample = gan.project(file, num_steps=num_steps, progress=progress and _slow(gan), **options)
+        sample = gan.project(file, num_steps=num_steps, progress=progress and _slow(gan, num_steps), **options)
         images.save_png(f"{target}.reconstruction.png", sample.reconstruction.clamp(-1, 1))
         images.save_png(f"{target}.side-by-side.png", images.grid(torch.cat([sample.image, sample.reconstruction]), 2))
         fewshot.save_sample(f"{target}.latent.safetensors", sample, gan)
@@ -151,7 +151,9 @@ def segment_files(
     gan = segmenter.gan if isinstance(segmenter, fewshot.Segmenter) else None
     if gan is None and num_steps is not None:
         raise ToolkitError("segment", "no num_steps for a network that projects nothing", num_steps, "Leave it out")
-    options: dict[str, Any] = {} if gan is None else {"num_steps": num_steps, "progress": progress and _slow(gan)}
+    options: dict[str, Any] = (
+        {} if gan is None else {"num_steps": num_steps, "progress": progress and _slow(gan, num_steps)}
+    )
     options |= {} if align is None else {"align": align}
     found, state, out, key = _found(paths, out), processes(), Path(out), _key(segmenter, align, num_steps)
     own = found[state.process_index :: state.num_processes]
@@ -316,7 +318,7 @@ def shots_from(
     shots = []
     for name, (image, label_map) in zip(names, found, strict=True):
         with _remarks(name):
-            sample = gan.project(image, num_steps=num_steps, progress=progress and _slow(gan))
+            sample = gan.project(image, num_steps=num_steps, progress=progress and _slow(gan, num_steps))
         shots.append(fewshot.Shot(sample, label_map, data.classes, gan))
         if progress:
             tqdm.write(f"{name}: {how_good(float(sample.psnr), _only(sample.trust))}", file=sys.stderr)
@@ -345,9 +347,9 @@ def how_good(psnr: float | None, trust: float | None) -> str:
     return f"reconstruction {float('nan') if psnr is None else psnr:.1f} dB, trust {known}"
 
 
-def _slow(gan):
+def _slow(gan, num_steps):
     """Whether a picture takes so long that its steps deserve a bar."""
-    return gan.step_cost().seconds * gan.projection_steps > SLOW
+    return gan.step_cost().seconds * (gan.projection_steps if num_steps is None else num_steps) > SLOW
 
 
 def _only(trust):

@@ -20,6 +20,7 @@ from toolkit.autoshot.synthesis import Pairs
 from toolkit.errors import ToolkitError, check_count
 from toolkit.metrics import ConfusionMatrix
 from toolkit.parts.networks import UNET_DEPTH, UNet
+from toolkit.pictures.images import as_float
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
 from toolkit.training.loop import MAX_SEED, Learner, Means
 from toolkit.training.precision import check_precision, dtype_of
@@ -256,7 +257,7 @@ class _Job:
             yield self._to_float(image[fill], soft[fill])
 
     def _to_float(self, image, soft):
-        image, soft = image.to(self.device).float() / 127.5 - 1, soft.to(self.device).float()
+        image, soft = as_float(image, self.device), soft.to(self.device).float()
         return image, soft / soft.sum(1, keepdim=True)  # rounded to bytes, it sums only almost to 1
 
     @torch.inference_mode()

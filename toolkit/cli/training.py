@@ -30,13 +30,10 @@ def train_gan(
     device: Device = None,
 ) -> None:
     """Train a GAN on pictures alone. No label is ever read."""
-    from toolkit import experiments
-    from toolkit.pictures.cache import from_folder, from_world
     from toolkit.training.gan import Plan, check, train
     from toolkit.training.processes import processes
 
-    if (world is None) == (folder is None):
-        raise ToolkitError("train-gan", "either --world or --folder", f"{world} and {folder}", "Give one of them")
+    _check_one_of("train-gan", world, folder)
     plan = Plan(
         resolution=resolution,
         start_resolution=start_resolution,
@@ -48,14 +45,26 @@ def train_gan(
         seed=seed,
     )
     check(plan, out, init_from=init_from, mixed_precision=mixed_precision)
-    state, cache = processes(device), out / f"pictures-{resolution}.npy"
+    state = processes(device)
     with state.main_process_first():
-        if folder is not None:
-            images = from_folder(folder, resolution, cache)
-        else:
-            render = experiments.world_named(str(world)).render
-            images = from_world(render, num_images, resolution, cache, state.device)
+        images = _pictures(folder, world, num_images, resolution, out, state.device)
     print(train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision))
+
+
+def _check_one_of(call: str, world: str | None, folder: Path | None) -> None:
+    if (world is None) == (folder is None):
+        raise ToolkitError(call, "either --world or --folder", f"{world} and {folder}", "Give one of them")
+
+
+def _pictures(folder: Path | None, world: str | None, num: int, resolution: int, out: Path, device: Any = "cpu") -> Any:
+    """Pictures to train on, kept in the folder of the training."""
+    from toolkit import experiments
+    from toolkit.pictures.cache import from_folder, from_world
+
+    cache = out / f"pictures-{resolution}.npy"
+    if folder is not None:
+        return from_folder(folder, resolution, cache)
+    return from_world(experiments.world_named(str(world)).render, num, resolution, cache, device)
 
 
 def channels_of(resolution: int, base: int) -> tuple[tuple[int, int], ...]:
@@ -78,12 +87,9 @@ def train_encoder(
     """Train an encoder for any GAN on what it draws itself, and put it where the GAN's file is.
 
     Projection then starts from its guess, and trust is known."""
-    import torch
-
-    from toolkit import experiments
     from toolkit.gan.files import zoo
     from toolkit.gan.loading import JUDGED_BY, encoder_path, install_encoder
-    from toolkit.pictures.cache import from_folder, from_world
+    from toolkit.pictures.images import as_float
     from toolkit.training.encoder import EncoderPlan, check
     from toolkit.training.encoder import train_encoder as train
 
@@ -96,16 +102,15 @@ def train_encoder(
     bundled = model.path.parent == zoo.folder().resolve()
     if not bundled:
         check_can_write(encoder_path(model.path))
-    cache = out / f"pictures-{model.resolution}.npy"
-    if folder is not None:
-        images = from_folder(folder, model.resolution, cache)
-    elif world is not None:
-        images = from_world(experiments.world_named(world).render, num_images, model.resolution, cache)
+    known = None
+    if folder is not None or world is not None:
+        images = _pictures(folder, world, num_images, model.resolution, out)
+        if not bundled and (num_known := min(JUDGED_BY, len(images) // 10)):  # trust is judged by unseen ones
+            images, known = images[num_known:], as_float(images[:num_known])
     file = train(model.generator, model.discriminator, out, plan, pictures=images, mixed_precision=mixed_precision)
     if bundled:
         print(f"{file}: bundle-encoder puts it beside its GAN")
         return
-    known = None if images is None else torch.as_tensor(images[:JUDGED_BY]).float() / 127.5 - 1
     print(f"{install_encoder(model, file, known)}: load_gan finds it beside its GAN")
 
 
@@ -145,7 +150,7 @@ def train_framer(
     others = None
     if backgrounds is not None:
         others = from_folder(backgrounds, PICTURE_SIDE, out / "backgrounds" / f"pictures-{PICTURE_SIDE}.npy")
-    print(train(pictures, key, out, plan, others=others, metadata=metadata))
+    print(train(pictures, key, out, plan, others=others, metadata=metadata, device=device))
 
 
 def bundle(
@@ -162,7 +167,8 @@ def bundle(
         raise ToolkitError("bundle", "a name that is no path, nor a published GAN's", repr(name), "Choose another name")
     generator, discriminator = checkpoints.load_networks(checkpoint, call="bundle")
     path = zoo.folder() / f"{name}.safetensors"
-    metadata = {**generator.metadata, "name": name, "licence": licence}
+    # In float16 it is another GAN by its hash; what was made with this one still belongs to it.
+    metadata = {**generator.metadata, "name": name, "licence": licence, "made_from": generator.hash}
     checkpoints.save_gan(path, generator, discriminator, metadata, torch.float16)
     print(path)
 
@@ -182,10 +188,13 @@ def bundle_encoder(
     from toolkit.gan.encoder import load_encoder, save_encoder
     from toolkit.gan.files import zoo
     from toolkit.pictures.cache import from_folder
-    from toolkit.training.batches import as_float
+    from toolkit.pictures.images import as_float
 
     model = load_gan(gan, device)
     model.encoder = load_encoder(checkpoint, model.device)
+    if (of := model.encoder.metadata.get("gan_hash")) not in (model.hash, model.metadata.get("made_from")):
+        want, got = f"an encoder of GAN {model.hash[:12]}", f"one of GAN {str(of)[:12]}"
+        raise ToolkitError("bundle-encoder", want, got, "Name its GAN with --gan")
     if folder is None:
         image, _ = experiments.world_named(world).render(num, model.resolution, experiments.CALIBRATION_SEED)
     else:
@@ -232,16 +241,10 @@ def train_autoencoder(
     device: Device = None,
 ) -> None:
     """Train a generator with its encoder to redraw pictures, then to please judges: a GAN in hours, without a GPU."""
-    from toolkit import experiments
-    from toolkit.devices import check_device
-    from toolkit.pictures.cache import from_folder, from_world
-    from toolkit.training.autoencoder import AutoencoderPlan
+    from toolkit.training.autoencoder import AutoencoderPlan, check
     from toolkit.training.autoencoder import train_autoencoder as train
 
-    if (world is None) == (folder is None):
-        raise ToolkitError(
-            "train-autoencoder", "either --world or --folder", f"{world} and {folder}", "Give one of them"
-        )
+    _check_one_of("train-autoencoder", world, folder)
     plan = AutoencoderPlan(
         resolution=resolution,
         num_pictures=num_pictures,
@@ -251,12 +254,6 @@ def train_autoencoder(
         channels=channels_of(resolution, channel_base),
         seed=seed,
     )
-    plan.check()
-    check_device(device, "train-autoencoder")
+    place = check(plan, out, device)
     check_can_write(out / "gan.safetensors")
-    cache = out / f"pictures-{resolution}.npy"
-    if folder is not None:
-        images = from_folder(folder, resolution, cache)
-    else:
-        images = from_world(experiments.world_named(str(world)).render, num_images, resolution, cache)
-    print(train(images, out, plan, device=device))
+    print(train(_pictures(folder, world, num_images, resolution, out), out, plan, device=place))

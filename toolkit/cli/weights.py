@@ -79,14 +79,14 @@ def calibrate_autoshot(
 
     from toolkit.autoshot import AutoShotSegmenter
     from toolkit.autoshot.layout import learn_layout
-    from toolkit.pictures.images import to_uint8
+    from toolkit.pictures.images import as_float, to_uint8
 
     check_count("calibrate-autoshot", "num", num)
     model = load_gan(gan, device)
     auto = AutoShotSegmenter.load(file, model.device)
     drawn = [model.sample(seed, SAMPLES_AT_ONCE, 1.0).image for seed in range(-(-num // SAMPLES_AT_ONCE))]
     pixels = torch.from_numpy(to_uint8(torch.cat(drawn)[:num])).permute(0, 3, 1, 2)  # as it learned from them
-    auto.layout = learn_layout(auto.network, pixels.to(model.device).float() / 127.5 - 1)
+    auto.layout = learn_layout(auto.network, as_float(pixels, model.device))
     auto.framer = model.framer or auto.framer
     auto.save(file, torch.float16 if half else torch.float32)
     print(f"{file}: {num} pictures" + (", with a framer" if auto.framer else ""))

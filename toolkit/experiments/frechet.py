@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from toolkit import metrics
@@ -13,6 +12,7 @@ from toolkit.fewshot import GAN
 from toolkit.files import check_can_write
 from toolkit.pictures import images
 from toolkit.pictures.cache import from_folder
+from toolkit.pictures.images import as_float
 from toolkit.projection.imagenet import imagenet_features
 
 
@@ -51,7 +51,7 @@ def frechet_to_folder(
         if num < 2:
             raise ImageError("gan-quality", "at least 4 photographs", f"{len(pictures)} in {folder}", "Add some")
         order = np.random.default_rng(seed).permutation(len(pictures))
-        photographs, others = (_image(pictures[np.sort(order[i : i + num])]) for i in (0, num))
+        photographs, others = (as_float(pictures[np.sort(order[i : i + num])]) for i in (0, num))
     samples = gan.sample(seed, num, truncation_psi=1.0).image
     moments = [_moments(network.embed(image.to(gan.device))) for image in (photographs, others, samples)]
     if out is not None:
@@ -65,10 +65,6 @@ def frechet_to_folder(
         "frechet": round(metrics.frechet_distance(*moments[0], *moments[2]), 3),
         "frechet_photographs": round(metrics.frechet_distance(*moments[0], *moments[1]), 3),
     }
-
-
-def _image(pictures: np.ndarray) -> Tensor:
-    return torch.as_tensor(np.array(pictures)).float() / 127.5 - 1
 
 
 def _moments(vectors: Tensor) -> tuple[Tensor, Tensor]:

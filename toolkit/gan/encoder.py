@@ -165,12 +165,13 @@ class PrincipalEncoder(nn.Module):
     @property
     def sizes(self) -> dict[str, Any]:
         """What `load_encoder` needs to build such a one."""
-        return {"resolution": self.resolution, "num_ws": self.num_ws, "num_components": self.num_components}
+        return {"resolution": self.resolution, "num_ws": self.num_ws}
 
     @classmethod
     def of(cls, sizes: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "PrincipalEncoder":
         """One of these sizes, with these tensors."""
-        encoder = cls(sizes["resolution"], sizes["num_components"], sizes["num_ws"], len(tensors["w_avg"]))
+        num_components, w_dim = tensors["basis"].shape[1], len(tensors["w_avg"])
+        encoder = cls(sizes["resolution"], num_components, sizes["num_ws"], w_dim)
         encoder.load_state_dict(tensors)
         return encoder
 

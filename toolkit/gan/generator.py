@@ -111,6 +111,7 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(img_channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """x (N, C, r, r), w (N, w_dim) -> colours (N, img_channels, r, r) float32."""
         style, weight = self.affine(w)[:, :, None, None] / math.sqrt(self.weight.shape[1]), self.weight
         if len(x) == 1:
             weight = weight * style  # cheaper than a pass over x

@@ -122,6 +122,20 @@ def load_image(source: Any, resolution: int | None = None) -> Tensor:
     return _to_tensor(picture)
 
 
+def as_float(pictures: Tensor | np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """Bytes to colours, as networks take them; of NumPy a copy, for a memory map may be read-only.
+
+    Args:
+        pictures: uint8 of any shape.
+        device: where they go.
+    Returns:
+        float32 in [-1, 1] of the same shape.
+    """
+    if isinstance(pictures, np.ndarray):
+        pictures = torch.from_numpy(np.array(pictures))
+    return pictures.to(device).float() / 127.5 - 1
+
+
 def to_uint8(image: Tensor) -> np.ndarray:
     """Tensor to bytes; what lies beyond [-1, 1], as synthesis may, is clipped.
 

@@ -1,6 +1,6 @@
 """How different two pictures look: by their pixels, and by the features of a network trained on such pictures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -38,8 +38,19 @@ class Distance:
             return pixel, self.lpips(image, self.target).flatten()
         if self.features is None:
             return pixel, torch.zeros_like(pixel)
-        pairs = zip(unit(self.features(image)), self.target_features, strict=True)
-        return pixel, sum(((a - b).square().sum(1).mean((1, 2)) for a, b in pairs), torch.zeros_like(pixel))
+        return pixel, apart(unit(self.features(image)), self.target_features)
+
+
+def apart(features: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+    """How far features at unit length are from others: squared, the mean over pixels, the sum over scales.
+
+    Args:
+        features, others: as many (N, C, h, w) each, C and the sides of their own; at least one.
+    Returns:
+        (N,).
+    """
+    first, *rest = [(a - b).square().sum(1).mean((1, 2)) for a, b in zip(features, others, strict=True)]
+    return sum(rest, first)
 
 
 def unit(features: Iterable[Tensor]) -> list[Tensor]:

@@ -21,10 +21,10 @@ from toolkit.files import replace_when_done
 from toolkit.gan.encoder import PrincipalEncoder, save_encoder
 from toolkit.gan.files.checkpoints import load_generator, save_gan
 from toolkit.gan.stylegan2 import Generator
-from toolkit.pictures.images import grid
+from toolkit.pictures.images import as_float, grid
 from toolkit.projection.imagenet import imagenet_features
-from toolkit.projection.perceptual import unit
-from toolkit.training.batches import as_float, real_batch
+from toolkit.projection.perceptual import apart, unit
+from toolkit.training.batches import real_batch
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
 from toolkit.training.codes import draw_like, root
 from toolkit.training.judges import Heads, judges_loss, verdict, view
@@ -77,12 +77,25 @@ class AutoencoderPlan(NamedTuple):
         Plan(self.resolution, self.resolution, w_dim=self.w_dim, channels=self.channels).check()
 
 
+def check(plan: AutoencoderPlan, out_dir: str | Path, device: str | torch.device | None = None) -> torch.device:
+    """Raise at once what `train_autoencoder` would, before pictures are made or read for it.
+
+    Args, Raises: as `train_autoencoder` takes and raises them.
+    Returns:
+        The device.
+    """
+    plan.check()
+    imagenet_features()
+    _starting_point(plan, out_dir)
+    return check_device(device, "train_autoencoder")
+
+
 def train_autoencoder(
     pictures: Tensor | np.ndarray,
     out_dir: str | Path,
     plan: AutoencoderPlan | None = None,
     *,
-    device: str | torch.device | None = "cpu",
+    device: str | torch.device | None = None,
     save_every: float = 300,
     progress: bool = True,
 ) -> Path:
@@ -109,14 +122,37 @@ def train_autoencoder(
         hold it at the last layer.
     """
     plan = plan or AutoencoderPlan()
-    plan.check()
+    place = check(plan, out_dir, device)
     side = plan.resolution
     if not len(pictures) or tuple(pictures.shape[1:]) != (3, side, side) or str(pictures.dtype)[-5:] != "uint8":
         want, got = f"pictures (N, 3, {side}, {side}) uint8, N >= 1", f"{tuple(pictures.shape)} {pictures.dtype}"
         raise ToolkitError("train_autoencoder", want, got, "Resize them first")
-    job = _Job(pictures, Path(out_dir), plan, check_device(device, "train_autoencoder"))
+    job = _Job(pictures, Path(out_dir), plan, place)
     run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "gan.safetensors"
+
+
+def _starting_point(plan, out_dir):
+    """The checkpoint there, or None; it must be of networks as planned."""
+    path = Path(out_dir) / "checkpoint.pt"
+    state = load_checkpoint(path, STATE, "train_autoencoder")
+    if state is not None:
+        with torch.device("meta"):  # shapes only
+            own = {name: network.state_dict() for name, network in zip(STATE, _networks(plan))}
+        for name, tensors in own.items():
+            shapes, saved = ({k: tuple(v.shape) for k, v in s.items()} for s in (tensors, state[name]))
+            if shapes != saved:
+                odd = sorted(set(shapes.items()) ^ set(saved.items()))[0][0]
+                want, got = "a training of networks as planned", f"another {name}, at {odd}, in {path}"
+                raise ToolkitError("train_autoencoder", want, got, "Give it the plan it began with, or another folder")
+    return state
+
+
+def _networks(plan):
+    """An encoder and a generator, untrained."""
+    w = plan.w_dim
+    generator = Generator(plan.resolution, w, w, dict(plan.channels), plan.num_mapping_layers)
+    return PrincipalEncoder(plan.resolution, plan.num_components, generator.num_ws, w), generator
 
 
 class _Job:
@@ -124,11 +160,9 @@ class _Job:
         self.pictures, self.out_dir, self.plan, self.device = pictures, out_dir, plan, device
         self.features = copy.deepcopy(imagenet_features()).to(device)
         self.seen, self.means = 0, Means(LOG_KEEP)
-        state = load_checkpoint(out_dir / "checkpoint.pt", STATE, "train_autoencoder")
+        state = _starting_point(plan, out_dir)
         torch.manual_seed(plan.seed)
-        w = plan.w_dim
-        generator = Generator(plan.resolution, w, w, dict(plan.channels), plan.num_mapping_layers)
-        encoder = PrincipalEncoder(plan.resolution, plan.num_components, generator.num_ws, w)
+        encoder, generator = _networks(plan)
         self.generator = generator.to(device, memory_format=torch.channels_last)
         self.encoder = encoder.to(device)
         if state is None:
@@ -149,6 +183,7 @@ class _Job:
         """Let judges join; from here on Adam has another memory."""
         torch.manual_seed(self.plan.seed)
         self.judges = Heads(NUM_STAGES).to(self.device, memory_format=torch.channels_last)
+        self.judged_from = self.seen
         self.judging = Learner(self.judges, JUDGES_RATE, betas=JUDGED_BETAS, fused=True)
         self.learners = self._learners(JUDGED_RATE, JUDGED_ENCODER_SLOWER, JUDGED_BETAS)
 
@@ -156,6 +191,7 @@ class _Job:
         if state.get("judges") is not None:
             self._judge()
             self.judges.load_state_dict(state["judges"])
+            self.judged_from = state.get("judged_from", self.plan.judged_after)
             self.code = state["code"] and {k: v.to(self.device) if k != "seen" else v for k, v in state["code"].items()}
         self.generator_ema.load_state_dict(state["generator_ema"])
         self.encoder_ema.load_state_dict(state["encoder_ema"])
@@ -180,7 +216,7 @@ class _Job:
         image = real_batch(self.pictures, self.plan.batch_size, rng, self.device)
         if self.judges is None and self.seen >= self.plan.judged_after:
             self._judge()
-        since = self.seen - (0 if self.judges is None else self.plan.judged_after)
+        since = self.seen - (0 if self.judges is None else self.judged_from)
         for learner in self.learners:
             learner.cool_down(min(1.0, WARM_FROM + since / WARM_UP))
         (self._redraw if self.judges is None else self._please)(image, rng)
@@ -257,7 +293,7 @@ class _Job:
         state = {name: network.state_dict() for name, network in networks.items()}
         state |= {"optimizers": [learner.adam.state_dict() for learner in self._all_learners()], "seen": self.seen}
         if self.judges is not None:
-            state |= {"judges": self.judges.state_dict(), "code": self.code}
+            state |= {"judges": self.judges.state_dict(), "code": self.code, "judged_from": self.judged_from}
         save_checkpoint(self.out_dir / "checkpoint.pt", state)
         generator, encoder = self._finished()
         metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict()}
@@ -289,9 +325,8 @@ class _Job:
 
 
 def _distance(found, wanted):
-    """Mean squared distance of features at unit length, (), the mean over scales."""
-    pairs = zip(unit(found), unit(wanted), strict=True)
-    return torch.stack([(a - b).square().sum(1).mean() for a, b in pairs]).mean()
+    """Distance of pictures' features, (), the mean over pictures and scales."""
+    return apart(unit(found), unit(wanted)).mean() / len(found)
 
 
 def _size(gradient):

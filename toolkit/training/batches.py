@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toolkit.pictures.images import as_float
+
 
 def real_batch(
     pictures: Tensor | np.ndarray, num: int, rng: torch.Generator, device: torch.device | str = "cpu"
@@ -22,10 +24,3 @@ def real_batch(
     batch = as_float(pictures[pick.numpy()], device)
     mirrored = torch.rand(num, 1, 1, 1, generator=rng).to(device) < 0.5
     return torch.where(mirrored, batch.flip(3), batch)
-
-
-def as_float(pictures: Tensor | np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """uint8 of any shape -> float32 in [-1, 1]."""
-    if isinstance(pictures, np.ndarray):
-        pictures = torch.from_numpy(np.array(pictures))  # a copy: a memory map may be read-only
-    return pictures.to(device).float() / 127.5 - 1

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from toolkit.devices import check_device
 from toolkit.errors import ToolkitError, check_count
 from toolkit.files import replace_when_done
 from toolkit.gan.stylegan2 import Generator
-from toolkit.pictures.images import grid
+from toolkit.pictures.images import as_float, grid
 from toolkit.projection.framing import TURN, WINDOW, Framer, save_framer
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
 from toolkit.training.loop import MAX_SEED, Learner, Means, cool_down, run
@@ -57,6 +58,7 @@ def train_framer(
     *,
     others: Tensor | np.ndarray | None = None,
     metadata: dict | None = None,
+    device: str | torch.device | None = None,
     save_every: float = 300,
     progress: bool = True,
 ) -> Path:
@@ -71,6 +73,7 @@ def train_framer(
         plan: `FramerPlan`; None for its defaults.
         others: (M, 3, S, S) uint8 pictures without the object, for backgrounds; None for drawn ones alone.
         metadata: dict that JSON can hold, for the file.
+        device: to train on; None for the best there is.
         save_every: seconds between checkpoints.
         progress: show a bar.
     Returns:
@@ -81,11 +84,12 @@ def train_framer(
     """
     plan = plan or FramerPlan()
     check(key, plan, out_dir)
+    place = check_device(device, "train_framer")
     for name, some in (("pictures", pictures), ("others", others)):
         if some is not None and (some.ndim != 4 or not len(some) or "uint8" not in str(some.dtype)):
             want, got = f"{name} (N, 3, R, R) uint8, N >= 1", f"{tuple(some.shape)} {some.dtype}"
             raise ToolkitError("train_framer", want, got, "Resize them first")
-    job = _Job(pictures, key, Path(out_dir), plan, others, metadata or {})
+    job = _Job(pictures, key, Path(out_dir), plan, others, metadata or {}, place)
     run(job, plan.num_windows, save_every=save_every, progress=progress)
     return job.out_dir / "framer.safetensors"
 
@@ -122,13 +126,13 @@ def _starting_point(key, out_dir):
 
 
 class _Job:
-    def __init__(self, pictures, key, out_dir, plan, others, metadata):
+    def __init__(self, pictures, key, out_dir, plan, others, metadata, device):
         self.pictures, self.key, self.out_dir, self.plan, self.others = pictures, key, out_dir, plan, others
-        self.metadata = metadata
+        self.metadata, self.device = metadata, device
         self.seen, self.means = 0, Means(LOG_KEEP)
         with torch.random.fork_rng():
             torch.manual_seed(plan.seed)
-            self.framer = Framer().to(memory_format=torch.channels_last)
+            self.framer = Framer().to(device, memory_format=torch.channels_last)
         self.learner = Learner(self.framer, LEARNING_RATE)
         state = _starting_point(key, out_dir)
         if state:
@@ -146,18 +150,18 @@ class _Job:
         self.learner.cool_down(cool_down(self.seen, self.plan.num_windows, COOL_DOWN))
         scene = self._scene(rng, self.plan.batch_size)
         self.framer.train()
-        parts = losses(self.framer(scene.image), scene.target)
+        parts = losses(self.framer(scene.image.to(self.device)), scene.target.to(self.device))
         self.learner.learn(sum(parts.values()))
         self.seen += self.plan.batch_size
         self.means.add(**{name: float(value.detach()) for name, value in parts.items()})
 
     def _scene(self, rng, num) -> Scene:
         pool = self.pool[torch.randint(len(self.pool), (num,), generator=rng)]
-        return draw(self._some(self.pictures, rng, num), pool.float() / 127.5 - 1, rng)
+        return draw(self._some(self.pictures, rng, num), as_float(pool), rng)
 
     def _some(self, pictures, rng, num):
         pick = torch.randint(len(pictures), (num,), generator=rng)
-        return torch.as_tensor(pictures[pick.numpy()]).float() / 127.5 - 1
+        return as_float(pictures[pick.numpy()])
 
     def _backgrounds(self, rng):
         objects = self._some(self.pictures, rng, CHUNK)

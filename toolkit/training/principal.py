@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from toolkit.training.batches import as_float
+from toolkit.pictures.images import as_float
 
 CHUNK = 2048  # pictures at a time
 EXTRA = 64  # directions tried beyond those asked for, so that the last of these are right as well
