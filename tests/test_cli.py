@@ -185,6 +185,25 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_encoder_is_bundled_with_its_own_gan_only(tmp_path, tiny_gan, tiny_gan_file, monkeypatch):
+    """Also where the GAN, in float16 now, has another hash than the one that the encoder was made for."""
+    from toolkit.cli.training import bundle, bundle_encoder
+    from toolkit.gan.encoder import Encoder, save_encoder
+    from toolkit.gan.files import zoo
+
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(zoo, "folder", lambda: tmp_path / "weights")
+    bundle(tiny_gan_file, "my-cats")
+    encoder = Encoder(16, {4: 8, 8: 8, 16: 8}, tiny_gan.generator.num_ws, tiny_gan.generator.w_dim)
+    for name, of in (("right", tiny_gan.hash), ("wrong", "0" * 64)):
+        save_encoder(tmp_path / f"{name}.safetensors", encoder, {"gan_hash": of})
+    with pytest.raises(ToolkitError, match="bundle-encoder: expected an encoder of GAN .*; got one of GAN 0000"):
+        bundle_encoder(tmp_path / "wrong.safetensors", gan="my-cats", num=4)
+    bundle_encoder(tmp_path / "right.safetensors", gan="my-cats", num=4)
+    gan = fewshot.load_gan("my-cats")
+    assert gan.hash != tiny_gan.hash and len(gan.encoder.calibration) == 4
+
+
 def test_a_bundled_gan_has_a_name_and_segment_takes_pictures_and_latents(tmp_path, tiny_gan_file, monkeypatch):
     """What `bundle` names is loaded by that name; without it `segment` asks for --gan."""
     from toolkit.cli.pictures import segment
