@@ -18,6 +18,7 @@ from toolkit.pictures.uploads import PAPER, open_rgb
 __all__ = [
     "Box",
     "Frame",
+    "as_float",
     "centre_box",
     "frame_image",
     "frame_of",
