@@ -28,7 +28,7 @@ from step_try import Try  # noqa: E402
 
 from toolkit.errors import ToolkitError  # noqa: E402
 from toolkit.gan.files import zoo  # noqa: E402
-from toolkit.show import labeller  # noqa: E402
+from toolkit.show import framing, labeller  # noqa: E402
 
 MAX_UPLOAD = "8mb"
 QUEUE_LENGTH = 64
@@ -89,7 +89,7 @@ def main() -> None:
         theme=THEME,
         i18n=gr.I18n(en=WORDS),
         css_paths=[HERE / "page.css"],
-        head=f"<style>{labeller.style()}</style><script>{script}</script>",
+        head=f"<style>{labeller.style()}{framing.style()}</style><script>{script}</script>",
     )
 
 

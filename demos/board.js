@@ -2,30 +2,6 @@
 
 const LOOK = ["tool", "label", "brush_size", "opacity", "overlay"];
 
-class Model extends EventTarget {
-  constructor(values, send) {
-    super();
-    Object.assign(this, { values, send });
-  }
-  get(name) {
-    return this.values[name];
-  }
-  set(name, value) {
-    if (this.values[name] === value) return;
-    this.values[name] = value;
-    this.dispatchEvent(new Event(`change:${name}`));
-  }
-  on(name, handler) {
-    this.addEventListener(name, handler);
-  }
-  off(name, handler) {
-    this.removeEventListener(name, handler);
-  }
-  save_changes() {
-    this.dispatchEvent(new Event("save"));
-  }
-}
-
 /** Labels as [value, count, value, count, ...]. */
 function pack(labels) {
   const runs = [];

@@ -15,12 +15,14 @@ from toolkit import fewshot
 from toolkit.pictures import images, labels
 from toolkit.show import labeller
 
+HERE = Path(__file__).parent
 # In a function of its own: its names are not those that Gradio hands to a component's script.
 SCRIPT = f"""const [view, Sketch] = (() => {{
 {labeller.script()}
 return [view, Sketch];
 }})();
-{(Path(__file__).parent / "board.js").read_text("utf-8")}"""
+{(HERE / "model.js").read_text("utf-8")}
+{(HERE / "board.js").read_text("utf-8")}"""
 STROKES = {"api_visibility": "private", "show_progress": "hidden", "queue": False, "trigger_mode": "always_last"}
 
 

@@ -23,11 +23,32 @@ from toolkit.autoshot import AutoShotSegmenter
 from toolkit.errors import ToolkitError
 from toolkit.fewshot import GAN, Result, Sample, Segmenter, Shot
 from toolkit.pictures import labels
+from toolkit.pictures.images import Frame
 
 FIRST_SEED, FIRST_TRUNCATION = 7, 0.7  # of the face a new tab shows
 IDLE_SECONDS = 3600
 CLOSED_SECONDS = 90  # a connection that broke, on a busy or sleeping machine, may come back
 SWEEP_SECONDS = 10
+
+
+@dataclass
+class Picture:
+    """An upload of step 3, and what was found in it so far."""
+
+    path: str
+    sample: Sample | None = None  # as the GAN draws it
+    through: Result | None = None  # projection
+    auto: Result | None = None  # the auto-shot network
+
+    @property
+    def name(self) -> str:
+        """Of the file that was uploaded."""
+        return Path(self.path).name
+
+    @property
+    def results(self) -> list[Result]:
+        """Those that there are, through projection first."""
+        return [result for result in (self.through, self.auto) if result is not None]
 
 
 @dataclass
@@ -46,8 +67,8 @@ class Session:
     gallery_seed: int = 100
     suggest_seed: int = 1000
     suggestion: Sample | None = None
-    results: list[tuple[Result | None, Result | None]] = field(default_factory=list)  # by projection, by auto-shot
-    result_names: list[str] = field(default_factory=list)  # of the files that were uploaded
+    pictures: list[Picture] = field(default_factory=list)  # of step 3
+    frames: dict[str, Frame] = field(default_factory=dict)  # where networks look, by an upload's path
     autoshot: AutoShotSegmenter | None = None
     touched: float = field(default_factory=time.monotonic)
     folder: tempfile.TemporaryDirectory = field(default_factory=tempfile.TemporaryDirectory)
@@ -60,7 +81,7 @@ class Session:
         """Reset the session for another GAN: shots and segmenters of the old one do not apply to it."""
         self.gan, self.gan_name = gan, name
         self.segmenter = self.autoshot = self.suggestion = None
-        self.shots, self.results = [], []
+        self.shots, self.pictures, self.frames = [], [], {}
         self.show_generated(FIRST_SEED, FIRST_TRUNCATION)
 
     @property

@@ -1,12 +1,13 @@
 """Step 4: the segmenter labels generated faces, and a network trained on them needs no GAN."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from fields import picture, slider
+from framing import Upload, frame_in, opened
 from look import bar, heading, legend, note
 from session import Session, Sessions
 from step_label import Label
@@ -56,7 +57,7 @@ class AutoShot:
                 with gr.Column(scale=3, min_width=280):
                     with gr.Tabs(elem_classes="sources"):
                         with gr.Tab("Picture"), gr.Row(elem_classes="pair"):
-                            self.picture = picture("Your picture", height=HEIGHT, elem_id="auto-picture")
+                            self.upload = Upload("auto-picture", HEIGHT)
                             self.parts = parts("auto-parts")
                         with gr.Tab("Live webcam"), gr.Row(elem_classes="pair"):
                             self.webcam = picture("Camera", ["webcam"], streaming=True, height=HEIGHT, elem_id="webcam")
@@ -70,14 +71,12 @@ class AutoShot:
             sessions, self.train_button.click, self.train, [self.number], [self.status, *files], **heavy(self.status)
         )
         on(sessions, self.label.restored.success, self.again, [], [self.status, *files])
-        still, live = self.segmenting(self.parts), self.segmenting(self.live)
         shown = [self.parts, self.legend]
-        on(sessions, run.success, still, [self.picture], shown)
+        on(sessions, run.success, self.segment, [self.upload.picture], shown)
         stops(self.cancel, [run], self.status, "Cancelled.")
-        tried = on(sessions, self.picture.input, still, [self.picture], shown)
-        tried.failure(lambda: None, None, self.picture, **PRIVATE)  # cleared, as the browser cannot show it either
+        self.upload.wire(sessions, self.segment, shown)
         streaming = {**PRIVATE, "stream_every": 0.2, "concurrency_limit": 2}
-        on(sessions, self.webcam.stream, live, [self.webcam], [self.live, self.legend], **streaming)
+        on(sessions, self.webcam.stream, self.segment_live, [self.webcam], [self.live, self.legend], **streaming)
 
     def train(self, session: Session, number: float) -> Iterator[dict]:
         """Distil the taught segmenter, showing progress, and write the network's files."""
@@ -102,16 +101,20 @@ class AutoShot:
             self.onnx: gr.DownloadButton(value=paths[1], interactive=True),
         }
 
-    def segmenting(self, parts: gr.Image) -> Callable[[Session, Any], dict]:
-        """A handler that shows a picture with its parts in the component `parts`, and the legend."""
+    def segment(self, session: Session, path: str | None) -> dict:
+        """The parts of an upload."""
+        if path is None:
+            return {self.parts: None}
+        upload = opened(path)
+        result = network(session).segment(upload, align=frame_in(session, path, upload))
+        return {self.parts: result.overlay(), self.legend: legend(result.classes, result.palette)}
 
-        def segment(session, source):
-            if source is None:
-                return {parts: None}
-            result = network(session).segment(source)
-            return {parts: result.overlay(), self.legend: legend(result.classes, result.palette)}
-
-        return segment
+    def segment_live(self, session: Session, seen: Any) -> dict:
+        """The parts of what the camera sees, all of it."""
+        if seen is None:
+            return {self.live: None}
+        result = network(session).segment(seen)
+        return {self.live: result.overlay(), self.legend: legend(result.classes, result.palette)}
 
 
 def parts(elem_id: str, height: int = HEIGHT) -> gr.Image:

@@ -1,7 +1,6 @@
 """Step 1: a face on the canvas, its parts drawn by hand, kept as a shot."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import classes
 import gradio as gr
@@ -9,7 +8,8 @@ import kept
 import shots
 from canvas import STROKES, Canvas, without_background
 from classes import Classes
-from fields import faces, picture, slider, whole_number
+from fields import faces, slider, whole_number
+from framing import Upload, opened
 from look import Progress, heading, note, trusted
 from session import FIRST_SEED, FIRST_TRUNCATION, Session, Sessions
 from shots import Shots
@@ -18,6 +18,7 @@ from wiring import PRIVATE, heavy, on, stops
 from words import Sorry, instead
 
 from toolkit.pictures import images, labels
+from toolkit.pictures.images import Frame
 from toolkit.worlds import portraits
 
 EXAMPLE_SEEDS = (800_001, 800_002, 800_006, 800_009)
@@ -55,10 +56,11 @@ class Label:
 
     def _uploaded(self):
         with gr.Row(elem_classes="pair"):
-            self.picture = picture("Your picture", height=200, elem_id="shot-picture")
+            self.upload = Upload("shot-picture", 200)
             self.preview = gr.Image(
                 label="As the GAN draws it", height=200, interactive=False, buttons=[], elem_id="shot-preview"
             )
+        self.asked = gr.State()  # which upload to project, and its frame
         self.cancel = gr.Button("Cancel", size="sm", elem_id="shot-cancel", elem_classes="stop")
 
     def _examples(self):
@@ -77,8 +79,9 @@ class Label:
         on(sessions, self.seed.submit, self.generate, face, shown)
         on(sessions, self.truncation.release, self.generate, face, shown)
         projected = [self.status, self.preview, *shown]
-        project = on(sessions, self.picture.input, self.project, [self.picture, canvas], projected, **queued)
-        project.failure(lambda: None, None, self.picture, **PRIVATE)  # cleared, as the browser cannot show it either
+        self.upload.wire(sessions, self.ask, [self.asked])
+        every = {**queued, "trigger_mode": "multiple"}  # the one for an old frame stops when it sees the new one
+        project = on(sessions, self.asked.change, self.project, [self.asked, canvas], projected, **every)
         self.examples.select(shots.picked, None, self.example, **PRIVATE)
         everything = [self.example, self.status, *changed]
         example = on(sessions, self.example.change, self.show_example, [self.example, canvas], everything, **queued)
@@ -140,13 +143,20 @@ class Label:
         seed = (seed + 1) % (LAST_SEED + 1)
         return {self.seed: seed, **self.generate(session, seed, truncation)}
 
-    def project(self, session: Session, source: Any) -> Iterator[dict]:
-        """Project a picture into the GAN, showing progress, and put it on the canvas."""
-        if source is None:  # cleared; without a yield Gradio would empty every output
+    def ask(self, session: Session, path: str | None) -> dict:
+        """Have an upload projected as its frame is now."""
+        return {self.asked: None if path is None else (path, session.frames[path])}
+
+    def project(self, session: Session, asked: tuple[str, Frame] | None) -> Iterator[dict]:
+        """Project what a frame holds of an upload into the GAN, showing progress, and put it on the canvas."""
+        if asked is None:  # cleared; without a yield Gradio would empty every output
             yield {}
             return
-        progress, sample = Progress("Projection step"), None
-        for done, total, sample in session.gan.projecting(source):
+        (path, frame), progress, sample = asked, Progress("Projection step"), None
+        for done, total, sample in session.gan.projecting(opened(path), align=frame):
+            if session.frames.get(path) != frame:  # moved meanwhile
+                yield {}
+                return
             yield {self.status: progress(done, total), self.preview: images.to_pil(sample.reconstruction)}
         session.keep()
         session.show(sample)

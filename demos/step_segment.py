@@ -1,33 +1,26 @@
 """Step 3: segment one's own pictures, by projection or the auto-shot network, and download the results."""
 
-import itertools
-import json
-import zipfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import gradio as gr
-import numpy as np
 from fields import faces
-from look import Progress, enlarge, heading, hexes, legend, note, trusted
+from framing import FOLLOWING, NOTHING, Board, example, frame_in, moved, opened
+from look import Progress, heading, note
 from PIL import Image
-from session import Session, Sessions
+from results import Results
+from session import Picture, Session, Sessions
 from step_autoshot import network
 from wiring import PRIVATE, heavy, on, stops
 from words import Sorry
 
-from toolkit.errors import ImageError
-from toolkit.fewshot import Result
-from toolkit.files import replace_when_done
-from toolkit.parts.coco import save_coco
+from toolkit.fewshot import Result, Sample
 from toolkit.pictures import images
-from toolkit.pictures.uploads import open_rgb
+from toolkit.pictures.images import Frame
 from toolkit.worlds import portraits
 
 THROUGH, AUTO, BOTH = "Through projection", "Auto-shot", "Side by side"
 EXAMPLE_SEEDS = (800_101, 800_102, 800_103, 800_104)
 MAX_PICTURES = 8
-SHOWN = 512  # pixels a side of a picture on screen, at most
 
 
 class Segment:
@@ -67,195 +60,136 @@ class Segment:
                         self.cancel = gr.Button("Cancel", elem_id="segment-cancel", elem_classes="stop", min_width=80)
                     self.status = gr.HTML(elem_id="segment-status", elem_classes="status")
                 with gr.Column(scale=3, min_width=280, elem_id="results"):
-                    with gr.Row(elem_classes="pair"):
-                        self.original = gr.Image(
-                            label="Your picture", interactive=False, buttons=[], elem_id="original", min_width=120
-                        )
-                        self.redrawn = gr.Image(
-                            label="As the GAN draws it", interactive=False, buttons=[], elem_id="redrawn", min_width=120
-                        )
-                        self.parts = gr.AnnotatedImage(
-                            label="Parts", buttons=[], show_legend=False, elem_id="parts", format="png", min_width=120
-                        )
-                        self.auto = gr.AnnotatedImage(
-                            label="Parts by auto-shot",
-                            buttons=[],
-                            show_legend=False,
-                            visible=False,
-                            elem_id="parts-auto",
-                            format="png",
-                            min_width=120,
-                        )
-                    self.trust = gr.HTML(elem_id="trust")
                     self.which = gr.Radio([], label="Picture", visible=False, elem_id="which")
-                    self.toggles = gr.CheckboxGroup([], label="Parts shown", visible=False, elem_id="toggles")
-                    self.areas = gr.Dataframe(
-                        headers=["part", "pixels", "share"],
-                        interactive=False,
-                        visible=False,
-                        elem_id="areas",
-                        buttons=[],
-                    )
-                    with gr.Row(elem_classes="tight", visible=False, elem_id="downloads") as self.downloads:
-                        self.png = gr.DownloadButton("Labels PNG", size="sm", elem_id="download-png", min_width=90)
-                        self.overlay = gr.DownloadButton("Overlay", size="sm", elem_id="download-overlay", min_width=90)
-                        self.json = gr.DownloadButton("JSON", size="sm", elem_id="download-json", min_width=90)
-                        self.zip = gr.DownloadButton("All as ZIP", size="sm", elem_id="download-zip", min_width=90)
-                        self.coco = gr.DownloadButton("COCO", size="sm", elem_id="download-coco", min_width=90)
-        self.files = [self.png, self.overlay, self.json, self.coco]
-        self.downloaded = [*self.files, self.zip]
-        self.shown_parts = [self.parts, self.auto]
-        self.shown_picture = [self.original, self.redrawn, *self.shown_parts, self.trust, self.toggles, self.areas]
+                    with gr.Row(elem_classes="pair"):
+                        self.board = Board("original")
+                        self.results = Results()
+                    self.results.below()
+        self.stale = gr.State()  # which upload's frame was moved since it was projected
+        self.outputs = [self.which, self.board.html, *self.results.outputs]
 
     def wire(self, sessions: Sessions) -> None:
         """Connect events to handlers."""
-        everything = [self.status, *self.shown_picture, self.which, self.downloads, *self.downloaded]
-        run = on(sessions, self.go.click, self.segment, [self.pictures, self.method], everything, **heavy(self.status))
-        self.examples.select(example, self.examples, self.pictures, **PRIVATE)
-        stops(self.cancel, [run], self.status, "Cancelled.")
-        on(sessions, self.which.input, self.choose, [self.which], [*self.shown_picture, *self.files])
-        on(sessions, self.toggles.input, self.toggle, [self.which, self.toggles], self.shown_parts)
+        queued, found = heavy(self.status), self.results.outputs
+        run = on(
+            sessions,
+            self.go.click,
+            self.segment,
+            [self.pictures, self.method, self.which],
+            [self.status, *self.outputs],
+            **queued,
+        )
+        self.examples.select(chosen_example, self.examples, self.pictures, **PRIVATE)
+        on(sessions, self.pictures.change, self.place, [self.pictures], self.outputs)
+        on(sessions, self.which.input, self.choose, [self.which], self.outputs)
+        moved = [self.board.html, self.which]
+        on(sessions, self.board.html.input, self.move, moved, [self.stale, *found], **FOLLOWING)
+        every = {**queued, "trigger_mode": "multiple"}  # the one for an old frame stops when it sees the new one
+        again = on(sessions, self.stale.change, self.again, [self.stale, self.which], [self.status, *found], **every)
+        stops(self.cancel, [run, again], self.status, "Cancelled.")
+        on(sessions, self.results.toggles.input, self.toggle, [self.which, self.results.toggles], self.results.panels)
 
-    def segment(self, session: Session, pictures: list | None, method: str) -> Iterator[dict]:
+    def place(self, session: Session, sent: list | None) -> dict:
+        """Take in what was uploaded, and show one picture with its frame."""
+        before = {picture.path: picture for picture in session.pictures}
+        known = set(before)
+        session.pictures = [before.pop(path, None) or Picture(path) for path, _ in sent or []]
+        new = [i for i, picture in enumerate(session.pictures) if picture.path not in known]
+        return self.shown(session, new[0] if new else 0)
+
+    def segment(self, session: Session, sent: list | None, method: str, number: str | None) -> Iterator[dict]:
         """Segment what was uploaded, showing progress."""
-        paths = [path for path, _ in pictures or []]
-        if not paths:
+        if not sent:
             raise Sorry("There is no picture yet. Upload one, or click an example.")
-        if len(paths) > MAX_PICTURES:
-            raise Sorry(f"These are {len(paths)} pictures, and only {MAX_PICTURES} can be segmented at once.")
-        sources = [opened(path) for path in paths]
-        through, auto = [None] * len(sources), [None] * len(sources)
-        said = "Done."
+        if len(sent) > MAX_PICTURES:
+            raise Sorry(f"These are {len(sent)} pictures, and only {MAX_PICTURES} can be segmented at once.")
+        uploads = [opened(path) for path, _ in sent]
+        if [path for path, _ in sent] != [picture.path for picture in session.pictures]:
+            self.place(session, sent)
+        pictures, said = session.pictures, "Done."
+        at = _at(session, number)
+        frames = [frame_in(session, picture.path, upload) for picture, upload in zip(pictures, uploads)]
         if method != AUTO and session.segmenter is None:  # an upload before teaching is answered too
             method, said = AUTO, "Nothing is taught yet: the network that comes with the GAN found these parts."
+        auto = [None] * len(pictures)
         if method != THROUGH:
-            auto = network(session).segment(sources)
+            auto = [network(session).segment(upload, align=frame) for upload, frame in zip(uploads, frames)]
+        sample = None
         if method != AUTO:
-            segmenter, progress = session.segmenter, Progress("Projection step")
-            for done, total, through in segmenter.segmenting(sources):
-                yield {self.status: progress(done, total), **self.shown(through[0], auto[0])}
-        session.results, session.result_names = list(zip(through, auto)), [Path(path).name for path in paths]
-        numbers = [(name, str(i + 1)) for i, name in enumerate(session.result_names)]
-        yield {
-            self.status: note(said),
-            **self.shown(*session.results[0]),
-            self.which: gr.Radio(choices=numbers, value="1", visible=len(numbers) > 1),
-            self.downloads: gr.Row(visible=True),
-            **self.saved(session, 0),
-            self.zip: gr.DownloadButton(value=packed(session)),
-        }
+            progress = Progress("Projection step")
+            for done, total, sample in session.gan.projecting(uploads, align=frames):
+                through = through_of(session, sample[at], uploads[at])
+                so_far = Picture(pictures[at].path, None, through, auto[at])
+                yield {self.status: progress(done, total), **self.results.shown(so_far)}
+        for i, (picture, upload) in enumerate(zip(pictures, uploads)):
+            picture.auto = auto[i]
+            picture.sample = None if sample is None else sample[i]
+            picture.through = None if sample is None else through_of(session, sample[i], upload)
+        yield {self.status: note(said), **self.shown(session, at)}
 
     def choose(self, session: Session, number: str) -> dict:
-        """Show another of the segmented pictures."""
-        i = int(number) - 1
-        return {**self.shown(*session.results[i]), **self.saved(session, i)}
+        """Show another of the pictures."""
+        return self.shown(session, _at(session, number))
+
+    def move(self, session: Session, sent: dict, number: str | None) -> dict:
+        """Take the frame of an upload; what auto-shot finds in it follows at once, and the projection anew."""
+        path, stale = moved(session, sent), {}
+        upload = opened(path)
+        for picture in session.pictures:
+            if picture.path == path and picture.auto is not None:
+                picture.auto = network(session).segment(upload, align=session.frames[path])
+            if picture.path == path and picture.through is not None:
+                stale = {self.stale: (path, session.frames[path])}
+        return {**stale, **self.found(session, _at(session, number))}
+
+    def again(self, session: Session, stale: tuple[str, Frame], number: str | None) -> Iterator[dict]:
+        """Project an upload whose frame was moved."""
+        (path, frame), upload, progress = stale, opened(stale[0]), Progress("Projection step")
+        for done, total, sample in session.gan.projecting(upload, align=frame):  # noqa: B007 the last one is kept
+            if session.frames.get(path) != frame:  # moved again
+                yield {}
+                return
+            yield {self.status: progress(done, total)}
+        for picture in session.pictures:
+            if picture.path == path:
+                picture.sample, picture.through = sample, through_of(session, sample, upload)
+        yield {self.status: note("Done."), **self.found(session, _at(session, number))}
 
     def toggle(self, session: Session, number: str | None, chosen: list[str]) -> dict:
         """Show only the chosen parts over the picture."""
-        pair = session.results[int(number or 1) - 1]
-        return {part: annotated(result, chosen) for part, result in zip(self.shown_parts, pair)}
+        return self.results.tinted(session.pictures[_at(session, number)], chosen)
 
-    def shown(self, through: Result | None, auto: Result | None) -> dict:
-        """Updates that show one picture: its results through projection and by auto-shot, one may be None."""
-        results = [result for result in (through, auto) if result is not None]
-        result = results[0]
-        small, _ = shrunk(result)
-        redrawn = None if result.reconstruction is None else enlarge(images.to_pil(result.reconstruction))
-        areas = result.areas()
-        rows = [[name, n, f"{n / max(1, sum(areas.values())):.1%}"] for name, n in areas.items()]
-        parts = list(dict.fromkeys(name for r in results for name in r.classes[1:] if r.areas()[name]))
+    # ---- what the components show ------------------------------------------------------------
+
+    def shown(self, session: Session, at: int) -> dict:
+        """The picture of this number with its frame, and what was found in it."""
+        names = [(picture.name, str(i + 1)) for i, picture in enumerate(session.pictures)]
+        board = self.board.shown(session, session.pictures[at].path) if names else NOTHING
         return {
-            self.original: small,
-            self.redrawn: gr.Image(value=redrawn, visible=redrawn is not None),
-            self.parts: annotated(through),
-            self.auto: annotated(auto),
-            self.trust: words(result) + legends(results),
-            self.toggles: gr.CheckboxGroup(choices=parts, value=parts, visible=True),
-            self.areas: gr.Dataframe(value=rows, visible=True),
+            self.which: gr.Radio(choices=names, value=str(at + 1) if names else None, visible=len(names) > 1),
+            self.board.html: board,
+            **self.found(session, at),
         }
 
-    def saved(self, session: Session, i: int) -> dict:
-        """Write the downloads of one picture; the COCO file holds all pictures."""
-        result = session.results[i][0] or session.results[i][1]
-        paths = [session.path(f"picture-{i + 1}{end}") for end in ("-labels.png", "-overlay.png", ".json")]
-        result.save_png(paths[0])
-        images.save_png(paths[1], result.overlay())
-        with replace_when_done(paths[2]) as temporary, open(temporary, "w") as file:
-            json.dump(result.as_dict(), file)
-        paths.append(session.path("coco.json"))
-        save_coco(paths[3], [a or b for a, b in session.results], session.result_names)
-        return {button: gr.DownloadButton(value=path) for button, path in zip(self.files, paths)}
+    def found(self, session: Session, at: int) -> dict:
+        """What was found in the picture of this number."""
+        picture = session.pictures[at] if session.pictures else Picture("")
+        saved = self.results.saved(session, picture) if picture.results else {}
+        return {**self.results.shown(picture), **saved}
 
 
-def packed(session: Session) -> str:
-    """Write the results of all pictures to one ZIP file, under the names of the pictures; returns its path."""
-    path, taken = session.path("parts.zip"), set()
-    results = [through or auto for through, auto in session.results]
-    with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
-        for result, name in zip(results, session.result_names):
-            stem = next(s for s in _numbered(Path(name).stem) if s not in taken)
-            taken.add(stem)
-            result.save_png(session.path("one.png"))
-            file.write(session.path("one.png"), f"{stem}-labels.png")
-            images.save_png(session.path("one.png"), result.overlay())
-            file.write(session.path("one.png"), f"{stem}-overlay.png")
-            file.writestr(f"{stem}.json", json.dumps(result.as_dict()))
-        file.write(session.path("coco.json"), "coco.json")
-    return path
+def _at(session, number):
+    """Which picture a number means that the page sent: it may be of one that was taken away since."""
+    return min(int(number or 1), max(1, len(session.pictures))) - 1
 
 
-def _numbered(stem):
-    """stem, stem-2, stem-3, ..."""
-    yield stem
-    yield from (f"{stem}-{i}" for i in itertools.count(2))
+def through_of(session: Session, sample: Sample, upload: Image.Image) -> Result:
+    """What the session's segmenter finds in a projected picture."""
+    result = session.segmenter.segment(sample)
+    result.full_image = upload
+    return result
 
 
-def opened(path: str) -> Image.Image:
-    """An upload as a PIL image; errors name the file, for there may be several."""
-    name = Path(path).name
-    if not Path(path).is_file():  # the page deletes uploads after an hour
-        raise Sorry(f"“{name}” was uploaded too long ago. Upload it again.")
-    try:
-        return open_rgb(path, "segment")
-    except ImageError as error:
-        raise Sorry(f"“{name}” cannot be used. {error.fix}.") from error
-
-
-def example(pictures: list, event: gr.SelectData) -> list:
+def chosen_example(pictures: list, event: gr.SelectData) -> list:
     """The example that was clicked, as if uploaded."""
-    return [pictures[event.index][0]]
-
-
-def annotated(result: Result | None, chosen: Sequence[str] | None = None) -> gr.AnnotatedImage:
-    """A result as `gr.AnnotatedImage` takes it: the picture and a mask for each part."""
-    if result is None:
-        return gr.AnnotatedImage(value=None, visible=False)
-    picture, label_map = shrunk(result)
-    names = list(enumerate(result.classes))[1:]
-    masks = [(0.6 * (label_map == i), name) for i, name in names if (chosen is None or name in chosen)]
-    masks = [(mask, name) for mask, name in masks if mask.any()]
-    colors = dict(zip(result.classes, hexes(result.palette)))
-    return gr.AnnotatedImage(value=(picture, masks), color_map=colors, visible=True)
-
-
-def shrunk(result: Result) -> tuple[Image.Image, np.ndarray]:
-    """The picture and its labels at a size for the screen: PIL, (h, w) NumPy."""
-    picture, label_map = result.full_image, result.full_label_map
-    if picture is None or label_map is None:
-        picture, label_map = images.to_pil(result.image), result.label_map
-    factor = SHOWN / max(picture.size)
-    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
-    indices = Image.fromarray(label_map.numpy().astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
-    return picture.resize(size, Image.Resampling.BICUBIC), np.asarray(indices)
-
-
-def legends(results: Sequence[Result]) -> str:
-    """One legend, or two where the networks know different parts."""
-    of = {result.classes: legend(result.classes, result.palette) for result in results}
-    names = [""] if len(of) == 1 else [note("Parts"), note("Parts by auto-shot")]
-    return "".join(name + chips for name, chips in zip(names, of.values()))
-
-
-def words(result: Result) -> str:
-    """How far to believe a result, in plain words."""
-    return trusted(result.trust, None if result.reconstruction is None else result.psnr)
+    return [example(pictures, event)]

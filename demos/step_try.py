@@ -1,14 +1,13 @@
 """The first screen: a photograph, and its parts at once from the network that comes with the GAN."""
 
-from typing import Any
-
 import gradio as gr
-from fields import faces, picture
+from fields import faces
+from framing import Upload, frame_in, opened
 from look import legend
+from results import trust_of
 from session import Session, Sessions
 from step_autoshot import network, parts
-from step_segment import EXAMPLE_SEEDS, words
-from wiring import PRIVATE, on
+from step_segment import EXAMPLE_SEEDS
 
 from toolkit.pictures import images
 from toolkit.worlds import portraits
@@ -30,25 +29,17 @@ class Try:
                     self.examples = faces(pictures, rows=1, allow_preview=False, elem_id="try-examples")
                     self.trust = gr.HTML(elem_id="try-trust", elem_classes="status")
                 with gr.Column(scale=3, min_width=280), gr.Row(elem_classes="pair"):
-                    self.picture = picture("Your picture", height=HEIGHT, elem_id="try-picture")
+                    self.upload = Upload("try-picture", HEIGHT)
                     self.parts = parts("try-parts", HEIGHT)
 
     def wire(self, sessions: Sessions) -> None:
         """Connect events to handlers."""
-        shown = [self.parts, self.trust]
-        tried = on(sessions, self.picture.input, self.segment, [self.picture], shown)
-        tried.failure(lambda: None, None, self.picture, **PRIVATE)  # cleared, as the browser cannot show it either
-        chosen = self.examples.select(example, self.examples, self.picture, **PRIVATE)
-        on(sessions, chosen.success, self.segment, [self.picture], shown)
+        self.upload.wire(sessions, self.segment, [self.parts, self.trust], self.examples)
 
-    def segment(self, session: Session, source: Any) -> dict:
-        """The parts of a picture, and how far to believe them."""
-        if source is None:
+    def segment(self, session: Session, path: str | None) -> dict:
+        """The parts of an upload, and how far to believe them."""
+        if path is None:
             return {self.parts: None, self.trust: ""}
-        result = network(session).segment(source)
-        return {self.parts: result.overlay(), self.trust: words(result) + legend(result.classes, result.palette)}
-
-
-def example(pictures: list, event: gr.SelectData) -> Any:
-    """The example that was clicked, as if uploaded."""
-    return pictures[event.index][0]
+        upload = opened(path)
+        result = network(session).segment(upload, align=frame_in(session, path, upload))
+        return {self.parts: result.overlay(), self.trust: trust_of(result) + legend(result.classes, result.palette)}

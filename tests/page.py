@@ -206,6 +206,44 @@ class Visitor(Labeller):
         return [url for url in self.requests if not url.startswith(own)]
 
 
+class Frame:
+    """The frame over an upload on screen; points are of the upload's pixels."""
+
+    def __init__(self, page, within):
+        self.page, self.within = page, within
+
+    def now(self):
+        """(x, y, side, angle)."""
+        found = self.page.locator(f"{self.within} .toolkit-framing").get_attribute("data-frame")
+        return tuple(map(float, found.split()))
+
+    def places(self, *points):
+        """Where points are on the screen, once they can be seen."""
+        self.page.locator(f"{self.within} .picture").scroll_into_view_if_needed()
+        return self.page.evaluate(
+            """([within, points]) => {
+                const matrix = document.querySelector(`${within} .picture`).getScreenCTM();
+                return points.map(([x, y]) => new DOMPoint(x, y).matrixTransform(matrix)).map(({x, y}) => [x, y]);
+            }""",
+            [self.within, points],
+        )
+
+    def drag(self, start, end):
+        (x, y), to = self.places(start, end)
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(*to)
+        self.page.mouse.up()
+
+    def touch(self, starts, ends):
+        """Put fingers down, move them, and lift them."""
+        devtools = self.page.context.new_cdp_session(self.page)
+        for kind, points in (("touchStart", starts), ("touchMove", ends), ("touchEnd", [])):
+            fingers = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(self.places(*points))]
+            devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+        devtools.detach()
+
+
 def resident_mb(pid):
     """Memory of a process's own, MB: without files that are mapped, which the system drops and reads again at will."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

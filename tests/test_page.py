@@ -15,7 +15,7 @@ from pathlib import Path
 import labelling
 import numpy as np
 import pytest
-from page import CHROMIUM, EYES, MOUTH, NOSE, ROOT, Visitor, launch, server
+from page import CHROMIUM, EYES, MOUTH, NOSE, ROOT, Frame, Visitor, launch, server
 from PIL import Image
 from safetensors import safe_open
 
@@ -176,8 +176,8 @@ def test_two_tabs_do_not_see_each_others_shots_and_bad_uploads_cost_none(visit, 
     visitor.page.get_by_role("tab", name="Your picture").click()
     field = visitor.page.locator("#shot-picture input[type=file]")
     for path, words in [
-        (program, "This picture cannot be used. Open it in an image program"),
-        (broken, "This picture cannot be used. Open it in an image program"),
+        (program, "“program.png” cannot be used. Open it in an image program"),
+        (broken, "“broken.png” cannot be used. Open it in an image program"),
         (huge, "size"),
     ]:
         field.first.set_input_files(path)
@@ -241,6 +241,56 @@ def test_a_photograph_shows_its_parts_before_anything_is_taught(visit, photo):
     visitor.click("#segment-button")
     visitor.page.wait_for_selector("#segment-status >> text=Nothing is taught yet")
     assert visitor.pictures("#parts-auto")
+
+
+@pytest.fixture(scope="module")
+def tilted(tmp_path_factory):
+    """A portrait turned by 20 degrees, in a picture of 300x200 pixels, about (110, 90), its side 100."""
+    picture = Image.new("RGB", (300, 200), (120, 130, 140))
+    face = images.to_pil(portraits.render(1, 100, 800_200)[0]).convert("RGBA").rotate(-20, Image.BICUBIC, expand=True)
+    picture.paste(face, (110 - face.width // 2, 90 - face.height // 2), face)
+    path = tmp_path_factory.mktemp("tilted") / "tilted.png"
+    picture.save(path)
+    return path
+
+
+def test_the_frame_over_an_upload_is_set_by_mouse_touch_and_keys_and_kept(visit, photo, tilted):
+    """What is found follows it, in the first screen and in step 3, where each upload has its own."""
+    visitor = visit()
+    page = visitor.page
+    page.locator("#try-picture input[type=file]").first.set_input_files(tilted)
+    page.wait_for_selector("#try-parts img")
+    first = Frame(page, "#try-picture-frame")
+    assert first.now() == (150, 100, 200, 0)  # the centred square, for the bundled GAN has no framer
+    assert page.get_by_role("application", name=re.compile("Frame of tilted.png: arrows move it")).count() == 1
+    visitor.changes("#try-parts", lambda: first.drag((150, 100), (110, 90)))
+    assert first.now()[:2] == pytest.approx((110, 90), abs=1)
+    visitor.changes("#try-parts", lambda: first.drag((210, 190), (160, 140)))  # a corner, to half its distance
+    assert first.now()[2] == pytest.approx(100, abs=3)
+    for key in ("Shift+]", "Shift+]", "]", "]", "]", "]", "ArrowLeft"):
+        page.keyboard.press(key)
+    x, _, side, angle = first.now()
+    assert angle == 20 and x == pytest.approx(110 - side / 64, abs=1)
+    # Two fingers: 20 pixels to the right, and twice as far apart.
+    first.touch([(90, 90), (130, 90)], [(90, 90), (170, 90)])
+    assert first.now()[2:] == pytest.approx((2 * side, 20), abs=4) and first.now()[0] == pytest.approx(x + 20, abs=2)
+    page.locator("#try-picture-frame").get_by_role("button", name="Smaller frame").click()
+    set_by_hand = first.now()
+
+    visitor.upload(photo, tilted)
+    page.wait_for_selector("#which >> text=tilted.png")
+    second = Frame(page, "#original")
+    assert second.now() == (100, 64, 128, 0)
+    page.locator("#which").get_by_label("tilted.png").click()
+    page.wait_for_selector("#original [aria-label^='Frame of tilted.png']")
+    assert second.now() == set_by_hand  # the same picture as above
+    page.locator("#method").get_by_label("Auto-shot").check()
+    visitor.click("#segment-button")
+    page.wait_for_selector("#segment-status >> text=Done.")
+    assert page.locator("#which").get_by_label("tilted.png").is_checked()
+    areas = page.locator("#areas").inner_text()
+    page.locator("#original").get_by_role("button", name="Turn left").click()
+    page.wait_for_function("before => document.querySelector('#areas').innerText != before", arg=areas)
 
 
 def test_each_stroke_reaches_the_server_once(visit):

@@ -19,14 +19,15 @@ import gradio as gr  # noqa: E402
 import shots  # noqa: E402
 from drawing import Drawing, blank, pack, unpack  # noqa: E402
 from fields import slider, whole_number  # noqa: E402
+from framing import frame_in, moved, opened  # noqa: E402
 from session import Session  # noqa: E402
-from step_segment import opened  # noqa: E402
 from wiring import endpoint, on  # noqa: E402
 from words import UNKNOWN, Sorry, for_people, instead  # noqa: E402
 
 from toolkit import fewshot  # noqa: E402
 from toolkit.errors import ImageError, ToolkitError, describe  # noqa: E402
 from toolkit.pictures import labels  # noqa: E402
+from toolkit.pictures.images import Frame  # noqa: E402
 from toolkit.pictures.uploads import open_rgb  # noqa: E402
 
 REQUEST = SimpleNamespace(session_hash="a")
@@ -230,3 +231,36 @@ def test_a_picture_that_cannot_be_read_is_called_by_its_name(tmp_path):
 def test_where_an_object_lies_is_not_said():
     assert describe(Image.new("RGB", (50, 30))) == "<PIL.Image.Image image mode=RGB size=50x30>"
     assert " at 0x" not in describe(object())
+
+
+def test_an_upload_keeps_its_frame_and_the_framer_is_asked_once(session, monkeypatch):
+    upload, asked = Image.new("RGB", (300, 200)), []
+    assert frame_in(session, "a", upload).centre == (150, 100)  # no framer: the centred square
+    found = Frame.around((40, 50), 30, -10, (300, 200))
+    monkeypatch.setattr(session.gan, "framer", "one")
+    monkeypatch.setattr(session.gan, "find", lambda picture: asked.append(1) or [SimpleNamespace(frame=found)])
+    assert [frame_in(session, "b", upload) for _ in range(2)] == [found, found] and asked == [1]
+    assert moved(session, {"of": "b", "frame": [60, 70, 50, 5]}) == "b"
+    assert frame_in(session, "b", upload) == Frame.around((60, 70), 50, 5, (300, 200))
+    assert frame_in(session, "a", upload).centre == (150, 100)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"of": "b", "frame": [1, 1, 9, 0]},
+        {"of": "a", "frame": [1, 1, 9]},
+        {"of": "a", "frame": [1, 1, 0, 0]},
+        {"of": "a", "frame": [float("nan"), 1, 9, 0]},
+        {"of": "a", "frame": [301, 1, 9, 0]},
+        {"of": "a", "frame": [1, 1, 1e9, 0]},
+        {"of": "a", "frame": "x"},
+        {"of": ["a"], "frame": [1, 1, 9, 0]},
+        None,
+    ],
+)
+def test_a_frame_that_no_page_sends_changes_nothing(session, sent):
+    before = frame_in(session, "a", Image.new("RGB", (300, 200)))
+    with pytest.raises(Sorry, match="Drop the picture again"):
+        moved(session, sent)
+    assert session.frames == {"a": before}

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from toolkit import fewshot
-from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError
+from toolkit.errors import CheckpointError, ImageError, LabelError, ShapeError, ToolkitError
 from toolkit.files import save_tensors
+from toolkit.gan.model import Found
+from toolkit.pictures.images import Frame
 from toolkit.show.labeller import FOLDER, SCRIPTS
-from toolkit.show.widgets import Labeller, explore
+from toolkit.show.widgets import Framing, Labeller, explore
 
 CLASSES = ("background", "eyes", "mouth")
 
@@ -252,6 +254,41 @@ def test_the_page_half_is_one_module_that_fetches_nothing():
     files = [f"{name}.js" for name in (*SCRIPTS, "widget")]
     assert sorted(files) == sorted(path.name for path in FOLDER.glob("*.js"))
     code = Labeller._esm + Labeller._css
+    for word in ("http:", "https:", "import ", "import(", "fetch(", "XMLHttp", "@import", "url(", "eval("):
+        assert word not in code
+
+
+def test_a_frame_goes_to_the_page_and_back(tiny_gan, tmp_path):
+    Image.new("RGB", (300, 200)).save(tmp_path / "photo.png")
+    framing = Framing(tmp_path / "photo.png", tiny_gan)  # whose framer is none: the centred square
+    assert framing.frame == Frame((50.0, 0.0, 250.0, 200.0), (300, 200))
+    shown = framing.get_state()
+    assert shown["frame"] == [150.0, 100.0, 200.0, 0.0] and shown["_size"] == [300, 200]
+    assert shown["_name"] == "photo.png" and shown["_picture"].startswith("data:image/jpeg;base64,")
+    seen = []
+    framing.observe(lambda change: seen.append(change["new"].angle), "frame")
+    framing.set_state({"frame": [100.0, 90.0, 80.0, 12.5]})  # as the page sends it
+    assert framing.frame == Frame.around((100, 90), 80, 12.5, (300, 200)) and seen == [12.5]
+    sample = tiny_gan.project(tmp_path / "photo.png", align=framing.frame, num_steps=0)
+    assert sample.frames == [framing.frame]
+    for wrong in ("centre", (0, 0, 10, 10)):
+        with pytest.raises(ToolkitError, match="Framing.frame: expected a Frame"):
+            framing.frame = wrong
+    with pytest.raises(ImageError, match="Framing.frame: expected a box"):
+        framing.frame = Frame.around((5, 5), 0, 0, (300, 200))
+
+
+def test_a_frame_starts_where_the_framer_finds_something(tiny_gan, monkeypatch):
+    found = Frame.around((40, 50), 30, -10, (300, 200))
+    monkeypatch.setattr(tiny_gan, "framer", "one")
+    monkeypatch.setattr(tiny_gan, "find", lambda picture: [Found(found, 1.0, None)])
+    assert Framing(Image.new("RGB", (300, 200)), tiny_gan).frame == found
+    monkeypatch.setattr(tiny_gan, "find", lambda picture: [])
+    assert Framing(Image.new("RGB", (300, 200)), tiny_gan).frame.centre == (150, 100)
+
+
+def test_the_page_half_of_frames_fetches_nothing():
+    code = Framing._esm + Framing._css
     for word in ("http:", "https:", "import ", "import(", "fetch(", "XMLHttp", "@import", "url(", "eval("):
         assert word not in code
 

@@ -1,6 +1,6 @@
-"""Widgets for notebooks: draw labels on pictures, and explore a GAN.
+"""Widgets for notebooks: draw labels on pictures, frame photographs, and explore a GAN.
 
-The JavaScript of `Labeller` is in labeller/ beside this file; nothing is downloaded.
+The JavaScript of `Labeller` and `Framing` is in labeller/ and framing/ beside this file; nothing is downloaded.
 """
 
 import io
@@ -15,13 +15,12 @@ import torch
 from toolkit.errors import LabelError, ShapeError, ToolkitError, describe
 from toolkit.fewshot import GAN, Sample, Segmenter, Shot, save_shots
 from toolkit.parts.drawings import load_drawings, save_drawings, shots_of
-from toolkit.pictures.images import load_image, to_pil
+from toolkit.pictures.images import Align, Frame, frame_of, load_image, to_pil
 from toolkit.pictures.labels import IGNORE_INDEX, as_label_map, check_classes, default_palette
-from toolkit.show import labeller, plots
+from toolkit.pictures.uploads import open_rgb
+from toolkit.show import framing, labeller, plots
 
-__all__ = ["Labeller", "explore"]
-
-__all__ = ["Labeller", "explore"]
+__all__ = ["Framing", "Labeller", "explore"]
 
 try:
     import anywidget
@@ -197,6 +196,51 @@ class Labeller(anywidget.AnyWidget):
             self.label_maps = label_maps
         finally:
             self._drawing = False
+
+
+class Framing(anywidget.AnyWidget):
+    """The square that a network sees of a photograph, drawn over it: move, size and turn it by mouse, touch or keys.
+
+    `frame` is the `images.Frame` as it stands, for any `align=`, and can be set or observed:
+    `gan.project(photo, align=framing.frame)`.
+
+    Args:
+        source: a path, bytes, a binary file, a PIL image or a NumPy array, see `uploads.open_rgb`.
+        gan: a `GAN` whose framer finds where to start; without a framer, or where it finds nothing, and with None,
+            that is the centred square.
+        align: where to start instead, as `images.frame_image` takes it.
+    Raises:
+        ImageError: not a picture, or an align that does not fit it.
+    """
+
+    _esm = framing.script("widget")
+    _css = framing.style()
+
+    frame = traitlets.Any(help="`images.Frame`").tag(
+        sync=True,
+        to_json=lambda frame, self: frame and framing.numbers(frame),
+        from_json=lambda sent, self: Frame.around((sent[0], sent[1]), sent[2], sent[3], tuple(self._size)),
+    )
+    _picture = traitlets.Unicode().tag(sync=True)
+    _size = traitlets.List().tag(sync=True)
+    _name = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, source: Any, gan: GAN | None = None, *, align: Align | str | None = None) -> None:
+        picture = open_rgb(source, "Framing")
+        if align is None:
+            found = gan.find(picture) if gan is not None and gan.framer is not None else []
+            align = found[0].frame if found else "centre"
+        frame = frame_of(picture, align, "Framing")
+        shown = framing.state(picture, frame)
+        name = Path(source).name if isinstance(source, (str, PathLike)) else ""
+        super().__init__(frame=frame, _picture=shown["picture"], _size=shown["size"], _name=name)
+
+    @traitlets.validate("frame")
+    def _check(self, proposal):
+        frame = proposal["value"]
+        if not isinstance(frame, Frame):
+            raise ToolkitError("Framing.frame", "a Frame", describe(frame), "Make one with Frame.around")
+        return frame.checked("Framing.frame")
 
 
 def explore(gan: GAN, segmenter: Segmenter | None = None) -> ipywidgets.VBox:
