@@ -21,18 +21,17 @@ TIMEOUT = 600  # seconds a cell
 FALLBACK, PICTURE = "fallback", "picture"  # tags: stands in for a person's drawing; for the README
 
 
-def execute(path, files=()):
+def execute(notebook, files=()):
     """Run a notebook in a folder of its own, top to bottom.
 
     Args:
-        path: the .ipynb file.
+        notebook: as nbformat reads it; the outputs go into it.
         files: what it is to find in that folder.
     Returns:
         The notebook, with outputs.
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
-    notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
         for file in files:
             shutil.copy(file, folder)
@@ -62,7 +61,7 @@ def main(numbers):
             continue
         started = time.perf_counter()
         target = HERE.parent / "docs" / f"notebook-{number}.png"
-        target.write_bytes(picture(execute(path)))
+        target.write_bytes(picture(execute(nbformat.read(path, as_version=4))))
         print(f"{path.name}: {time.perf_counter() - started:.0f} s, {target.name}")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from command_line import run
 from PIL import Image
 from torch import nn
 
@@ -510,11 +511,6 @@ def test_onnx_is_one_file_of_any_size_that_says_what_pytorch_says(unet, tmp_path
 
 # ---- real processes ----------------------------------------------------------------------------
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
-def run(*arguments, **options):
-    command = [sys.executable, "-m", "toolkit", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, **options)
 
 
 def test_killed_twice_it_finishes_and_nothing_written_is_lost(segmenter_file, tmp_path):

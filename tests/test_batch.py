@@ -1,14 +1,13 @@
-"""`project` and `segment` as a person runs them: real processes, folders, a bad file among good ones."""
+"""`project` and `segment` as a person runs them: folders, a bad file among good ones."""
 
 import io
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pytest
 import torch
@@ -20,14 +19,11 @@ from toolkit import batch, fewshot
 from toolkit.errors import CheckpointError, LabelError, ToolkitError, WriteError
 from toolkit.pictures import images, labels
 
-ROOT = Path(__file__).parent.parent
 CLASSES = ["background", "top", "bottom"]
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "toolkit", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return command_line.run(*arguments, COLUMNS="200")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The command line as a person meets it: real processes."""
+"""The command line as a person meets it."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from PIL import Image
 from typer.main import get_command
 
@@ -17,27 +18,37 @@ from toolkit import experiments, fewshot
 from toolkit.cli import app
 from toolkit.cli.experiments import TABLES
 from toolkit.errors import ToolkitError
+from toolkit.parts import fitting
 
 ROOT = Path(__file__).parent.parent
 GAN = ("train-gan", "--out", "x", "--world", "portraits")
 
 
-def run(*arguments, cwd=None):
+def process(*arguments, cwd):
+    """The command in a Python of its own, as a person starts it."""
     command = [sys.executable, "-m", "toolkit", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
-def test_quickstart_prints_scores_and_draws_a_picture(tiny_gan_file, tmp_path):
-    done = run("quickstart", "--gan", tiny_gan_file, "--num-test", 2, "--out", tmp_path / "q.png")
+@pytest.fixture
+def quick(monkeypatch):
+    """What a segmenter learns in ten steps is enough to be printed and drawn."""
+    monkeypatch.setattr(fitting, "NUM_STEPS", dict.fromkeys(fitting.NUM_STEPS, 10))
+
+
+def test_quickstart_prints_scores_and_draws_a_picture(quick, tiny_gan_file, tmp_path):
+    few = ("--num-test", 2, "--num-steps", 2)
+    done = run("quickstart", "--gan", tiny_gan_file, *few, "--out", tmp_path / "q.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "eyebrows" in done.stdout and "weighted" in done.stdout and "fit on one label" in done.stdout
     width, height = Image.open(tmp_path / "q.png").size
     assert width > 500 and height > 300
 
 
-def test_evaluate_prints_one_json_object(tiny_gan_file, tmp_path):
-    done = run("evaluate", "--gan", tiny_gan_file, "--num-test", 1, "--network", "linear", "--json", cwd=tmp_path)
+def test_evaluate_prints_one_json_object(quick, tiny_gan_file, tmp_path):
+    few = ("--num-test", 1, "--num-steps", 2)
+    done = run("evaluate", "--gan", tiny_gan_file, *few, "--network", "linear", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.strip().splitlines()[-1])
     assert {"weighted_iou", "mean_iou", "per_class", "psnr", "seconds"} <= report.keys()
@@ -66,6 +77,13 @@ def test_an_error_is_one_line_and_status_2(arguments, message, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and message in done.stderr
     assert list(tmp_path.iterdir()) == []  # no pictures were made for it first
+
+
+def test_a_process_of_its_own_ends_as_the_other_tests_see_it(tmp_path):
+    for command, status in ((("gan-info", "nowhere"), 2), (("gan-info", "portraits-64", "--json"), 0)):
+        alone, here = process(*command, cwd=tmp_path), run(*command, cwd=tmp_path)
+        assert (alone.returncode, alone.stdout, alone.stderr) == (status, here.stdout, here.stderr)
+        assert here.returncode == status
 
 
 def test_the_version_is_said(tmp_path):
@@ -133,7 +151,7 @@ def test_every_experiment_is_a_command():
     assert set(TABLES) == {*experiments.PLANS, "all"}
 
 
-def test_train_gan_runs_resumes_and_its_gan_loads(tmp_path):
+def test_train_gan_runs_resumes_and_its_gan_loads(quick, tmp_path):
     command = [
         "train-gan",
         "--world",
@@ -160,9 +178,9 @@ def test_train_gan_runs_resumes_and_its_gan_loads(tmp_path):
         assert done.returncode == 0, done.stderr
     rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["pictures", "12", "24"]
-    assert (
-        run("quickstart", "--gan", tmp_path / "run" / "gan.safetensors", "--num-test", 1, cwd=tmp_path).returncode == 0
-    )
+    few = ("--num-test", 1, "--num-steps", 2)
+    done = run("quickstart", "--gan", tmp_path / "run" / "gan.safetensors", *few, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_foreign_file_is_converted_and_described(tmp_path):

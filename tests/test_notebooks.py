@@ -66,14 +66,58 @@ def own_gan(tmp_path_factory):
     return file
 
 
-def test_it_runs_top_to_bottom(path, own_gan, monkeypatch):
+# A reader's notebook learns until its pictures are worth looking at; whether every cell runs shows after a few steps.
+FEW = {
+    r"\b(num_steps=|STEPS = )[1-9]\d*": r"\g<1>2",
+    r"\b(num_epochs(=|\": ))\d+": r"\g<1>1",
+    r"\b(num_images(=|\": ))\d+": r"\g<1>16",
+    r"\bnum=12\b": "num=4",
+    r"\brender\(240\b": "render(16",
+    r"\bnum_pictures=240\b": "num_pictures=16",
+}
+FEW_BY_DEFAULT = """
+from toolkit.gan.model import GAN
+from toolkit.parts import fitting
+
+fitting.NUM_STEPS.update(dict.fromkeys(fitting.NUM_STEPS, 5))
+fitting.VIEWS = 2
+GAN.projection_steps = 2
+"""
+
+
+def shortened(notebook):
+    """The notebook with few steps, few pictures and few epochs, wherever it says how many."""
+    for cell in notebook.cells:
+        for usual, few in FEW.items():
+            if cell.cell_type == "code":
+                cell.source = re.sub(usual, few, cell.source)
+    notebook.cells.insert(3, nbformat.v4.new_code_cell(FEW_BY_DEFAULT))
+    return notebook
+
+
+def test_each_number_that_is_made_small_is_in_a_notebook():
+    sources = "\n".join(source for path in NOTEBOOKS for source in code_of(nbformat.read(path, as_version=4).cells))
+    assert [usual for usual in FEW if not re.search(usual, sources)] == []
+
+
+def runs(path, notebook, own_gan, monkeypatch):
+    """Run it, and look at what it shows."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    notebook = run.execute(path, [own_gan] if path.stem.startswith("07") else [])
+    notebook = run.execute(notebook, [own_gan] if path.stem.startswith("07") else [])
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     assert not code[0].outputs  # the install cell does nothing where the toolkit is installed
     shown = Image.open(BytesIO(run.picture(notebook)))
     assert min(shown.size) > 200 and shown.convert("L").getextrema() != (255, 255)
+
+
+def test_it_runs_top_to_bottom(path, own_gan, monkeypatch):
+    runs(path, shortened(nbformat.read(path, as_version=4)), own_gan, monkeypatch)
+
+
+@pytest.mark.slow
+def test_it_runs_top_to_bottom_as_it_stands(path, own_gan, monkeypatch):
+    runs(path, nbformat.read(path, as_version=4), own_gan, monkeypatch)
 
 
 def test_its_picture_is_kept_for_the_readme(path):
