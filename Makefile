@@ -22,9 +22,9 @@ quickstart: $(VENV)/core.stamp
 	$(BIN)/python -m toolkit quickstart
 
 # A process a core, up to four, with one thread each: two that spin for each other's cores take longer than one.
-# A file's tests stay together, so that what they share, such as a browser, starts once.
+# A file's tests stay together, so that what they share, such as a browser, starts once; the longest files come first.
 test: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -10,6 +10,13 @@ from toolkit.gan.files.checkpoints import save_gan
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 16, 8: 16, 16: 8}
+# What takes longest comes first where several processes share the tests, so that in the end none waits for another.
+LONGEST = ("test_page", "test_notebooks", "test_experiments", "test_autoshot", "test_labeller_in_jupyterlab")
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):  # of pytest-xdist
+        items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)

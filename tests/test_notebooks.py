@@ -125,8 +125,9 @@ def test_its_picture_is_kept_for_the_readme(path):
         assert min(picture.size) > 200
 
 
-def test_it_is_kept_without_outputs(path):
-    done = subprocess.run([sys.executable, "-m", "nbstripout", "--verify", str(path)], capture_output=True, text=True)
+def test_they_are_kept_without_outputs():
+    command = [sys.executable, "-m", "nbstripout", "--verify", *map(str, NOTEBOOKS)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -14,9 +14,11 @@ from toolkit.experiments.material import test_images
 from toolkit.experiments.records import kept
 from toolkit.experiments.study import AUTO_SHOT, Cell, Study
 
+STEPS = 200  # of projection: as many as is usual
+
 
 def cost(study: Study, num_shots: int = 10) -> dict[str, Any]:
-    """Seconds and size of the few-shot segmenter with 200 steps of projection, and of its auto-shot network.
+    """Seconds and size of the few-shot segmenter with `STEPS` steps of projection, and of its auto-shot network.
 
     Args:
         study: a `Study` whose auto-shot cell of seed 0 has been measured.
@@ -34,7 +36,7 @@ def _measure(study, folder, num_shots):
     auto = AutoShotSegmenter.load(folder / "autoshot.safetensors", study.gan.device)
     one = test_images(study)[0][:1]
     seconds = [
-        _seconds(lambda: few.predict(study.gan.project(one, num_steps=200, judge=False, patience=None)), 2),
+        _seconds(lambda: few.predict(study.gan.project(one, num_steps=STEPS, judge=False, patience=None)), 2),
         _seconds(lambda: auto.predict(one), 20),
     ]
     networks = (study.gan.generator, few.network), (auto.network,)
@@ -46,7 +48,7 @@ def _measure(study, folder, num_shots):
     ]
     more = {
         "threads": torch.get_num_threads(),
-        "times faster than 200 steps (wanted: 100)": seconds[0] / seconds[1],
+        f"times faster than {STEPS} steps (wanted: 100)": seconds[0] / seconds[1],
         **_pace(auto, folder / "autoshot.onnx"),
     }
     return {"cost": rows, "more": {name: round(value, 2) for name, value in more.items()}}
