@@ -268,7 +268,7 @@ def test_it_learns_its_labels_whatever_the_view(segmenter, monkeypatch):
         return {"image": ((image + 1) * 127.5).byte(), "soft": 255 * soft.byte(), "summary": torch.zeros(len(image), 4)}
 
     monkeypatch.setattr(synthesis.Pairs, "_make", make)
-    auto = segmenter.autoshot(256, width=8, num_epochs=10, batch_size=8)
+    auto = segmenter.autoshot(192, width=8, num_epochs=6, batch_size=8)
     image, truth = clouds(40, 99)
     assert (auto.predict(image).argmax(1) == truth).float().mean() > 0.85
     moved = augmentation.warp(image, augmentation.draw(40, (16, 16), rng()), padding_mode="border")
