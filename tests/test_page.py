@@ -190,10 +190,9 @@ def test_two_tabs_do_not_see_each_others_shots_and_bad_uploads_cost_none(visit, 
     assert [len(shot.label_map.unique()) for shot in drawn(visitor, tmp_path / "shots.safetensors")] == [2]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_with_a_fine_screen(visit, scheme, tmp_path):
+def test_a_phone_with_a_fine_screen(visit, tmp_path):
     """Nothing is wider than the screen, and at two device pixels a pixel the drawing is what was drawn."""
-    visitor = visit(width=390, height=844, device_scale_factor=2, color_scheme=scheme)
+    visitor = visit(width=390, height=844, device_scale_factor=2, color_scheme="dark")
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
     assert 300 <= visitor.page.locator("#board").bounding_box()["width"] <= 390
     visitor.choose(3)
@@ -217,9 +216,16 @@ def test_drawing_gives_exactly_the_pixels_drawn(visit, tmp_path):
     assert np.array_equal(shot.label_map, expected)
 
 
-def test_the_brush_moves_by_keys_too(visit):
-    visitor, expected = visit(), np.full((1, 64, 64), 255, np.uint8)
-    visitor.page.locator("#board .stage").focus()
+def test_the_brush_moves_by_keys_and_by_mouse_and_a_screen_reader_finds_names(visit):
+    """And each stroke reaches the server once."""
+    visitor, expected, sent = visit(), np.full((1, 64, 64), 255, np.uint8), []
+    page = visitor.page
+    page.on("request", lambda request: sent.append(request.post_data_json) if "predict" in request.url else 0)
+    assert page.get_by_role("img", name="Picture to label").count() == 1
+    assert page.get_by_role("button", name="Portrait 4").count() == 1
+    # The first screen and one a step, none inside another.
+    assert page.locator('.status[aria-live="polite"]').count() == 5
+    page.locator("#board .stage").focus()
     visitor.press("2")
     visitor.press("Shift+ArrowUp")
     visitor.press("Space")
@@ -230,6 +236,12 @@ def test_the_brush_moves_by_keys_too(visit):
     expected[0][labelling.brushed([(32, 24), (37, 24)], 3, (64, 64))] = 2
     assert visitor.holds(expected)
     assert visitor.strokes == 1
+    pressed = page.eval_on_selector_all("#board .side button", "all => all.map(one => one.ariaPressed)")
+    assert pressed == ["true" if i == 2 else "false" for i in range(10)]
+    for x in (100, 200, 300):
+        visitor.stroke((x, 225), (x + 40, 225))
+    strokes = [stroke for message in sent for stroke in message["data"][0]["strokes"]]
+    assert [stroke["number"] for stroke in strokes] == [1, 2, 3, 4]
 
 
 def test_a_photograph_shows_its_parts_before_anything_is_taught(visit, photo):
@@ -293,15 +305,6 @@ def test_the_frame_over_an_upload_is_set_by_mouse_touch_and_keys_and_kept(visit,
     page.wait_for_function("before => document.querySelector('#areas').innerText != before", arg=areas)
 
 
-def test_each_stroke_reaches_the_server_once(visit):
-    visitor, sent = visit(), []
-    visitor.page.on("request", lambda request: sent.append(request.post_data_json) if "predict" in request.url else 0)
-    for x in (100, 200, 300):
-        visitor.stroke((x, 225), (x + 40, 225))
-    strokes = [stroke for message in sent for stroke in message["data"][0]["strokes"]]
-    assert [stroke["number"] for stroke in strokes] == [1, 2, 3]
-
-
 def test_a_reload_loses_nothing(visit, tmp_path):
     visitor = visit()
     visitor.draw_face()
@@ -330,18 +333,6 @@ def test_a_reload_loses_nothing(visit, tmp_path):
     visitor.page.reload()  # all is in the file that was just taken away
     visitor.page.wait_for_selector("#shots img >> nth=1")
     assert asked == ["beforeunload"]
-
-
-def test_a_screen_reader_finds_names_and_what_is_chosen(visit):
-    page = (visitor := visit()).page
-    visitor.choose(2)
-    pressed = page.eval_on_selector_all("#board .side button", "all => all.map(one => one.ariaPressed)")
-    assert pressed == ["true" if i == 2 else "false" for i in range(10)]
-    assert page.get_by_role("img", name="Picture to label").count() == 1
-    assert page.get_by_role("button", name="Portrait 4").count() == 1
-    assert (
-        page.locator('.status[aria-live="polite"]').count() == 5
-    )  # the first screen and one a step, none inside another
 
 
 @pytest.fixture(scope="module")
