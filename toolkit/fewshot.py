@@ -102,7 +102,7 @@ def fitting(
         classes, or label only one. CheckpointError: a shot of another GAN.
     Source: Tritrong et al. 2021, sec. 3.2 (arXiv:2103.04379); differs: channels are standardised and, in
         fitting, hidden at random, the learning rate follows a cosine, each shot is seen in several styles
-        (see `parts.fitting.views_of`), and by CNNs moved, scaled, turned and mirrored (see `parts.motions`).
+        (see `parts.views.views_of`), and by CNNs moved, scaled, turned and mirrored (see `parts.motions`).
     """
     shots = list(shots)
     for done, total, loss, net in fit_network(gan, shots, network=network, num_steps=num_steps, seed=seed, every=every):

@@ -21,7 +21,7 @@ from torch import Tensor
 from toolkit.autoshot.progress import Pace, Progress, last
 from toolkit.errors import CheckpointError, ToolkitError, check_count
 from toolkit.files import read_metadata, save_tensors
-from toolkit.parts import hypercolumns, networks, uncertainty
+from toolkit.parts import networks, uncertainty
 from toolkit.training.processes import processes
 
 KIND = "auto-shot pairs"
@@ -219,7 +219,7 @@ class Pairs:
         for batch in z.split(self.batch_size):
             ws = gan.generator.mapping(batch, truncation_psi=self.truncation_psi)
             # One synthesis gives the pictures and their hypercolumns.
-            image, columns = hypercolumns.from_generator(gan.generator, ws, "random", rng=noise_rng)
+            image, columns = gan.drawn(ws, "random", noise_rng)
             logits = networks.label(self.segmenter.network, columns)
             soft = logits.softmax(1)
             summary = torch.cat([uncertainty.entropy(logits).mean((1, 2))[:, None], soft.mean((2, 3))], 1)

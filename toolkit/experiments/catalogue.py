@@ -10,7 +10,6 @@ from toolkit.experiments import pascal, records, report, tables
 from toolkit.experiments.cost import cost
 from toolkit.experiments.sources import Collection, World
 from toolkit.experiments.study import IMAGENET, Study
-from toolkit.projection.imagenet import imagenet_features
 
 PLANS: dict[str, Callable[..., tables.TablePlan]] = {
     "table1": tables.table1,
@@ -101,8 +100,6 @@ def run(
         raise ToolkitError("experiment", "seeds >= 1", seeds, "Use e.g. 3")
     plans = [PLANS[name](study, seeds, **options) for name in names]
     cells = [cell for plan in plans for cell in (*plan.cells, *plan.sheet.values())]
-    if any(cell.method == IMAGENET for cell in cells):
-        imagenet_features()  # raises now if not installed, not after hours of measuring
     found = records.results(study, cells, workers, progress)
     reports = {}
     for plan in plans:

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from toolkit.autoshot.augmentation import augment
 from toolkit.autoshot.distillation import soft_cross_entropy
 from toolkit.experiments.baselines import one_hot
-from toolkit.parts import fitting, hypercolumns, networks
+from toolkit.parts import fitting, networks
+from toolkit.parts import views as shot_views
 from toolkit.parts.hypercolumns import Hypercolumns
 from toolkit.pictures import labels
-from toolkit.projection.imagenet import imagenet_features
+from toolkit.projection.imagenet import layers_of
 
 NETWORK = "mlp"
 
@@ -33,8 +33,6 @@ def fit_imagenet(
         num_steps: None for as many as on a GAN's features.
     Returns:
         function, image (M, 3, R, R) -> label_map (M, R, R).
-    Raises:
-        ToolkitError: the extra `imagenet` is not installed.
     """
     rng = torch.Generator().manual_seed(seed)
     views = _views(image, label_map, len(classes), rng)
@@ -59,30 +57,18 @@ def fit_imagenet(
     return lambda pictures: torch.cat([networks.label(net, columns_of(one)).argmax(1) for one in pictures.split(8)])
 
 
-@torch.no_grad()
 def columns_of(image: Tensor) -> Hypercolumns:
-    """Hypercolumns of EfficientNet-Lite0's five stages, from pictures enlarged to twice their size.
-
-    This gives the finest stage the picture's own resolution; else small parts would be lost.
-
-    Args:
-        image: (N, 3, R, R) float in [-1, 1].
-    Returns:
-        `Hypercolumns` of resolution R with 512 channels.
-    """
-    size = image.shape[-1]
-    large = F.interpolate(image.cpu(), size=(2 * size, 2 * size), mode="bilinear")
-    features = imagenet_features()(large)
-    return Hypercolumns({f"stride {2 ** (i + 1)}": f for i, f in enumerate(features)}, size)
+    """Hypercolumns (N, 512, R, R) of pictures (N, 3, R, R) in [-1, 1], by `layers_of` alone."""
+    return Hypercolumns(layers_of(image.cpu()), image.shape[-1])
 
 
 def _views(image, label_map, num_classes, rng):
     """(hypercolumns, soft labels, known pixels) of the pictures as they are, and augmented."""
     soft, known = one_hot(label_map, num_classes), label_map != labels.IGNORE_INDEX
-    views = [(hypercolumns.cat([columns_of(one) for one in image.split(8)]), soft, known)]
+    views = [(columns_of(image), soft, known)]
     size = sum(a.numel() for a in views[0][0].activations.values())
-    for _ in range(1, max(1, min(fitting.VIEWS, fitting.MAX_VIEW_ELEMENTS // size))):
+    for _ in range(1, max(1, min(shot_views.VIEWS, shot_views.MAX_ELEMENTS // size))):
         moved, their, inside = augment(image, soft, rng)
-        columns = hypercolumns.cat([columns_of(one) for one in moved.split(8)])
+        columns = columns_of(moved)
         views.append((columns, their, inside & (their.sum(1) > 0.999)))
     return [view for view in views if view[2].any()]

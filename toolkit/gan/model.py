@@ -28,6 +28,7 @@ from toolkit.pictures import images
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection import cost, projector, trust
 from toolkit.projection.framing import Framer
+from toolkit.projection.imagenet import layers_of
 from toolkit.stepwise import finish
 
 PROJECTION_STEPS = 50
@@ -45,6 +46,13 @@ class Found(NamedTuple):
     trust: float | None
 
 
+class Drawn(NamedTuple):
+    """Pictures and the features they were drawn from."""
+
+    image: Tensor
+    columns: hypercolumns.Hypercolumns
+
+
 class GAN:
     """A generator, with its discriminator, encoder and framer if there are any. Make one with `loading.load_gan`."""
 
@@ -57,6 +65,8 @@ class GAN:
     ) -> None:
         self.generator, self.discriminator, self.encoder, self.framer = generator, discriminator, encoder, framer
         self.resolution, self.metadata, self.hash = generator.resolution, generator.metadata, generator.hash
+        # Whether its hypercolumns also hold what ImageNet's features see in the picture.
+        self.imagenet = bool(self.metadata.get("imagenet_features", False))
         self.path: Path | None = None  # of the file it was loaded from
         self._calibrations: dict[int, Tensor] = {}  # number of steps -> errors
         self._costs: dict[int, cost.Cost] = {}  # pictures at once -> cost of a step
@@ -413,12 +423,35 @@ class GAN:
     def hypercolumns(
         self, sample: Sample, noise_mode: str = "const", rng: torch.Generator | None = None
     ) -> hypercolumns.Hypercolumns:
-        """The generator's activations at each pixel of a sample: lazy `Hypercolumns`, detached."""
+        """The generator's activations at each pixel of a sample: lazy `Hypercolumns`, detached.
+
+        Of a GAN with `imagenet`, also what ImageNet's features see there: in the sample's picture, not in what its
+        latents draw.
+        """
         noise = sample.noise if noise_mode == "const" and sample.noise else None
         if noise is not None:
             noise = {name: n.to(self.device) for name, n in noise.items()}
         ws = sample.ws.to(self.device)  # of a file, it is on the CPU
-        return hypercolumns.from_generator(self.generator, ws, noise_mode, noise, rng=rng)[1]
+        columns = hypercolumns.from_generator(self.generator, ws, noise_mode, noise, rng=rng)[1]
+        return self._seen(sample.image.to(self.device), columns)
+
+    def drawn(self, ws: Tensor, noise_mode: str = "const", rng: torch.Generator | None = None) -> Drawn:
+        """Pictures that latents draw, and their hypercolumns, by one synthesis.
+
+        Args:
+            ws: (N, num_ws, w_dim).
+            noise_mode, rng: as the generator's synthesis takes them.
+        Returns:
+            `Drawn`: image (N, C, R, R) in [-1, 1], of one colour where the GAN has one, and columns.
+        """
+        image, columns = hypercolumns.from_generator(self.generator, ws, noise_mode, rng=rng)
+        return Drawn(image, self._seen(image.clamp(-1, 1).expand(-1, 3, -1, -1), columns))
+
+    def _seen(self, image, columns):
+        """The hypercolumns, with ImageNet's of the picture if they are wanted."""
+        if not self.imagenet:
+            return columns
+        return hypercolumns.Hypercolumns(columns.activations | layers_of(image), columns.resolution)
 
     @cached_property
     def statistics(self) -> tuple[Tensor, Tensor]:
@@ -430,7 +463,7 @@ class GAN:
         ws = self._latents(0, num, 1.0)
         at_once = max(1, STATISTICS_PIXELS // self.resolution**2)
         parts = [ws[i : i + at_once] for i in range(0, num, at_once)]
-        moments = [hypercolumns.from_generator(self.generator, part)[1].mean_std() for part in parts]
+        moments = [self.drawn(part).columns.mean_std() for part in parts]
         if len(moments) == 1:
             return moments[0]
         shares = torch.tensor([len(part) / num for part in parts], device=self.device)[:, None]

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError, describe
-from toolkit.parts import hypercolumns, motions, networks
-from toolkit.parts.hypercolumns import Hypercolumns
-from toolkit.parts.sample import AnyGAN, Sample
+from toolkit.parts import motions, networks
+from toolkit.parts.sample import AnyGAN
 from toolkit.parts.shots import Shot
+from toolkit.parts.views import views_of
 from toolkit.pictures.labels import IGNORE_INDEX
 
 DEFAULT_NETWORK = "mlp"
@@ -19,9 +19,6 @@ NUM_STEPS = {"cnn-l": 200, "cnn-m": 200, "cnn-s": 200, "mlp": 400, "linear": 400
 # Share of F's channels dropped in each fitting step, see `networks.Mix.hide`. CNNs overfit to positions, not to
 # single channels: dropping channels only made them slower.
 HIDDEN = {"mlp": 0.7, "linear": 0.7}
-VIEWS = 16  # of each shot; see `views_of`
-MIX_FROM = (0.3, 0.5, 0.7)  # shares of the rows of ws that a view keeps
-MAX_VIEW_ELEMENTS = 1 << 28  # activations of all views together: 1 GB
 
 
 def fit_network(
@@ -40,12 +37,11 @@ def fit_network(
         (done, num_steps, loss, network): the same network every time, in evaluation mode in the end.
     """
     check_shots(gan, shots, num_steps)
-    label_map = torch.cat([shot.label_map for shot in shots]).to(gan.device)
     rng = torch.Generator(gan.device).manual_seed(seed)
     views = views_of(gan, shots, rng)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = networks.build(network, views[0].channels, len(shots[0].classes)).to(gan.device)
+        net = networks.build(network, views[0][0].channels, len(shots[0].classes)).to(gan.device)
     mix = networks.mix_of(net)
     mix.standardise(*gan.statistics)
     optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -53,7 +49,7 @@ def fit_network(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     for step in range(num_steps):
         mix.hide(HIDDEN.get(network, 0), rng)
-        view = views[step % len(views)]
+        view, label_map = views[step % len(views)]
         if isinstance(net, networks.CNN):
             grid, truth = _moved(label_map, rng)
             loss = F.cross_entropy(net(view, grid), truth, ignore_index=IGNORE_INDEX)
@@ -80,33 +76,6 @@ def _moved(label_map, rng):
     truth = motions.move_labels(label_map, grid)
     # If no label is left in the frame, the loss is nan: then the shots are not moved.
     return (grid, truth) if (truth != IGNORE_INDEX).any() else (None, label_map)
-
-
-def views_of(gan: AnyGAN, shots: Sequence[Shot], rng: torch.Generator) -> list[Hypercolumns]:
-    """Hypercolumns of the shots as they are, and of style-mixed views of them.
-
-    A view keeps the first rows of ws, which control the layout, and draws the later ones, which control
-    colour and texture, and the noise at random. The labels still hold, and the network does not overfit
-    to the colours of one picture.
-
-    Args:
-        gan: the `GAN` the shots came from.
-        shots: N `Shot`s.
-        rng: on the GAN's device.
-    Returns:
-        list of `Hypercolumns` of N pictures each, the first of the shots as they are; as many as
-        `MAX_VIEW_ELEMENTS` allows, up to `VIEWS`.
-    Source: style mixing, Karras et al. 2019, sec. 3.1 (arXiv:1812.04948).
-    """
-    size = sum(a.numel() for a in gan.hypercolumns(shots[0].sample).activations.values()) * len(shots)
-    views = [hypercolumns.cat([gan.hypercolumns(shot.sample) for shot in shots])]
-    for i in range(1, max(1, min(VIEWS, MAX_VIEW_ELEMENTS // size))):
-        rows = round(MIX_FROM[i % len(MIX_FROM)] * gan.generator.num_ws)
-        looks = gan.generator.mapping(torch.randn(len(shots), gan.generator.z_dim, generator=rng, device=gan.device))
-        mixed = [torch.cat([s.sample.ws[:, :rows].to(w), w[None, rows:]], 1) for s, w in zip(shots, looks, strict=True)]
-        samples = [Sample(s.sample.image, ws) for s, ws in zip(shots, mixed, strict=True)]
-        views.append(hypercolumns.cat([gan.hypercolumns(sample, "random", rng) for sample in samples]))
-    return views
 
 
 def check_shots(gan: AnyGAN, shots: Sequence[Shot], num_steps: int | None = None) -> None:

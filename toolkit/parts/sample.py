@@ -86,9 +86,11 @@ class AnyGAN(Protocol):
     """The interface of `GAN`, which is in a higher layer, that `parts` uses."""
 
     generator: Any  # `Generator`
+    encoder: Any  # of `toolkit.gan.encoder`, or None
     resolution: int
     hash: str
     metadata: dict
+    imagenet: bool
 
     @property
     def device(self) -> torch.device: ...

