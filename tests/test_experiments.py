@@ -31,7 +31,6 @@ from toolkit.experiments import study as studies
 from toolkit.experiments.study import Cell, Study
 from toolkit.parts import fitting
 from toolkit.pictures.labels import PORTRAIT_CLASSES, THREE_CLASSES
-from toolkit.projection.imagenet import imagenet_features
 from toolkit.worlds import portraits
 
 DISTILLATION = {"num_images": 40, "width": 2, "num_epochs": 1, "mixed_precision": "no"}

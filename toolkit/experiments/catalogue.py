@@ -9,7 +9,7 @@ from toolkit.errors import ToolkitError
 from toolkit.experiments import pascal, records, report, tables
 from toolkit.experiments.cost import cost
 from toolkit.experiments.sources import Collection, World
-from toolkit.experiments.study import IMAGENET, Study
+from toolkit.experiments.study import Study
 
 PLANS: dict[str, Callable[..., tables.TablePlan]] = {
     "table1": tables.table1,
