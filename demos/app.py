@@ -43,10 +43,11 @@ def build(gans: Sequence[str] = (zoo.DEFAULT,), device: str | None = None, num_s
         with gr.Row(elem_classes="steps"):
             label = Label(sessions)
             teach = Teach(label)
-        segment, autoshot = Segment(), AutoShot(label)
+        segment, autoshot = Segment(label, teach), AutoShot(label)
         endpoints.wire(sessions)  # first, so that no handler of the page takes their names
-        for step in (first, label, teach, segment, autoshot):
+        for step in (label, teach, segment, autoshot):
             step.wire(sessions)
+        first.wire(sessions, label)
         settings = [label.seed, label.truncation, label.canvas.fill, teach.network, teach.steps]
         kept.wire(
             demo,

@@ -36,7 +36,6 @@ class Picture:
     """An upload of step 3, and what was found in it so far."""
 
     path: str
-    sample: Sample | None = None  # as the GAN draws it
     through: Result | None = None  # projection
     auto: Result | None = None  # the auto-shot network
 
@@ -69,6 +68,8 @@ class Session:
     suggestion: Sample | None = None
     pictures: list[Picture] = field(default_factory=list)  # of step 3
     frames: dict[str, Frame] = field(default_factory=dict)  # where networks look, by an upload's path
+    projected: dict[str, tuple[Frame, Sample]] = field(default_factory=dict)  # what a frame holds, by path
+    taught_on: list[Sample] = field(default_factory=list)  # of the shots that the segmenter has learned from
     autoshot: AutoShotSegmenter | None = None
     touched: float = field(default_factory=time.monotonic)
     folder: tempfile.TemporaryDirectory = field(default_factory=tempfile.TemporaryDirectory)
@@ -81,7 +82,7 @@ class Session:
         """Reset the session for another GAN: shots and segmenters of the old one do not apply to it."""
         self.gan, self.gan_name = gan, name
         self.segmenter = self.autoshot = self.suggestion = None
-        self.shots, self.pictures, self.frames = [], [], {}
+        self.shots, self.pictures, self.taught_on, self.frames, self.projected = [], [], [], {}, {}
         self.show_generated(FIRST_SEED, FIRST_TRUNCATION)
 
     @property
@@ -118,6 +119,21 @@ class Session:
         else:
             self.shots[self.editing] = shot
         return True
+
+    def sample_of(self, path: str) -> Sample | None:
+        """What the frame over an upload holds, projected; None where it was not yet."""
+        frame, sample = self.projected.get(path, (None, None))
+        return sample if frame is not None and frame == self.frames.get(path) else None
+
+    def start(self, network: str) -> Segmenter | None:
+        """The segmenter to go on from in teaching; None to start anew, as when the network or the classes are others,
+        or a shot was deleted, which it would not forget."""
+        now = [id(shot.sample) for shot in self.shots]
+        same = self.segmenter is not None and (self.segmenter.network_name, self.segmenter.classes) == (
+            network,
+            self.classes,
+        )
+        return self.segmenter if same and all(id(sample) in now for sample in self.taught_on) else None
 
     def use_classes(self, classes: Sequence[str], names: Sequence[str] | None = None) -> None:
         """Change the classes; shots keep the labels of those that stay. names: the old ones, renamed."""

@@ -1,19 +1,18 @@
 """Step 4: the segmenter labels generated faces, and a network trained on them needs no GAN."""
 
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from correct import Correct
 from fields import picture, slider
 from framing import Upload, frame_in, opened
 from look import bar, heading, legend, note
+from networks import network
 from session import Session, Sessions
 from step_label import Label
 from step_teach import taught
 from wiring import PRIVATE, heavy, on, stops
-from words import Sorry
 
 from toolkit import autoshot
 
@@ -63,9 +62,11 @@ class AutoShot:
                             self.webcam = picture("Camera", ["webcam"], streaming=True, height=HEIGHT, elem_id="webcam")
                             self.live = parts("live")
                     self.legend = gr.HTML(elem_id="auto-legend")
+                    self.correct = Correct("auto-correct")
 
     def wire(self, sessions: Sessions) -> None:
         """Connect events to handlers."""
+        self.correct.wire(sessions, self.label, [self.upload.picture], lambda session, path: (path, None))
         files = [self.safetensors, self.onnx]
         run = on(
             sessions, self.train_button.click, self.train, [self.number], [self.status, *files], **heavy(self.status)
@@ -120,18 +121,3 @@ class AutoShot:
 def parts(elem_id: str, height: int = HEIGHT) -> gr.Image:
     """The component that shows a segmented picture."""
     return gr.Image(label="Parts", interactive=False, buttons=["fullscreen"], height=height, elem_id=elem_id)
-
-
-@cache
-def beside(path: Path) -> autoshot.AutoShotSegmenter | None:
-    """The auto-shot network that comes with the GAN of this file: NAME-autoshot.safetensors beside it."""
-    file = path.with_name(f"{path.stem}-autoshot.safetensors")
-    return autoshot.AutoShotSegmenter.load(file) if file.is_file() else None
-
-
-def network(session: Session) -> autoshot.AutoShotSegmenter:
-    """The session's own auto-shot network, or the one that comes with its GAN."""
-    found = session.autoshot or beside(session.gan.path)
-    if found is None:
-        raise Sorry("There is no auto-shot network for this GAN yet. Train one in step 4.")
-    return found

@@ -40,6 +40,7 @@ class Label:
                 with gr.Tab("Example"):
                     self._examples()
             self.status = gr.HTML(elem_id="label-status", elem_classes="status")
+            self.cancel = gr.Button("Cancel", size="sm", elem_id="shot-cancel", elem_classes="stop")
             self.canvas = Canvas(session)
             self.classes = Classes()
             self.shots = Shots(self.canvas)
@@ -61,7 +62,6 @@ class Label:
                 label="As the GAN draws it", height=200, interactive=False, buttons=[], elem_id="shot-preview"
             )
         self.asked = gr.State()  # which upload to project, and its frame
-        self.cancel = gr.Button("Cancel", size="sm", elem_id="shot-cancel", elem_classes="stop")
 
     def _examples(self):
         gr.HTML(note("Portraits whose labels are known exactly: click one, then teach."))
@@ -158,6 +158,7 @@ class Label:
                 yield {}
                 return
             yield {self.status: progress(done, total), self.preview: images.to_pil(sample.reconstruction)}
+        session.projected[path] = frame, sample
         session.keep()
         session.show(sample)
         trust = None if sample.trust is None else sample.trust.item()

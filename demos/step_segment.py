@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 
 import gradio as gr
+from correct import Correct
 from fields import faces
 from framing import FOLLOWING, NOTHING, Board, example, frame_in, moved, opened
 from look import Progress, heading, note
+from networks import network
 from PIL import Image
 from results import Results
 from session import Picture, Session, Sessions
-from step_autoshot import network
+from step_label import Label
+from step_teach import Teach
 from wiring import PRIVATE, heavy, on, stops
 from words import Sorry
 
@@ -26,7 +29,8 @@ MAX_PICTURES = 8
 class Segment:
     """The pictures to segment, the method, and the results of the chosen picture."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: Label, teach: Teach) -> None:
+        self.label, self.teach = label, teach
         with gr.Column(elem_classes="card", elem_id="segment", min_width=320):
             heading(
                 3,
@@ -65,11 +69,14 @@ class Segment:
                         self.board = Board("original")
                         self.results = Results()
                     self.results.below()
+                    self.correct = Correct("correct")
         self.stale = gr.State()  # which upload's frame was moved since it was projected
         self.outputs = [self.which, self.board.html, *self.results.outputs]
 
     def wire(self, sessions: Sessions) -> None:
         """Connect events to handlers."""
+        self.correct.wire(sessions, self.label, [self.which], self.corrects)
+        on(sessions, self.teach.taught.success, self.follow, [self.which], self.results.outputs)
         queued, found = heavy(self.status), self.results.outputs
         run = on(
             sessions,
@@ -119,11 +126,12 @@ class Segment:
             progress = Progress("Projection step")
             for done, total, sample in session.gan.projecting(uploads, align=frames):
                 through = through_of(session, sample[at], uploads[at])
-                so_far = Picture(pictures[at].path, None, through, auto[at])
+                so_far = Picture(pictures[at].path, through, auto[at])
                 yield {self.status: progress(done, total), **self.results.shown(so_far)}
         for i, (picture, upload) in enumerate(zip(pictures, uploads)):
             picture.auto = auto[i]
-            picture.sample = None if sample is None else sample[i]
+            if sample is not None:
+                session.projected[picture.path] = frames[i], sample[i]
             picture.through = None if sample is None else through_of(session, sample[i], upload)
         yield {self.status: note(said), **self.shown(session, at)}
 
@@ -150,10 +158,24 @@ class Segment:
                 yield {}
                 return
             yield {self.status: progress(done, total)}
+        session.projected[path] = frame, sample
         for picture in session.pictures:
             if picture.path == path:
-                picture.sample, picture.through = sample, through_of(session, sample, upload)
+                picture.through = through_of(session, sample, upload)
         yield {self.status: note("Done."), **self.found(session, _at(session, number))}
+
+    def follow(self, session: Session, number: str | None) -> dict:
+        """What was taught since, in all that is projected."""
+        for picture in session.pictures:
+            sample = session.sample_of(picture.path)
+            if sample is not None:
+                picture.through = through_of(session, sample, opened(picture.path))
+        return self.found(session, _at(session, number))
+
+    def corrects(self, session: Session, number: str | None) -> tuple[str | None, Result | None]:
+        """The picture that is shown, for `Correct`."""
+        picture = session.pictures[_at(session, number)] if session.pictures else Picture("")
+        return (picture.path, picture.through) if picture.results else (None, None)
 
     def toggle(self, session: Session, number: str | None, chosen: list[str]) -> dict:
         """Show only the chosen parts over the picture."""

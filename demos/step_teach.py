@@ -68,17 +68,19 @@ class Teach:
                     self.network = gr.Dropdown(
                         list(fewshot.NUM_STEPS), value=fewshot.DEFAULT_NETWORK, label="Network", min_width=120
                     )
-                    self.steps = slider(0, 1000, 0, step=10, label="Steps, 0 for the usual", min_width=150)
+                    self.steps = slider(
+                        0, 1000, 0, step=10, label="Steps, 0 for the usual", min_width=150, elem_id="steps"
+                    )
 
     def wire(self, sessions: Sessions) -> None:
         """Connect events to handlers."""
         canvas, shots, queued = self.label.canvas, self.label.shots, heavy(self.status)
         buttons = [self.more_button, self.suggest_button, self.download]
         changed = [self.status, self.loss, self.gallery, self.legend, *buttons, *shots.outputs]
-        teaching = on(
+        self.taught = on(
             sessions, self.teach_button.click, self.teach, [canvas, self.network, self.steps], changed, **queued
         )
-        stops(self.stop, [teaching], self.status, "Stopped.")
+        stops(self.stop, [self.taught], self.status, "Stopped.")
         on(sessions, self.label.restored.success, self.again, [], changed)
         on(sessions, self.more_button.click, self.more, [], [self.gallery])
         suggested = [self.suggestion, self.face, self.heat]
@@ -93,7 +95,9 @@ class Teach:
             raise Sorry("There is nothing to learn from yet. Paint the parts of the face in step 1 first.")
         shots, progress, losses = self.label.shots.shown(session), Progress("Step"), []
         num_steps = round(num_steps) or None
-        fitting = fewshot.fitting(session.gan, session.shots, network=network, num_steps=num_steps, every=20)
+        start = None if num_steps else session.start(network)
+        options = {"network": network, "num_steps": num_steps, "every": 20, "start": start}
+        fitting = fewshot.fitting(session.gan, session.shots, **options)
         for done, total, loss, segmenter in fitting:
             losses.append((done, loss))
             plot = gr.LinePlot(value=pd.DataFrame(losses, columns=["step", "loss"]), visible=True)
@@ -102,9 +106,10 @@ class Teach:
                 updates[self.gallery] = gallery(session, segmenter)
             yield updates
             shots = {}  # they do not change while fitting
-        session.segmenter = segmenter
+        session.segmenter, session.taught_on = segmenter, [shot.sample for shot in session.shots]
         count = f"{len(session.shots)} shot{'s' if len(session.shots) > 1 else ''}"
-        yield self.learned(session, f"Learned from {count} in {total} steps; loss {loss:.3f}.")
+        more = "" if start is None else " more"
+        yield self.learned(session, f"Learned from {count} in {total}{more} steps; loss {loss:.3f}.")
 
     def learned(self, session: Session, text: str) -> dict:
         """What the session's segmenter finds in fresh faces, with these words."""

@@ -1,12 +1,15 @@
 """The first screen: a photograph, and its parts at once from the network that comes with the GAN."""
 
 import gradio as gr
+from correct import Correct
 from fields import faces
 from framing import Upload, frame_in, opened
 from look import legend
+from networks import network
 from results import trust_of
 from session import Session, Sessions
-from step_autoshot import network, parts
+from step_autoshot import parts
+from step_label import Label
 from step_segment import EXAMPLE_SEEDS
 
 from toolkit.pictures import images
@@ -28,12 +31,14 @@ class Try:
                     pictures = [images.to_pil(portraits.render(1, 256, seed)[0]) for seed in EXAMPLE_SEEDS]
                     self.examples = faces(pictures, rows=1, allow_preview=False, elem_id="try-examples")
                     self.trust = gr.HTML(elem_id="try-trust", elem_classes="status")
+                    self.correct = Correct("try-correct")
                 with gr.Column(scale=3, min_width=280), gr.Row(elem_classes="pair"):
                     self.upload = Upload("try-picture", HEIGHT)
                     self.parts = parts("try-parts", HEIGHT)
 
-    def wire(self, sessions: Sessions) -> None:
-        """Connect events to handlers."""
+    def wire(self, sessions: Sessions, label: Label) -> None:
+        """Connect events to handlers; corrections go to step 1, `label`."""
+        self.correct.wire(sessions, label, [self.upload.picture], lambda session, path: (path, None))
         self.upload.wire(sessions, self.segment, [self.parts, self.trust], self.examples)
 
     def segment(self, session: Session, path: str | None) -> dict:

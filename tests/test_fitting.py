@@ -73,3 +73,31 @@ def test_no_shots_and_unknown_network(tiny_gan, shot):
         fit(tiny_gan, [])
     with pytest.raises(ToolkitError, match="expected one of cnn-l, cnn-m, cnn-s, mlp, linear; got 'vit'"):
         fit(tiny_gan, [shot], network="vit")
+
+
+def test_a_start_is_gone_on_from_and_stays_as_it_is(tiny_gan, shot):
+    first = fit(tiny_gan, [shot], num_steps=60)
+    before = {name: value.clone() for name, value in first.network.state_dict().items()}
+    losses = [loss for _, _, loss, _ in fewshot.fitting(tiny_gan, [shot], start=first, every=1)]
+    assert len(losses) == fitting.NUM_STEPS["mlp"] // fitting.AGAIN
+    anew = next(fewshot.fitting(tiny_gan, [shot], every=1))[2]
+    assert losses[0] < 0.7 * anew
+    label_map = shot.label_map.clone()
+    label_map[label_map == 1] = 2  # a correction
+    other = fit(tiny_gan, [Shot(shot.sample, label_map, shot.classes, tiny_gan)], start=first, num_steps=60)
+    assert (other.predict(shot.sample).argmax(1) == label_map).float().mean() > 0.85
+    assert all(torch.equal(value, before[name]) for name, value in first.network.state_dict().items())
+    again = fit(tiny_gan, [shot], start=first, seed=3), fit(tiny_gan, [shot], start=first, seed=3)
+    assert torch.equal(*[one.predict(shot.sample) for one in again])
+
+
+def test_a_start_of_another_kind_is_refused(tiny_gan, shot, monkeypatch):
+    start = fit(tiny_gan, [shot], network="linear", num_steps=1)
+    with pytest.raises(ToolkitError, match="fit: expected a start that is mlp; got one that is linear"):
+        fit(tiny_gan, [shot], start=start)
+    start.classes = ("background", "a", "b")
+    with pytest.raises(LabelError, match="fit: expected a start with classes"):
+        fit(tiny_gan, [shot], network="linear", start=start)
+    start.gan = type("Other", (), {"hash": "0" * 64})
+    with pytest.raises(CheckpointError, match="fit: expected a start of GAN"):
+        fit(tiny_gan, [shot], network="linear", start=start)

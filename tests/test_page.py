@@ -31,7 +31,7 @@ def address(tmp_path_factory):
     shutil.copytree(ROOT / "demos", space, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
     for name in ("toolkit", "weights"):
         shutil.copytree(ROOT / name, space / name, ignore=shutil.ignore_patterns("__pycache__"))
-    with server(app=space / "app.py", PYTHONSAFEPATH="") as (address, _):
+    with server("--num-steps", "15", app=space / "app.py", PYTHONSAFEPATH="") as (address, _):
         yield address
 
 
@@ -302,6 +302,40 @@ def test_the_frame_over_an_upload_is_set_by_mouse_touch_and_keys_and_kept(visit,
     assert page.locator("#which").get_by_label("tilted.png").is_checked()
     areas = page.locator("#areas").inner_text()
     page.locator("#original").get_by_role("button", name="Turn left").click()
+    page.wait_for_function("before => document.querySelector('#areas').innerText != before", arg=areas)
+
+
+def test_a_result_is_corrected_and_what_is_taught_then_is_in_the_others(visit, photo, tilted, tmp_path):
+    visitor = visit()
+    page = visitor.page
+    visitor.draw_face()
+    page.locator("#advanced button").first.click()
+    page.locator("#steps input[type=number]").fill("20")
+    page.locator("#steps input[type=number]").press("Tab")
+    visitor.teach()
+    page.locator("#steps input[type=number]").fill("0")
+    page.locator("#steps input[type=number]").press("Tab")
+    visitor.upload(photo, tilted)
+    visitor.click("#segment-button")
+    page.wait_for_selector("#segment-status >> text=Done.")
+    page.locator("#which").get_by_label("tilted.png").click()
+    page.wait_for_selector("#original [aria-label^='Frame of tilted.png']")
+    areas = page.locator("#areas").inner_text()
+    page.locator("#which").get_by_label("photo.jpg").click()
+    page.wait_for_selector("#original [aria-label^='Frame of photo.jpg']")
+
+    visitor.click("#correct")
+    page.wait_for_selector("#label-status >> text=Correct the parts")
+    visitor.settled()
+    visitor.choose(8)
+    for y in range(12, 200, 24):  # the upper third
+        visitor.stroke((12, y), (500, y))
+    visitor.teach()
+    assert "2 shots in 25 more steps" in page.locator("#teach-status").inner_text()
+    _, shot = drawn(visitor, tmp_path / "shots.safetensors")
+    assert (shot.label_map[0, :20, 4:60] == 8).all()
+    page.locator("#which").get_by_label("tilted.png").click()
+    page.wait_for_selector("#original [aria-label^='Frame of tilted.png']")
     page.wait_for_function("before => document.querySelector('#areas').innerText != before", arg=areas)
 
 

@@ -258,6 +258,30 @@ def test_the_page_half_is_one_module_that_fetches_nothing():
         assert word not in code
 
 
+def test_predictions_are_corrected_and_the_others_follow(tiny_gan, tmp_path):
+    path = tmp_path / "shots.safetensors"
+    labeller = Labeller(tiny_gan.sample(0, 3), CLASSES, gan=tiny_gan, save_to=path)
+    stroke(labeller, 0, (0, 0, 16, 16), [0] * 128 + [1] * 128)
+    mine = labeller.label_maps[0]
+    segmenter = fewshot.fit(tiny_gan, labeller.shots(), num_steps=20)
+    labeller.predict(segmenter)
+    assert torch.equal(labeller.label_maps[0], mine) and (labeller.label_maps[1:] < 3).all()
+    assert len(labeller.shots()) == 1  # what nobody has looked at teaches nothing
+    predicted = labeller.label_maps[2].clone()
+    stroke(labeller, 1, (0, 0, 16, 16), [2] * 200 + [0] * 56)
+    first, second = labeller.shots()
+    assert second.label_map.unique().tolist() == [0, 2]
+    assert (Labeller(tiny_gan.sample(0, 3), CLASSES, gan=tiny_gan, save_to=path).label_maps[2] == 255).all()
+    labeller.predict(fewshot.fit(tiny_gan, [first, second], start=segmenter, num_steps=60))
+    assert torch.equal(labeller.label_maps[1], second.label_map[0])
+    assert not torch.equal(labeller.label_maps[2], predicted)
+    other = fewshot.Segmenter(tiny_gan, segmenter.network, "mlp", ["background", "hat", "mouth"])
+    labeller.predict(other)
+    assert set(labeller.label_maps[2].unique().tolist()) <= {0, 2, 255}
+    with pytest.raises(ToolkitError, match="Labeller.predict: expected pictures with latents"):
+        Labeller(np.zeros((4, 4, 3), np.uint8), CLASSES).predict(segmenter)
+
+
 def test_a_frame_goes_to_the_page_and_back(tiny_gan, tmp_path):
     Image.new("RGB", (300, 200)).save(tmp_path / "photo.png")
     framing = Framing(tmp_path / "photo.png", tiny_gan)  # whose framer is none: the centred square

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from toolkit import autoshot
 from toolkit.autoshot import AutoShotSegmenter
-from toolkit.errors import CheckpointError
+from toolkit.errors import CheckpointError, LabelError, ToolkitError
 from toolkit.files import load_tensors, read_metadata, save_tensors
 from toolkit.gan.loading import find_gan, load_gan
 from toolkit.gan.model import GAN, PROJECTION_STEPS
@@ -60,19 +60,20 @@ def fit(
     network: str = DEFAULT_NETWORK,
     num_steps: int | None = None,
     seed: int = 0,
+    start: Segmenter | None = None,
     progress: bool = False,
 ) -> Segmenter:
     """Teach a small network the labels of a few pictures.
 
     Args:
-        gan, shots, network, num_steps, seed: as `fitting` takes them.
+        gan, shots, network, num_steps, seed, start: as `fitting` takes them.
         progress: show a bar.
     Returns:
         `Segmenter`.
     Raises:
         ToolkitError, LabelError, CheckpointError: as `fitting`.
     """
-    steps = fitting(gan, shots, network=network, num_steps=num_steps, seed=seed)
+    steps = fitting(gan, shots, network=network, num_steps=num_steps, seed=seed, start=start)
     return finish(steps, "fit", progress)
 
 
@@ -84,6 +85,7 @@ def fitting(
     num_steps: int | None = None,
     seed: int = 0,
     every: int = 10,
+    start: Segmenter | None = None,
 ) -> Iterator[tuple[int, int, float, Segmenter]]:
     """Fit step by step: a generator, to watch the loss and stop at any step.
 
@@ -94,19 +96,37 @@ def fitting(
         num_steps: optimiser steps, >= 1; None for the network's own number.
         seed: of the initial weights and the noise; the same seed gives the same segmenter.
         every: steps between two results.
+        start: a `Segmenter` of the same GAN, network and classes to go on from, which stays as it is; then a
+            sixteenth of the usual steps does. For a correction or one more shot: what earlier shots taught is kept
+            only as far as shots shows it too. None starts anew.
     Yields:
         (done, num_steps, loss, `Segmenter`): steps so far and in all, the last step's cross-entropy, and
         the segmenter as it stands. The last one is the result.
     Raises:
         ToolkitError: no shots, or an unknown network. LabelError: shots that do not agree on their
-        classes, or label only one. CheckpointError: a shot of another GAN.
+        classes, or label only one, or a start with other ones. CheckpointError: a shot or a start of another GAN.
     Source: Tritrong et al. 2021, sec. 3.2 (arXiv:2103.04379); differs: channels are standardised and, in
         fitting, hidden at random, the learning rate follows a cosine, each shot is seen in several styles
         (see `parts.views.views_of`), and by CNNs moved, scaled, turned and mirrored (see `parts.motions`).
     """
     shots = list(shots)
-    for done, total, loss, net in fit_network(gan, shots, network=network, num_steps=num_steps, seed=seed, every=every):
+    options = {"network": network, "num_steps": num_steps, "seed": seed, "every": every}
+    if start is not None:
+        _check_start(start, gan, shots, network)
+        options["start"] = start.network
+    for done, total, loss, net in fit_network(gan, shots, **options):
         yield done, total, loss, Segmenter(gan, net, network, shots[0].classes)
+
+
+def _check_start(start, gan, shots, network):
+    if start.gan.hash != gan.hash:
+        raise CheckpointError(
+            "fit", f"a start of GAN {gan.hash[:12]}", f"one of GAN {start.gan.hash[:12]}", "Start anew"
+        )
+    if start.network_name != network:
+        raise ToolkitError("fit", f"a start that is {network}", f"one that is {start.network_name}", "Start anew")
+    if shots and start.classes != shots[0].classes:
+        raise LabelError("fit", f"a start with classes {shots[0].classes}", start.classes, "Start anew")
 
 
 class Segmenter:

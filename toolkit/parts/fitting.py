@@ -1,5 +1,6 @@
 """Fitting: a small network learns the labels of a few pictures."""
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -10,7 +11,7 @@ from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError
 from toolkit.parts import motions, networks
 from toolkit.parts.sample import AnyGAN
 from toolkit.parts.shots import Shot
-from toolkit.parts.views import views_of
+from toolkit.parts.views import VIEWS, views_of
 from toolkit.pictures.labels import IGNORE_INDEX
 
 DEFAULT_NETWORK = "mlp"
@@ -19,6 +20,8 @@ NUM_STEPS = {"cnn-l": 200, "cnn-m": 200, "cnn-s": 200, "mlp": 400, "linear": 400
 # Share of F's channels dropped in each fitting step, see `networks.Mix.hide`. CNNs overfit to positions, not to
 # single channels: dropping channels only made them slower.
 HIDDEN = {"mlp": 0.7, "linear": 0.7}
+AGAIN = 16  # times fewer steps do for a network that has learned most of it already
+VIEWS_AGAIN = 4  # of each shot then
 
 
 def fit_network(
@@ -29,23 +32,27 @@ def fit_network(
     num_steps: int | None = None,
     seed: int = 0,
     every: int = 10,
+    start: nn.Module | None = None,
 ) -> Iterator[tuple[int, int, float, nn.Module]]:
     """Fit step by step; `fewshot.fitting` wraps it to yield segmenters.
 
-    Args, Raises, Source: as `fewshot.fitting`.
+    Args, Raises, Source: as `fewshot.fitting`; start: the network to go on from, which stays as it is.
     Yields:
         (done, num_steps, loss, network): the same network every time, in evaluation mode in the end.
     """
     check_shots(gan, shots, num_steps)
     rng = torch.Generator(gan.device).manual_seed(seed)
-    views = views_of(gan, shots, rng)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        net = networks.build(network, views[0][0].channels, len(shots[0].classes)).to(gan.device)
+    views = views_of(gan, shots, rng, VIEWS if start is None else VIEWS_AGAIN)
+    if start is None:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            net = networks.build(network, views[0][0].channels, len(shots[0].classes)).to(gan.device)
+        networks.mix_of(net).standardise(*gan.statistics)
+    else:
+        net = copy.deepcopy(start).train().requires_grad_(True)
     mix = networks.mix_of(net)
-    mix.standardise(*gan.statistics)
     optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    num_steps = num_steps or NUM_STEPS[network]
+    num_steps = num_steps or (NUM_STEPS[network] if start is None else NUM_STEPS[network] // AGAIN)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     for step in range(num_steps):
         mix.hide(HIDDEN.get(network, 0), rng)

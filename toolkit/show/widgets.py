@@ -16,7 +16,7 @@ from toolkit.errors import LabelError, ShapeError, ToolkitError, describe
 from toolkit.fewshot import GAN, Sample, Segmenter, Shot, save_shots
 from toolkit.parts.drawings import load_drawings, save_drawings, shots_of
 from toolkit.pictures.images import Align, Frame, frame_of, load_image, to_pil
-from toolkit.pictures.labels import IGNORE_INDEX, as_label_map, check_classes, default_palette
+from toolkit.pictures.labels import IGNORE_INDEX, as_label_map, check_classes, default_palette, keep
 from toolkit.pictures.uploads import open_rgb
 from toolkit.show import framing, labeller, plots
 
@@ -92,7 +92,8 @@ class Labeller(anywidget.AnyWidget):
         self.palette = default_palette(len(self.classes))
         self._shape = (len(pictures), *pictures.shape[2:])
         self._save_to = None if save_to is None else Path(save_to)
-        self._drawing = False
+        self._drawing = self._predicting = False
+        self._predicted = torch.zeros(len(pictures), dtype=torch.bool)  # and not corrected since
         super().__init__(
             label_maps=self._start(label_maps),
             label=min(1, len(self.classes) - 1),
@@ -104,14 +105,39 @@ class Labeller(anywidget.AnyWidget):
         self.on_msg(self._draw)
 
     def shots(self) -> list[Shot]:
-        """The pictures with at least two classes labelled, ready for `fit`.
+        """The pictures with at least two classes labelled, ready for `fit`; not those that `predict` alone labelled.
 
         Returns:
             list of `Shot`.
         Raises:
             ToolkitError: the pictures came without latents.
         """
-        return shots_of(self._sample_for("shots"), self.label_maps, self.classes, self._gan)
+        return shots_of(self._sample_for("shots"), self._meant(), self.classes, self._gan)
+
+    def _meant(self) -> torch.Tensor:
+        """The label maps, without what was predicted alone."""
+        return torch.where(self._predicted[:, None, None], IGNORE_INDEX, self.label_maps)
+
+    def predict(self, segmenter: Segmenter) -> None:
+        """Put what a segmenter finds on the pictures that nobody has drawn on, to be corrected; those drawn on stay.
+
+        A predicted picture becomes a shot once it is corrected. Teach and predict again, and the others follow:
+        `segmenter = fit(gan, labeller.shots(), start=segmenter); labeller.predict(segmenter)`.
+
+        Args:
+            segmenter: a `Segmenter`; its classes are found by name, and of others the pixels stay unlabelled.
+        Raises:
+            ToolkitError: the pictures came without latents.
+        """
+        found = segmenter.predict(self._sample_for("predict")).argmax(1).cpu()
+        free = ~self._by_hand
+        self._predicting = True
+        try:
+            mine = keep(found, segmenter.classes, self.classes)
+            self.label_maps = torch.where(free[:, None, None], mine, self.label_maps)
+        finally:
+            self._predicting = False
+        self._predicted = free
 
     def save(self, path: str | PathLike) -> None:
         """Write `shots` to one file, whole or not at all; `fewshot.load_shots` reads it.
@@ -174,11 +200,15 @@ class Labeller(anywidget.AnyWidget):
     def _changed(self, change):
         if not self._drawing:
             self._labels += 1
-        if change["old"] is not None:
-            self._by_hand |= (change["old"] != self.label_maps).any(2).any(1)
+        if change["old"] is not None and not self._predicting:
+            changed = (change["old"] != self.label_maps).any(2).any(1)
+            self._by_hand |= changed
+            self._predicted &= ~changed
         # Erased drawings are saved too; no file is made only where nothing was ever drawn.
-        if self._save_to is not None and (self._by_hand.any() or (self.label_maps != IGNORE_INDEX).any()):
-            save_drawings(self._save_to, self._sample, self.label_maps, self._by_hand, self.classes, self._gan)
+        if self._predicting or self._save_to is None:
+            return
+        if self._by_hand.any() or (self.label_maps != IGNORE_INDEX).any():
+            save_drawings(self._save_to, self._sample, self._meant(), self._by_hand, self.classes, self._gan)
 
     def _to_page(self, revision):
         return {"revision": revision, "data": self.label_maps.to(torch.uint8).numpy().tobytes()}
