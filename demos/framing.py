@@ -10,7 +10,7 @@ from fields import picture
 from PIL import Image
 from session import Session, Sessions
 from wiring import PRIVATE, on
-from words import Sorry
+from words import Sorry, remedy
 
 from toolkit.errors import ImageError, ToolkitError
 from toolkit.pictures.images import Frame, frame_of
@@ -110,7 +110,7 @@ def opened(path: str) -> Image.Image:
     try:
         return open_rgb(path, "page")
     except ImageError as error:
-        raise Sorry(f"“{name}” cannot be used. {error.fix}.") from error
+        raise Sorry(f"“{name}” cannot be used. {remedy(error)}") from error
 
 
 def frame_in(session: Session, path: str, upload: Image.Image) -> Frame:

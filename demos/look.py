@@ -1,6 +1,7 @@
 """How the page looks: theme, headings, legends, progress, enlarged pictures."""
 
 import html
+import math
 import time
 from collections.abc import Sequence
 
@@ -76,9 +77,10 @@ def enlarge(picture: Image.Image, size: int = 256) -> Image.Image:
 
 
 def tinted(image: Tensor, label_map: Tensor, palette: np.ndarray, size: int = 256, alpha: float = 0.55) -> Image.Image:
-    """A picture enlarged, with its parts over it in crisp pixels. image (3, R, R), label_map (R, R)."""
+    """A picture enlarged, with its parts over it in crisp pixels. image (3, R, R); label_map (R, R), or as fine as the
+    enlarged picture."""
     picture = enlarge(images.to_pil(image), size)
-    factor = picture.width // image.shape[-1]
+    factor = picture.width // label_map.shape[-1]
     crisp = label_map.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
     return labels.overlay(picture, crisp, palette, alpha)
 
@@ -90,29 +92,61 @@ def heat(values: Tensor, size: int = 256) -> Image.Image:
 
 def bar(what: str, done: int, total: int, left: float = 0.0, note: str = "") -> str:
     """A progress bar with the seconds that are left."""
-    remaining = f"about {left:.0f} s left" if 0 < done < total and left >= 1 else ""
+    remaining = f"about {rounded(left)} left" if 0 < done < total and left >= 1 else ""
     text = " · ".join(filter(None, [f"{what} {done} of {total}", note, remaining]))
     # Screen readers read the bar's value on demand; the text would interrupt them at every step.
     bar = f'<progress max="{total}" value="{done}" aria-label="{html.escape(what)}"></progress>'
     return f'<div class="progress">{bar}<span aria-hidden="true">{text}</span></div>'
 
 
+def rounded(seconds: float) -> str:
+    """A time in words, no finer than an estimate is."""
+    if seconds < 20:
+        return f"{seconds:.0f} s"
+    return f"{5 * round(seconds / 5)} s" if seconds < 90 else f"{round(seconds / 60)} min"
+
+
+class Countdown:
+    """Smooths estimates of the time that is left: each moves what is shown, which runs down by itself, a little."""
+
+    def __init__(self) -> None:
+        self.left, self.at = None, 0.0
+
+    def __call__(self, estimate: float) -> float:
+        """Seconds to show."""
+        now = time.monotonic()
+        if self.left is None or not math.isfinite(self.left):
+            self.left = estimate
+        else:
+            self.left = 0.75 * max(0.0, self.left - (now - self.at)) + 0.25 * estimate
+        self.at = now
+        return self.left
+
+
 class Progress:
-    """A `bar` that estimates the time left from the time it took so far."""
+    """A `bar` that estimates the time left from the pace since its first step, which alone had to prepare."""
 
     def __init__(self, what: str) -> None:
-        self.what, self.started = what, time.monotonic()
+        self.what, self.countdown = what, Countdown()
+        self.done, self.at = 0, time.monotonic()
 
     def __call__(self, done: int, total: int, note: str = "") -> str:
-        left = (time.monotonic() - self.started) / max(done, 1) * (total - done)
-        return bar(self.what, done, total, left, note)
+        pace = (time.monotonic() - self.at) / max(done - self.done, 1)
+        if not self.done:
+            self.done, self.at = done, time.monotonic()
+        return bar(self.what, done, total, self.countdown(pace * (total - done)), note)
 
 
 def trusted(trust: float | None, psnr: float | None) -> str:
-    """How far to believe the parts of a projected picture, in plain words; psnr: of its reconstruction, None where
-    nothing was projected."""
+    """How far to believe the parts that were found, in plain words; psnr: of the reconstruction, None where nothing was
+    projected but the auto-shot network answered."""
     if psnr is None:
-        return ""
+        if trust is None:
+            return ""
+        text = "The parts lie as this network knows them: they can be believed."
+        if trust < LOW:
+            text = "Do not believe these parts: this network never saw any that lie so. Try to move the frame."
+        return note(f"<b>{text}</b> Trust {trust:.2f}.")
     if trust is None:
         return note(f"<b>Trust unknown:</b> this GAN was not calibrated. Reconstruction {psnr:.1f} dB.")
     text = "The GAN knows such pictures: the parts can be believed."

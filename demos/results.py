@@ -17,6 +17,7 @@ from toolkit.files import replace_when_done
 from toolkit.parts.coco import save_coco
 from toolkit.pictures import images
 
+SIDES = ("Through projection", "By auto-shot")
 SHOWN = 512  # pixels a side of a picture on screen, at most
 
 
@@ -36,8 +37,14 @@ class Results:
         """Build what stands below the row."""
         self.trust = gr.HTML(elem_id="trust")
         self.toggles = gr.CheckboxGroup([], label="Parts shown", visible=False, elem_id="toggles")
+        self.side = gr.Radio(SIDES, value=SIDES[0], label="Table and downloads", visible=False, elem_id="side")
         self.areas = gr.Dataframe(
-            headers=["part", "pixels", "share"], interactive=False, visible=False, elem_id="areas", buttons=[]
+            headers=["part", "pixels", "share"],
+            interactive=False,
+            visible=False,
+            elem_id="areas",
+            buttons=[],
+            show_label=True,
         )
         with gr.Row(elem_classes="tight", visible=False, elem_id="downloads") as self.downloads:
             self.png = gr.DownloadButton("Labels PNG", size="sm", elem_id="download-png", min_width=90)
@@ -46,9 +53,10 @@ class Results:
             self.zip = gr.DownloadButton("All as ZIP", size="sm", elem_id="download-zip", min_width=90)
             self.coco = gr.DownloadButton("COCO", size="sm", elem_id="download-coco", min_width=90)
         files = [self.png, self.overlay, self.json, self.zip, self.coco]
-        self.outputs = [self.redrawn, *self.panels, self.trust, self.toggles, self.areas, self.downloads, *files]
+        self.outputs = [self.redrawn, *self.panels, self.trust, self.toggles, self.side, self.areas]
+        self.outputs += [self.downloads, *files]
 
-    def shown(self, picture: Picture) -> dict:
+    def shown(self, session: Session, picture: Picture) -> dict:
         """What was found in a picture; nothing where nothing was yet."""
         if not picture.results:
             return {
@@ -57,20 +65,23 @@ class Results:
                 self.auto: annotated(None),
                 self.trust: "",
                 self.toggles: gr.CheckboxGroup(choices=[], value=[], visible=False),
+                self.side: gr.Radio(visible=False),
                 self.areas: gr.Dataframe(value=[], visible=False),
                 self.downloads: gr.Row(visible=False),
             }
-        result = picture.results[0]
-        redrawn = None if result.reconstruction is None else enlarge(images.to_pil(result.reconstruction))
+        result, first = picture.chosen(session), picture.results[0]
+        side = SIDES[result is picture.auto]
+        redrawn = None if first.reconstruction is None else enlarge(images.to_pil(first.reconstruction))
         areas = result.areas()
         rows = [[name, n, f"{n / max(1, sum(areas.values())):.1%}"] for name, n in areas.items()]
         parts = list(dict.fromkeys(name for r in picture.results for name in r.classes[1:] if r.areas()[name]))
         return {
             self.redrawn: gr.Image(value=redrawn, visible=redrawn is not None),
             **self.tinted(picture, None),
-            self.trust: trust_of(result) + legends(picture.results),
+            self.trust: "".join(map(trust_of, picture.results)) + legends(picture.results),
             self.toggles: gr.CheckboxGroup(choices=parts, value=parts, visible=True),
-            self.areas: gr.Dataframe(value=rows, visible=True),
+            self.side: gr.Radio(value=side, visible=len(picture.results) > 1),
+            self.areas: gr.Dataframe(value=rows, visible=True, label=f"Pixels of each part, {side.lower()}"),
         }
 
     def tinted(self, picture: Picture, chosen: Sequence[str] | None) -> dict:
@@ -79,7 +90,7 @@ class Results:
 
     def saved(self, session: Session, picture: Picture) -> dict:
         """Write the downloads of one picture; the COCO file and the ZIP file hold all pictures."""
-        result, i = picture.results[0], session.pictures.index(picture) + 1
+        result, i = picture.chosen(session), session.pictures.index(picture) + 1
         paths = [session.path(f"picture-{i}{end}") for end in ("-labels.png", "-overlay.png", ".json")]
         result.save_png(paths[0])
         images.save_png(paths[1], result.overlay())
@@ -87,7 +98,7 @@ class Results:
             json.dump(result.as_dict(), file)
         done = [one for one in session.pictures if one.results]
         paths.append(session.path("coco.json"))
-        save_coco(paths[3], [one.results[0] for one in done], [one.name for one in done])
+        save_coco(paths[3], [one.chosen(session) for one in done], [one.name for one in done])
         paths.append(packed(session, done))
         buttons = [self.png, self.overlay, self.json, self.coco, self.zip]
         files = {button: gr.DownloadButton(value=path) for button, path in zip(buttons, paths)}
@@ -99,7 +110,7 @@ def packed(session: Session, pictures: Sequence[Picture]) -> str:
     path, taken = session.path("parts.zip"), set()
     with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
         for picture in pictures:
-            result = picture.results[0]
+            result = picture.chosen(session)
             stem = next(s for s in _numbered(Path(picture.name).stem) if s not in taken)
             taken.add(stem)
             result.save_png(session.path("one.png"))

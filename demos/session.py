@@ -49,6 +49,10 @@ class Picture:
         """Those that there are, through projection first."""
         return [result for result in (self.through, self.auto) if result is not None]
 
+    def chosen(self, session: "Session") -> Result:
+        """The one that table and downloads hold, where there are both: that of the session's side."""
+        return self.auto if self.auto is not None and session.auto_side else self.results[0]
+
 
 @dataclass
 class Session:
@@ -67,10 +71,12 @@ class Session:
     suggest_seed: int = 1000
     suggestion: Sample | None = None
     pictures: list[Picture] = field(default_factory=list)  # of step 3
+    auto_side: bool = False  # whether table and downloads hold what auto-shot found, where there is both
     frames: dict[str, Frame] = field(default_factory=dict)  # where networks look, by an upload's path
     projected: dict[str, tuple[Frame, Sample]] = field(default_factory=dict)  # what a frame holds, by path
     taught_on: list[Sample] = field(default_factory=list)  # of the shots that the segmenter has learned from
     autoshot: AutoShotSegmenter | None = None
+    bundled: bool = False  # whether the network that comes with the GAN answers though there is an own one
     touched: float = field(default_factory=time.monotonic)
     folder: tempfile.TemporaryDirectory = field(default_factory=tempfile.TemporaryDirectory)
 
@@ -82,13 +88,14 @@ class Session:
         """Reset the session for another GAN: shots and segmenters of the old one do not apply to it."""
         self.gan, self.gan_name = gan, name
         self.segmenter = self.autoshot = self.suggestion = None
+        self.bundled = False
         self.shots, self.pictures, self.taught_on, self.frames, self.projected = [], [], [], {}, {}
         self.show_generated(FIRST_SEED, FIRST_TRUNCATION)
 
     @property
     def palette(self) -> np.ndarray:
         """Colours of the classes, (K, 3) uint8."""
-        return labels.default_palette(len(self.classes))
+        return labels.palette_of(self.classes)
 
     def path(self, name: str) -> str:
         """Where a download of this name is written."""

@@ -7,8 +7,8 @@ import gradio as gr
 from correct import Correct
 from fields import picture, slider
 from framing import Upload, frame_in, opened
-from look import bar, heading, legend, note
-from networks import network
+from look import Countdown, bar, heading, legend, note
+from networks import beside, compared, network
 from session import Session, Sessions
 from step_label import Label
 from step_teach import taught
@@ -16,6 +16,7 @@ from wiring import PRIVATE, heavy, on, stops
 
 from toolkit import autoshot
 
+ANSWERS = ("Your network", "The bundled one")
 HEIGHT = 260  # of a picture on screen
 
 
@@ -53,6 +54,9 @@ class AutoShot:
                         self.onnx = gr.DownloadButton(
                             "Download ONNX", size="sm", interactive=False, min_width=140, elem_id="download-onnx"
                         )
+                    self.answers = gr.Radio(
+                        ANSWERS, value=ANSWERS[0], label="Which one answers", visible=False, elem_id="answers"
+                    )
                 with gr.Column(scale=3, min_width=280):
                     with gr.Tabs(elem_classes="sources"):
                         with gr.Tab("Picture"), gr.Row(elem_classes="pair"):
@@ -67,7 +71,7 @@ class AutoShot:
     def wire(self, sessions: Sessions) -> None:
         """Connect events to handlers."""
         self.correct.wire(sessions, self.label, [self.upload.picture], lambda session, path: (path, None))
-        files = [self.safetensors, self.onnx]
+        files = [self.answers, self.safetensors, self.onnx]
         run = on(
             sessions, self.train_button.click, self.train, [self.number], [self.status, *files], **heavy(self.status)
         )
@@ -76,16 +80,19 @@ class AutoShot:
         on(sessions, run.success, self.segment, [self.upload.picture], shown)
         stops(self.cancel, [run], self.status, "Cancelled.")
         self.upload.wire(sessions, self.segment, shown)
+        on(sessions, self.answers.input, self.use, [self.answers, self.upload.picture], shown)
         streaming = {**PRIVATE, "stream_every": 0.2, "concurrency_limit": 2}
         on(sessions, self.webcam.stream, self.segment_live, [self.webcam], [self.live, self.legend], **streaming)
 
     def train(self, session: Session, number: float) -> Iterator[dict]:
         """Distil the taught segmenter, showing progress, and write the network's files."""
+        countdowns = {"synthesise": Countdown(), "train": Countdown()}
         for step in autoshot.distilling(taught(session), round(number)):
             what = "Labelling faces:" if step.stage == "synthesise" else "Learning from them: step"
-            yield {self.status: bar(what, step.done, step.total, step.eta)}
-        session.autoshot = step.result
-        yield self.learned(session, f"Learned from {number:.0f} faces. It answers here and in step 3.")
+            yield {self.status: bar(what, step.done, step.total, countdowns[step.stage](step.eta))}
+        session.autoshot, session.bundled = step.result, False
+        text = f"Learned from {number:.0f} faces. It answers here and in step 3."
+        yield self.learned(session, text + compared(session))
 
     def again(self, session: Session) -> dict:
         """The network of before a reload."""
@@ -98,9 +105,15 @@ class AutoShot:
         session.autoshot.export_onnx(paths[1])
         return {
             self.status: note(text),
+            self.answers: gr.Radio(value=ANSWERS[session.bundled], visible=beside(session.gan.path) is not None),
             self.safetensors: gr.DownloadButton(value=paths[0], interactive=True),
             self.onnx: gr.DownloadButton(value=paths[1], interactive=True),
         }
+
+    def use(self, session: Session, which: str, path: str | None) -> dict:
+        """Choose which network answers."""
+        session.bundled = which == ANSWERS[1]
+        return self.segment(session, path)
 
     def segment(self, session: Session, path: str | None) -> dict:
         """The parts of an upload."""

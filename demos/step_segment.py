@@ -9,7 +9,7 @@ from framing import FOLLOWING, NOTHING, Board, example, frame_in, moved, opened
 from look import Progress, heading, note
 from networks import network
 from PIL import Image
-from results import Results
+from results import SIDES, Results
 from session import Picture, Session, Sessions
 from step_label import Label
 from step_teach import Teach
@@ -94,6 +94,8 @@ class Segment:
         every = {**queued, "trigger_mode": "multiple"}  # the one for an old frame stops when it sees the new one
         again = on(sessions, self.stale.change, self.again, [self.stale, self.which], [self.status, *found], **every)
         stops(self.cancel, [run, again], self.status, "Cancelled.")
+        side = self.results.side
+        on(sessions, side.input, self.use_side, [side, self.which], found)
         on(sessions, self.results.toggles.input, self.toggle, [self.which, self.results.toggles], self.results.panels)
 
     def place(self, session: Session, sent: list | None) -> dict:
@@ -127,7 +129,7 @@ class Segment:
             for done, total, sample in session.gan.projecting(uploads, align=frames):
                 through = through_of(session, sample[at], uploads[at])
                 so_far = Picture(pictures[at].path, through, auto[at])
-                yield {self.status: progress(done, total), **self.results.shown(so_far)}
+                yield {self.status: progress(done, total), **self.results.shown(session, so_far)}
         for i, (picture, upload) in enumerate(zip(pictures, uploads)):
             picture.auto = auto[i]
             if sample is not None:
@@ -177,6 +179,11 @@ class Segment:
         picture = session.pictures[_at(session, number)] if session.pictures else Picture("")
         return (picture.path, picture.through) if picture.results else (None, None)
 
+    def use_side(self, session: Session, side: str, number: str | None) -> dict:
+        """Choose what table and downloads hold, where there are both."""
+        session.auto_side = side == SIDES[1]
+        return self.found(session, _at(session, number))
+
     def toggle(self, session: Session, number: str | None, chosen: list[str]) -> dict:
         """Show only the chosen parts over the picture."""
         return self.results.tinted(session.pictures[_at(session, number)], chosen)
@@ -197,7 +204,7 @@ class Segment:
         """What was found in the picture of this number."""
         picture = session.pictures[at] if session.pictures else Picture("")
         saved = self.results.saved(session, picture) if picture.results else {}
-        return {**self.results.shown(picture), **saved}
+        return {**self.results.shown(session, picture), **saved}
 
 
 def _at(session, number):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 import pandas as pd
+import torch.nn.functional as F
 from fields import faces, slider
 from look import Progress, enlarge, heading, heat, legend, note, tinted
 from PIL import Image
@@ -18,6 +19,7 @@ from toolkit.parts import uncertainty
 from toolkit.pictures import images
 
 FACES = 8
+SHOWN = 256  # pixels a side of each, about
 CANDIDATES = 64
 FILE = "segmenter.safetensors"
 
@@ -153,7 +155,9 @@ class Teach:
 def gallery(session: Session, segmenter: Segmenter) -> list[Image.Image]:
     """Fresh faces with their parts."""
     sample = session.gan.sample(session.gallery_seed, FACES)
-    label_maps = segmenter.predict(sample).argmax(1)
+    finer = max(1, round(SHOWN / session.gan.resolution))
+    # Scores, not labels, are enlarged: boundaries are smooth.
+    label_maps = F.interpolate(segmenter.predict(sample), scale_factor=finer, mode="bilinear").argmax(1)
     return [tinted(*pair, segmenter.palette) for pair in zip(sample.image, label_maps)]
 
 

@@ -276,3 +276,17 @@ def test_every_function_of_labels_takes_a_flipped_array():
 
 def test_a_single_row_may_be_flipped_too():
     assert labels.as_label_map(np.array([[0, 1, 1]])[::-1, ::-1], "test").tolist() == [[1, 1, 0]]
+
+
+def test_a_part_has_the_same_colour_in_every_set_of_classes():
+    ten = dict(zip(labels.PORTRAIT_CLASSES, labels.palette_of(labels.PORTRAIT_CLASSES).tolist()))
+    np.testing.assert_array_equal(labels.palette_of(labels.PORTRAIT_CLASSES), default_palette(10))
+    assert dict(zip(labels.THREE_CLASSES, labels.palette_of(labels.THREE_CLASSES).tolist())).items() <= ten.items()
+    more = ["background", "hat", "eyes", "scarf", "nose"]
+    palette = dict(zip(more, labels.palette_of(more).tolist()))
+    assert palette["eyes"] == ten["eyes"] and palette["nose"] == ten["nose"]
+    fewer = ["ground", "nose", "scarf"]
+    assert labels.palette_of(fewer).tolist()[1:] == [palette["nose"], palette["scarf"]]
+    many = ["background", "eyes", *(f"part {i}" for i in range(253))]
+    assert len(np.unique(labels.palette_of(many), axis=0)) == 255
+    np.testing.assert_array_equal(labels.palette_of(["a", "wheel", "door"]), default_palette(3))

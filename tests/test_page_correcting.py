@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,6 +13,8 @@ pytest.importorskip("gradio")
 sys.path.insert(0, str(Path(__file__).parent.parent / "demos"))
 
 import gradio as gr  # noqa: E402
+import look  # noqa: E402
+import networks  # noqa: E402
 from correct import corrected  # noqa: E402
 from framing import moved  # noqa: E402
 from session import Session, Sessions  # noqa: E402
@@ -20,7 +23,9 @@ from step_segment import AUTO, THROUGH, Segment  # noqa: E402
 from step_teach import Teach  # noqa: E402
 from words import Sorry  # noqa: E402
 
+from toolkit.fewshot import Result  # noqa: E402
 from toolkit.pictures import images, labels  # noqa: E402
+from toolkit.worlds import portraits  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +41,23 @@ def page(tiny_gan_file):
 @pytest.fixture
 def session(page):
     return Session(page.gan, "tiny", labels.THREE_CLASSES)
+
+
+class Answers:
+    """An auto-shot network that is right about these classes of the portraits, and knows no others."""
+
+    def __init__(self, classes):
+        self.classes = ("background", *classes)
+
+    def predict(self, image):
+        truth = portraits.render(len(image), 64, networks.FIRST_SEED)[1]
+        found = labels.merge(truth, portraits.CLASSES, self.classes)
+        return torch.nn.functional.one_hot(found, len(self.classes)).permute(0, 3, 1, 2).float()
+
+    def segment(self, upload, align):
+        right = torch.ones(32, 32, dtype=torch.int64)
+        picture = images.frame_image(upload, 32, align)[0][0]
+        return Result(picture, right, self.classes[:2], labels.default_palette(2), frame=align, full_image=upload)
 
 
 @pytest.fixture
@@ -121,3 +143,57 @@ def test_there_is_nothing_to_correct_before_there_is_a_result(page, session, upl
             list(corrected(session, page.label, *page.segment.corrects(session, "1")))
     with pytest.raises(Sorry, match="no auto-shot network for this GAN"):
         list(page.segment.segment(session, uploads, AUTO, "1"))
+
+
+def test_table_and_downloads_say_and_hold_the_chosen_side(page, session, uploads):
+    taught(page, session, 2, 3, num_steps=20)
+    session.autoshot = Answers(["eyes"])
+    *_, last = page.segment.segment(session, uploads, "Side by side", "1")
+    results = page.segment.results
+    assert last[results.side].visible and last[results.side].value == "Through projection"
+    assert last[results.areas].label == "Pixels of each part, through projection"
+    last = page.segment.use_side(session, "By auto-shot", "1")
+    assert last[results.areas].label == "Pixels of each part, by auto-shot"
+    assert last[results.areas].value["data"][1][:2] == ["eyes", 32 * 32]
+    with Image.open(last[results.png].value["path"]) as written:
+        assert set(np.unique(written)) == {1, 255}
+    assert not page.segment.place(session, [])[results.side].visible
+
+
+def test_an_own_network_is_scored_beside_the_bundled_one_where_labels_are_exact(page, session, monkeypatch):
+    monkeypatch.setattr(networks, "HELD_OUT", 2)
+    monkeypatch.setattr(networks, "beside", lambda path: Answers(["eyes", "nose", "mouth"]))
+    networks._held_out.cache_clear()
+    session.autoshot = Answers(["eyes", "nose"])
+    draw(session, 1, 3)  # eyes and nose
+    session.keep()
+    assert networks.compared(session) == ""  # the tiny GAN draws no world with exact labels
+    monkeypatch.setitem(session.gan.metadata, "name", "portraits-64")
+    monkeypatch.setattr(session.gan, "resolution", 64)
+    said = networks.compared(session)
+    assert "reaches 100% weighted IoU in eyes and nose, the bundled one 100%." in said and "better" not in said
+    session.autoshot = Answers(["eyes", "mouth"])
+    draw(session, 1, 2)
+    session.keep()
+    monkeypatch.setattr(networks, "beside", lambda path: Answers(["eyes", "mouth", "hair"]))
+    session.autoshot.predict = lambda image: torch.zeros(len(image), 3, 64, 64)
+    assert "reaches 0% weighted IoU" in networks.compared(session)
+    assert "The bundled one finds these parts better" in networks.compared(session)
+    networks._held_out.cache_clear()
+    assert networks.network(session) is session.autoshot
+    session.bundled = True
+    assert networks.network(session) is not session.autoshot
+
+
+def test_the_time_left_does_not_jump(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(look.time, "monotonic", lambda: now[0])
+    progress, shown = look.Progress("Step"), []
+    for step in range(1, 101):
+        now[0] += 8 if step == 1 else 1.5 if step % 10 == 0 else 0.5  # a slow start, and now and then a slow step
+        progress(step, 100)
+        shown.append(progress.countdown.left)
+    true = [60 * (1 - step / 100) for step in range(1, 101)]
+    assert all(later < sooner + 1 for sooner, later in zip(shown, shown[1:]))  # it does not rise
+    assert all(abs(one - other) < 4 for one, other in list(zip(shown, true))[25:])
+    assert [look.rounded(seconds) for seconds in (3.4, 43, 88, 200)] == ["3 s", "45 s", "90 s", "3 min"]

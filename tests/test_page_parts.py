@@ -228,6 +228,15 @@ def test_a_picture_that_cannot_be_read_is_called_by_its_name(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "fix", ["Run pip install 'one-shot-parts[heic]'", 'Give its frame as align, or align="centre"']
+)
+def test_a_programmers_fix_is_not_shown(fix):
+    said = for_people(ImageError("call", "this", "that", fix))
+    assert said == "This picture cannot be used. Open it in an image program and save it as PNG or JPEG."
+    assert for_people(ImageError("call", "this", "that", "Make it smaller first")).endswith("Make it smaller first.")
+
+
 def test_where_an_object_lies_is_not_said():
     assert describe(Image.new("RGB", (50, 30))) == "<PIL.Image.Image image mode=RGB size=50x30>"
     assert " at 0x" not in describe(object())

@@ -37,6 +37,27 @@ def test_labels_in_the_uploads_own_pixels():
     assert bare().full_label_map is None
 
 
+def smooth(**more):
+    """Two halves whose scores say that the boundary is a quarter of a pixel left of the middle; 8 pixels to one."""
+    scores = torch.tensor([[1.0, -0.6], [-1.0, 0.6], [-9.0, -9.0], [-9.0, -9.0]])[:, None].expand(4, 2, 2).contiguous()
+    frame = Frame((0.0, 0.0, 16.0, 16.0), (16, 16))
+    label_map = torch.tensor([[0, 1], [0, 1]])
+    return Result(torch.zeros(3, 2, 2), label_map, CLASSES, PALETTE, frame=frame, logits=scores, **more)
+
+
+def test_boundaries_in_the_uploads_pixels_lie_where_the_scores_cross():
+    # Between the centres, at 4 and 12, they cross at 4 + 8 * 1 / 1.6 = 9.
+    expected = (torch.arange(16) >= 9).long().expand(16, 16)
+    assert torch.equal(smooth().full_label_map, expected)
+    assert smooth().areas()["left"] == 16 * 7
+    corrected = smooth()
+    corrected.label_map = torch.tensor([[0, 2], [0, 2]])  # by hand: the scores are no longer behind it
+    assert torch.equal(corrected.full_label_map[0], torch.tensor([0] * 8 + [2] * 8))
+    small = smooth()
+    small.frame = Frame((0.0, 0.0, 2.0, 2.0), (2, 2))
+    assert torch.equal(small.full_label_map, small.label_map)
+
+
 def test_the_png_is_of_the_upload_where_there_is_one(tmp_path):
     for result, expected in ((bare(), LABEL_MAP), (framed(), FULL)):
         result.save_png(tmp_path / "parts.png")

@@ -135,7 +135,7 @@ class Segmenter:
     def __init__(self, gan: GAN, network: nn.Module, network_name: str, classes: Sequence[str]) -> None:
         self.gan, self.network, self.network_name = gan, network, network_name
         self.classes = labels.check_classes(classes, "Segmenter")
-        self.palette = labels.default_palette(len(self.classes))
+        self.palette = labels.palette_of(self.classes)
 
     def __repr__(self) -> str:
         name = self.gan.metadata.get("name", "without a name")
@@ -203,7 +203,7 @@ class Segmenter:
         return [
             Result(
                 one.image[0].cpu(),
-                label_map.cpu(),
+                scores.argmax(0),
                 self.classes,
                 self.palette,
                 one.reconstruction[0].cpu(),
@@ -211,9 +211,10 @@ class Segmenter:
                 trust=None if one.trust is None else float(one.trust),
                 frame=one.frames[0] if one.frames else None,
                 full_image=upload,
+                logits=scores,
             )
-            for one, label_map, upload in zip(
-                map(sample.__getitem__, range(len(sample))), self.predict(sample).argmax(1), uploads, strict=True
+            for one, scores, upload in zip(
+                map(sample.__getitem__, range(len(sample))), self.predict(sample).cpu(), uploads, strict=True
             )
         ]
 

@@ -57,7 +57,7 @@ class AutoShotSegmenter:
         self.network, self.resolution = network.eval().requires_grad_(False), resolution
         self.framer, self.layout = framer, layout
         self.classes = labels.check_classes(classes, "AutoShotSegmenter")
-        self.palette = labels.default_palette(len(self.classes)) if palette is None else palette
+        self.palette = labels.palette_of(self.classes) if palette is None else palette
 
     def __repr__(self) -> str:
         about = f"{self.resolution} pixels, {self.device}"

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from toolkit.parts.rle import coco_annotations
 from toolkit.pictures import labels, shown
 from toolkit.pictures.images import Frame
+
+FINE_PIXELS = 1 << 20  # of a label map whose boundaries are smooth; larger uploads take the nearest label
 
 
 @dataclass(repr=False)
@@ -23,7 +26,8 @@ class Result:
     first; palette: (K, 3) uint8.
     Where they apply, else None: reconstruction (3, h, w) in [-1, 1], the GAN's projection of image; psnr:
     decibels between the two; trust: 0 to 1, how likely the GAN could have made such a picture; frame:
-    where in the upload image lies; full_image: the upload itself, upright, a PIL image in RGB.
+    where in the upload image lies; full_image: the upload itself, upright, a PIL image in RGB; logits: (K, h, w), the
+    scores behind label_map, by which boundaries are drawn as finely as the upload is.
     """
 
     image: Tensor
@@ -35,6 +39,7 @@ class Result:
     trust: float | None = None
     frame: Frame | None = None
     full_image: Image.Image | None = None
+    logits: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.classes = labels.check_classes(self.classes, "Result")
@@ -54,7 +59,19 @@ class Result:
     @property
     def full_label_map(self) -> Tensor | None:
         """(H, W) int64 in the upload's own pixels, 255 outside the frame; None without a frame."""
-        return None if self.frame is None else self.frame.restore(self.label_map)
+        return None if self.frame is None else self.frame.restore(self._fine())
+
+    def _fine(self):
+        """The label map at about the size that it has in the upload, of up to `FINE_PIXELS`."""
+        if self.logits is None or not torch.equal(self.logits.argmax(0), self.label_map):  # or it was corrected
+            return self.label_map
+        left, top, right, bottom = self.frame.box
+        shrink = min(1.0, (FINE_PIXELS / ((right - left) * (bottom - top))) ** 0.5)
+        size = [math.ceil(shrink * length) for length in (bottom - top, right - left)]
+        if size[0] <= self.label_map.shape[0] or size[1] <= self.label_map.shape[1]:
+            return self.label_map
+        # Scores, not labels, are interpolated: that places edges between the network's pixels.
+        return F.interpolate(self.logits[None], size=size, mode="bilinear", align_corners=False)[0].argmax(0)
 
     def overlay(self, alpha: float = 0.5) -> Image.Image:
         """The picture with its parts tinted: the whole upload where available, else image.

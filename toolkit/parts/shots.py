@@ -57,7 +57,7 @@ class Shot:
 
     def _repr_png_(self) -> bytes:
         """For notebooks: the picture, and the labels over it."""
-        picture, palette = self.sample.image.clamp(-1, 1), labels.default_palette(len(self.classes))
+        picture, palette = self.sample.image.clamp(-1, 1), labels.palette_of(self.classes)
         tinted = labels.overlay(picture, self.label_map, palette)
         return shown.png(grid([to_pil(picture), tinted], columns=2))
 

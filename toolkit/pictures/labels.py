@@ -2,6 +2,7 @@
 
 import colorsys
 import unicodedata
+import zlib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from os import PathLike
 
@@ -30,6 +31,7 @@ __all__ = [
     "load_label_png",
     "merge",
     "overlay",
+    "palette_of",
     "save_label_png",
 ]
 
@@ -186,6 +188,30 @@ def default_palette(num_classes: int) -> np.ndarray:
     extra = [colorsys.hls_to_rgb(i * 0.618 % 1, (0.35, 0.55, 0.75)[i % 3], 0.65) for i in more]
     colors = [*COLORS, *(tuple(round(255 * c) for c in color) for color in extra)]
     return np.array(colors[:num_classes], np.uint8)
+
+
+def palette_of(classes: Sequence[str]) -> np.ndarray:
+    """A colour for each class by its name, so that a part of a face has the same one in every set of classes.
+
+    Args:
+        classes: names, background first, 1 to 255.
+    Returns:
+        palette (K, 3) uint8, NumPy: parts among `PORTRAIT_CLASSES` as `default_palette` has them there, others beside
+        them in further colours that their names choose. Without such parts `default_palette` itself.
+    """
+    own = {name: i for i, name in enumerate(PORTRAIT_CLASSES) if i and name in classes[1:]}
+    if not own:
+        return default_palette(len(classes))
+    further = range(len(PORTRAIT_CLASSES), IGNORE_INDEX)
+    chosen = [0]
+    for name in classes[1:]:
+        if name in own:
+            chosen.append(own[name])
+            continue
+        first = zlib.crc32(name.encode()) % len(further)
+        order = [*further[first:], *further[:first], *range(len(PORTRAIT_CLASSES))]  # these when all others are taken
+        chosen.append(next(i for i in order if i not in chosen and i not in own.values()))
+    return default_palette(IGNORE_INDEX)[chosen]
 
 
 def check_label_map(label_map: Tensor | np.ndarray, num_classes: int, call: str) -> None:

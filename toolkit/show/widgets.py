@@ -16,7 +16,7 @@ from toolkit.errors import LabelError, ShapeError, ToolkitError, describe
 from toolkit.fewshot import GAN, Sample, Segmenter, Shot, save_shots
 from toolkit.parts.drawings import load_drawings, save_drawings, shots_of
 from toolkit.pictures.images import Align, Frame, frame_of, load_image, to_pil
-from toolkit.pictures.labels import IGNORE_INDEX, as_label_map, check_classes, default_palette, keep
+from toolkit.pictures.labels import IGNORE_INDEX, as_label_map, check_classes, keep, palette_of
 from toolkit.pictures.uploads import open_rgb
 from toolkit.show import framing, labeller, plots
 
@@ -89,7 +89,7 @@ class Labeller(anywidget.AnyWidget):
         self._gan = gan
         pictures = _load(images)
         self.classes = check_classes(classes, "Labeller")
-        self.palette = default_palette(len(self.classes))
+        self.palette = palette_of(self.classes)
         self._shape = (len(pictures), *pictures.shape[2:])
         self._save_to = None if save_to is None else Path(save_to)
         self._drawing = self._predicting = False
