@@ -4,6 +4,7 @@ import torch
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError
 from toolkit.fewshot import Sample, Shot, fit
+from toolkit.parts.fitting import AGAIN
 
 CLASSES = ["background", "left", "right"]
 
@@ -79,7 +80,7 @@ def test_a_start_is_gone_on_from_and_stays_as_it_is(tiny_gan, shot):
     first = fit(tiny_gan, [shot], num_steps=60)
     before = {name: value.clone() for name, value in first.network.state_dict().items()}
     losses = [loss for _, _, loss, _ in fewshot.fitting(tiny_gan, [shot], start=first, every=1)]
-    assert len(losses) == fitting.NUM_STEPS["mlp"] // fitting.AGAIN
+    assert len(losses) == fewshot.NUM_STEPS["mlp"] // AGAIN
     anew = next(fewshot.fitting(tiny_gan, [shot], every=1))[2]
     assert losses[0] < 0.7 * anew
     label_map = shot.label_map.clone()

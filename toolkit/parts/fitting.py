@@ -11,7 +11,7 @@ from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError
 from toolkit.parts import motions, networks
 from toolkit.parts.sample import AnyGAN
 from toolkit.parts.shots import Shot
-from toolkit.parts.views import VIEWS, views_of
+from toolkit.parts.views import views_of
 from toolkit.pictures.labels import IGNORE_INDEX
 
 DEFAULT_NETWORK = "mlp"
@@ -42,7 +42,7 @@ def fit_network(
     """
     check_shots(gan, shots, num_steps)
     rng = torch.Generator(gan.device).manual_seed(seed)
-    views = views_of(gan, shots, rng, VIEWS if start is None else VIEWS_AGAIN)
+    views = views_of(gan, shots, rng, None if start is None else VIEWS_AGAIN)
     if start is None:
         with torch.random.fork_rng():
             torch.manual_seed(seed)

@@ -21,7 +21,7 @@ SCALE, ROTATION, SHIFT = 1.08, 5.0, 0.03
 
 @torch.no_grad()
 def views_of(
-    gan: AnyGAN, shots: Sequence[Shot], rng: torch.Generator, num: int = VIEWS
+    gan: AnyGAN, shots: Sequence[Shot], rng: torch.Generator, num: int | None = None
 ) -> list[tuple[Hypercolumns, Tensor]]:
     """Hypercolumns of the shots as they are, and of views of them, with their labels.
 
@@ -29,7 +29,7 @@ def views_of(
         gan: the `GAN` the shots came from.
         shots: N `Shot`s.
         rng: on the GAN's device.
-        num: of views, at most; >= 1.
+        num: of views, at most; >= 1. None for `VIEWS`.
     Returns:
         list of `Hypercolumns` of N pictures each and label maps (N, R, R), the first of the shots as they are; as
         many as `MAX_ELEMENTS` allows, up to num.
@@ -37,7 +37,7 @@ def views_of(
     label_map = torch.cat([shot.label_map for shot in shots]).to(gan.device)
     views = [(hypercolumns.cat([gan.hypercolumns(shot.sample) for shot in shots]), label_map)]
     size = sum(a.numel() for a in views[0][0].activations.values())
-    for i in range(1, max(1, min(num, MAX_ELEMENTS // size))):
+    for i in range(1, max(1, min(num or VIEWS, MAX_ELEMENTS // size))):
         if gan.imagenet and gan.encoder is not None:
             view = _moved(gan, shots, label_map, rng)
             if (view[1] != IGNORE_INDEX).any():  # a scribble may have left the picture
