@@ -110,11 +110,11 @@ def fitting(
         (see `parts.views.views_of`), and by CNNs moved, scaled, turned and mirrored (see `parts.motions`).
     """
     shots = list(shots)
-    options = {"network": network, "num_steps": num_steps, "seed": seed, "every": every}
     if start is not None:
         _check_start(start, gan, shots, network)
-        options["start"] = start.network
-    for done, total, loss, net in fit_network(gan, shots, **options):
+    before = None if start is None else start.network
+    steps = fit_network(gan, shots, network=network, num_steps=num_steps, seed=seed, every=every, start=before)
+    for done, total, loss, net in steps:
         yield done, total, loss, Segmenter(gan, net, network, shots[0].classes)
 
 
