@@ -15,10 +15,10 @@ from session import Picture, Session
 from toolkit.fewshot import Result
 from toolkit.files import replace_when_done
 from toolkit.parts.coco import save_coco
-from toolkit.pictures import images
+from toolkit.pictures import images, labels
 
 SIDES = ("Through projection", "By auto-shot")
-SHOWN = 512  # pixels a side of a picture on screen, at most
+SHOWN, ENLARGED = 512, 1024  # pixels a side of a picture on screen, at most
 
 
 class Results:
@@ -36,6 +36,10 @@ class Results:
     def below(self) -> None:
         """Build what stands below the row."""
         self.trust = gr.HTML(elem_id="trust")
+        with gr.Accordion("Enlarge and compare", open=False, visible=False, elem_id="enlarged") as self.enlarged:
+            self.compare = gr.ImageSlider(
+                label="Picture and parts", interactive=False, buttons=["fullscreen"], format="jpeg", elem_id="compare"
+            )
         self.toggles = gr.CheckboxGroup([], label="Parts shown", visible=False, elem_id="toggles")
         self.side = gr.Radio(SIDES, value=SIDES[0], label="Table and downloads", visible=False, elem_id="side")
         self.areas = gr.Dataframe(
@@ -54,7 +58,7 @@ class Results:
             self.coco = gr.DownloadButton("COCO", size="sm", elem_id="download-coco", min_width=90)
         files = [self.png, self.overlay, self.json, self.zip, self.coco]
         self.outputs = [self.redrawn, *self.panels, self.trust, self.toggles, self.side, self.areas]
-        self.outputs += [self.downloads, *files]
+        self.outputs += [self.enlarged, self.compare, self.downloads, *files]
 
     def shown(self, session: Session, picture: Picture) -> dict:
         """What was found in a picture; nothing where nothing was yet."""
@@ -67,6 +71,7 @@ class Results:
                 self.toggles: gr.CheckboxGroup(choices=[], value=[], visible=False),
                 self.side: gr.Radio(visible=False),
                 self.areas: gr.Dataframe(value=[], visible=False),
+                self.enlarged: gr.Accordion(visible=False),
                 self.downloads: gr.Row(visible=False),
             }
         result, first = picture.chosen(session), picture.results[0]
@@ -80,6 +85,8 @@ class Results:
             **self.tinted(picture, None),
             self.trust: "".join(map(trust_of, picture.results)) + legends(picture.results),
             self.toggles: gr.CheckboxGroup(choices=parts, value=parts, visible=True),
+            self.enlarged: gr.Accordion(visible=True),
+            self.compare: gr.ImageSlider(value=compared(result), label=f"The picture, and its parts {side.lower()}"),
             self.side: gr.Radio(value=side, visible=len(picture.results) > 1),
             self.areas: gr.Dataframe(value=rows, visible=True, label=f"Pixels of each part, {side.lower()}"),
         }
@@ -140,12 +147,18 @@ def annotated(result: Result | None, chosen: Sequence[str] | None = None) -> gr.
     return gr.AnnotatedImage(value=(picture, masks), color_map=colors, visible=True)
 
 
-def shrunk(result: Result) -> tuple[Image.Image, np.ndarray]:
+def compared(result: Result) -> tuple[Image.Image, Image.Image]:
+    """The picture, and it with its parts, as large as a screen shows them."""
+    picture, label_map = shrunk(result, ENLARGED)
+    return picture, labels.overlay(picture, label_map, result.palette)
+
+
+def shrunk(result: Result, shown: int = SHOWN) -> tuple[Image.Image, np.ndarray]:
     """The picture and its labels at a size for the screen: PIL, (h, w) NumPy."""
     picture, label_map = result.full_image, result.full_label_map
     if picture is None or label_map is None:
         picture, label_map = images.to_pil(result.image), result.label_map
-    factor = SHOWN / max(picture.size)
+    factor = shown / max(picture.size)
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
     indices = Image.fromarray(label_map.numpy().astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
     return picture.resize(size, Image.Resampling.BICUBIC), np.asarray(indices)

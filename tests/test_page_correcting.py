@@ -155,6 +155,7 @@ def test_table_and_downloads_say_and_hold_the_chosen_side(page, session, uploads
     last = page.segment.use_side(session, "By auto-shot", "1")
     assert last[results.areas].label == "Pixels of each part, by auto-shot"
     assert last[results.areas].value["data"][1][:2] == ["eyes", 32 * 32]
+    assert last[results.enlarged].visible and last[results.compare].label == "The picture, and its parts by auto-shot"
     with Image.open(last[results.png].value["path"]) as written:
         assert set(np.unique(written)) == {1, 255}
     assert not page.segment.place(session, [])[results.side].visible
