@@ -207,7 +207,7 @@ def test_an_encoder_is_bundled_with_its_own_gan_only(tmp_path, tiny_gan, tiny_ga
     """Also where the GAN, in float16 now, has another hash than the one that the encoder was made for."""
     from toolkit.cli.training import bundle, bundle_encoder
     from toolkit.gan.encoder import Encoder, save_encoder
-    from toolkit.gan.files import zoo
+    from toolkit.gan.files import checkpoints, zoo
 
     (tmp_path / "weights").mkdir()
     monkeypatch.setattr(zoo, "folder", lambda: tmp_path / "weights")
@@ -220,6 +220,15 @@ def test_an_encoder_is_bundled_with_its_own_gan_only(tmp_path, tiny_gan, tiny_ga
     bundle_encoder(tmp_path / "right.safetensors", gan="my-cats", num=4)
     gan = fewshot.load_gan("my-cats")
     assert gan.hash != tiny_gan.hash and len(gan.encoder.calibration) == 4
+    # The same GAN keeps it; another of that name puts it aside, for `load_gan` would refuse both.
+    bundle(tiny_gan_file, "my-cats")
+    assert fewshot.load_gan("my-cats").encoder is not None
+    generator, _ = checkpoints.load_networks(tiny_gan_file, call="test")
+    generator.mapping.w_avg.add_(1)
+    checkpoints.save_gan(tmp_path / "other.safetensors", generator, None, {})
+    bundle(tmp_path / "other.safetensors", "my-cats")
+    assert fewshot.load_gan("my-cats").encoder is None
+    assert (tmp_path / "weights" / "my-cats-encoder.safetensors.former").exists()
 
 
 def test_a_bundled_gan_has_a_name_and_segment_takes_pictures_and_latents(tmp_path, tiny_gan_file, monkeypatch):

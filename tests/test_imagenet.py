@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from toolkit.errors import ShapeError
-from toolkit.projection.imagenet import CHANNELS, imagenet_features
+from toolkit.projection.imagenet import CHANNELS, distance, imagenet_features
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +56,11 @@ def test_training_around_them_leaves_them_alone(features):
 def test_what_is_no_picture(features, image):
     with pytest.raises(ShapeError, match=r"expected image \(N, 3, H, W\) float"):
         features(image)
+
+
+def test_distance_grows_with_what_is_painted_over(features):
+    image = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    other = image.clone()
+    other[1, :, :8], other[2, :, :24] = 0, 0
+    same, little, much = distance(image, other)
+    assert same == 0 and 0 < little < much

@@ -34,10 +34,23 @@ def test_views_stay_within_their_memory(tiny_gan, shot, monkeypatch):
         assert len(views.views_of(tiny_gan, [shot], torch.Generator())) == number
 
 
+class Finds(torch.nn.Module):
+    """An encoder that finds the same latents in every picture."""
+
+    calibration = None
+
+    def __init__(self, ws):
+        super().__init__()
+        self.ws, self.w_avg, self.w_std = ws, ws[0, 0], torch.ones(())
+
+    def forward(self, image):
+        return self.ws.expand(len(image), -1, -1)
+
+
 @pytest.fixture
 def seeing(tiny_gan):
-    """A GAN that also sees its pictures, with an encoder that finds the same latents in all of them."""
-    gan = GAN(tiny_gan.generator, encoder=lambda image: tiny_gan.sample(1).ws.expand(len(image), -1, -1))
+    """A GAN that also sees its pictures, with an encoder."""
+    gan = GAN(tiny_gan.generator, encoder=Finds(tiny_gan.sample(1).ws))
     gan.imagenet = True
     return gan
 
@@ -76,3 +89,15 @@ def test_labels_move_with_the_picture(seeing, shot, monkeypatch):
     assert sum(not torch.equal(one, shot.label_map) for one in moved) > len(moved) / 2  # some move by less than a pixel
     columns = [((one == 1).nonzero()[:, 2].float().mean() < (one == 2).nonzero()[:, 2].float().mean()) for one in moved]
     assert any(columns) and not all(columns)  # some are mirrored
+
+
+def test_without_a_discriminator_trust_looks_through_imagenet(seeing, tiny_gan):
+    """A picture of the guess's colours, scrambled, comes as near to it in pixels as a blurred one, but not in looks."""
+    guess = tiny_gan.generator.synthesis(tiny_gan.sample(1).ws, noise_mode="none").clamp(-1, 1)
+    plain = GAN(tiny_gan.generator, encoder=seeing.encoder)
+    errors, pixels = seeing.measure(guess, 0), plain.measure(guess, 0)
+    assert torch.allclose(errors, torch.zeros(1, 2), atol=1e-4) and not pixels[:, 1].any()
+    flipped = guess.flip(3)
+    seen, pixels = seeing.measure(flipped, 0), plain.measure(flipped, 0)
+    assert torch.equal(seen[:, 0], pixels[:, 0]) and not pixels[:, 1].any() and seen[0, 1] > 0.01
+    assert torch.equal(seen, seeing.measure(torch.cat([guess, flipped]), 0)[1:])

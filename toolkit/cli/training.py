@@ -1,5 +1,6 @@
 """Networks of one's own: GANs and encoders, trained and put among the bundled weights."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from toolkit.cli.commands import Device, Gan, Precision, load_gan
 from toolkit.errors import ToolkitError
-from toolkit.files import check_can_write
+from toolkit.files import check_can_write, read_metadata
 
 PICTURE_SIDE = 64  # of the pictures that a framer learns from: its windows are as small
 
@@ -158,7 +159,7 @@ def bundle(
     name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
     licence: Annotated[str, typer.Option(help="The terms of its weights, as gan-info says them.")] = "MIT",
 ) -> None:
-    """Store a trained GAN in weights/, in float16, under a name."""
+    """Store a trained GAN in weights/, in float16, under a name; a former one's encoder and framer are put aside."""
     import torch
 
     from toolkit.gan.files import checkpoints, zoo
@@ -170,6 +171,14 @@ def bundle(
     # In float16 it is another GAN by its hash; what was made with this one still belongs to it.
     metadata = {**generator.metadata, "name": name, "licence": licence, "made_from": generator.hash}
     checkpoints.save_gan(path, generator, discriminator, metadata, torch.float16)
+    for kind in ("encoder", "framer"):  # `load_gan` refuses those of another GAN
+        former = path.with_name(f"{name}-{kind}.safetensors")
+        if (
+            former.exists()
+            and read_metadata(former, kind, "bundle").get("gan_hash") != checkpoints.load_generator(path).hash
+        ):
+            aside = former.rename(f"{former}.former")
+            print(f"{aside}: of the GAN that was called {name} before", file=sys.stderr)
     print(path)
 
 

@@ -28,7 +28,7 @@ from toolkit.pictures import images
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection import cost, projector, trust
 from toolkit.projection.framing import Framer
-from toolkit.projection.imagenet import layers_of
+from toolkit.projection.imagenet import distance, layers_of
 from toolkit.stepwise import finish
 
 PROJECTION_STEPS = 50
@@ -317,16 +317,16 @@ class GAN:
         for done, total, found in steps:
             sample = Sample(image, found.ws, found.noise, found.image, frames=frames)
             if done == total and judge:
-                sample.trust = self._trust(found, num_steps, options)
+                sample.trust = self._trust(sample.image, found, num_steps, options)
             yield done, total, sample
 
-    def _trust(self, found, num_steps, options):
+    def _trust(self, image, found, num_steps, options):
         if {"encoder", "discriminator", "lpips", "space", "noise"} & options.keys():
             return None  # errors not comparable to the calibration's
         usual = self.calibration(num_steps)
         if usual is None:
             return None
-        errors = found.errors if self.encoder is None else found.first_errors
+        errors = found.errors if self.encoder is None else self._first_errors(image, found)
         value = trust.trust(errors, usual)
         low = int((value < trust.LOW).sum())
         if low:
@@ -399,7 +399,8 @@ class GAN:
             for done, _, found in steps_of:  # noqa: B007 the last one is kept
                 if done < len(image) * steps:
                     yield len(errors) * steps + done, total, errors
-            errors = torch.cat([errors, found.errors])  # of the last one
+            new = found.errors if self.encoder is None else self._first_errors(image, found)
+            errors = torch.cat([errors, new])
             _keep(path, errors)
             yield len(errors) * max(1, steps), total, errors
         self._calibrations[steps] = errors
@@ -408,13 +409,26 @@ class GAN:
     def _calibration_file(self, steps: int) -> Path:
         guess = f"w_avg-{self.generator.mapping.class_index}" if self.encoder is None else self.encoder.hash[:8]
         # The perceptual error uses the discriminator, so errors without one are not comparable.
-        judge = "alone" if self.discriminator is None else "judged"
+        judge = "judged" if self.discriminator is not None else "seen" if self.imagenet else "alone"
         return zoo.cache_folder() / f"calibration-{self.hash[:16]}-{guess}-{steps}-{judge}.safetensors"
 
     def measure(self, image: Tensor, num_steps: int, progress: bool = False) -> Tensor:
         """Errors (N, 2) of pictures (N, 3, R, R) after `num_steps` of projection: pixel, perceptual."""
         options = self._networks()
-        return projector.project(self.generator, image, num_steps=num_steps, progress=progress, **options).errors
+        found = projector.project(self.generator, image, num_steps=num_steps, progress=progress, **options)
+        return found.errors if self.encoder is None or num_steps else self._first_errors(image, found)
+
+    @torch.no_grad()
+    def _first_errors(self, image, found):
+        """Errors (N, 2) of the encoder's guess.
+
+        Pixels alone cannot tell a horse from a face of its colours: without a discriminator, ImageNet's features do.
+        """
+        if not self.imagenet or self.discriminator is not None:
+            return found.first_errors
+        image = image.to(self.device)
+        guess = self.generator.synthesis(self.encoder(image), noise_mode="none").clamp(-1, 1)
+        return torch.stack([found.first_errors[:, 0], distance(guess, image)], 1)
 
     def _networks(self) -> dict[str, Any]:
         """What a projection uses besides the generator."""

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from toolkit.errors import ShapeError, describe
+from toolkit.projection.perceptual import apart, unit
 
 LAST_BLOCKS = (0, 2, 4, 10, 15)  # of EfficientNet-Lite0: the last block of each stage that ends before a stride
 CHANNELS = (16, 24, 40, 112, 320)  # what these put out, at strides 2, 4, 8, 16, 32
@@ -97,6 +98,17 @@ def layers_of(image: Tensor) -> dict[str, Tensor]:
     large = F.interpolate(image, size=(size, size), mode="bilinear")
     parts = [network(part) for part in large.split(PICTURES_AT_ONCE)]
     return {f"imagenet.{2**i}": torch.cat(layer) for i, layer in enumerate(zip(*parts, strict=True))}
+
+
+def distance(image: Tensor, other: Tensor) -> Tensor:
+    """How different pictures look to ImageNet's features: the sum over the layers of `layers_of`.
+
+    Args:
+        image, other: (N, 3, R, R) float in [-1, 1].
+    Returns:
+        (N,), 0 for the same pictures; no gradient.
+    """
+    return apart(unit(layers_of(image).values()), unit(layers_of(other).values()))
 
 
 @lru_cache(maxsize=1)
