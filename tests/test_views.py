@@ -92,12 +92,12 @@ def test_labels_move_with_the_picture(seeing, shot, monkeypatch):
 
 
 def test_without_a_discriminator_trust_looks_through_imagenet(seeing, tiny_gan):
-    """A picture of the guess's colours, scrambled, comes as near to it in pixels as a blurred one, but not in looks."""
+    """What the encoder guesses looks like itself; its mirror image does not."""
     guess = tiny_gan.generator.synthesis(tiny_gan.sample(1).ws, noise_mode="none").clamp(-1, 1)
     plain = GAN(tiny_gan.generator, encoder=seeing.encoder)
     errors, pixels = seeing.measure(guess, 0), plain.measure(guess, 0)
-    assert torch.allclose(errors, torch.zeros(1, 2), atol=1e-4) and not pixels[:, 1].any()
+    assert errors[0, 1] < 1e-6 and not pixels[:, 1].any()
     flipped = guess.flip(3)
     seen, pixels = seeing.measure(flipped, 0), plain.measure(flipped, 0)
-    assert torch.equal(seen[:, 0], pixels[:, 0]) and not pixels[:, 1].any() and seen[0, 1] > 0.01
-    assert torch.equal(seen, seeing.measure(torch.cat([guess, flipped]), 0)[1:])
+    assert torch.allclose(seen[:, 0], pixels[:, 0]) and not pixels[:, 1].any() and seen[0, 1] > 0.01
+    torch.testing.assert_close(seen, seeing.measure(torch.cat([guess, flipped]), 0)[1:])
