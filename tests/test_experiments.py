@@ -29,7 +29,7 @@ from toolkit.experiments import (
 )
 from toolkit.experiments import study as studies
 from toolkit.experiments.study import Cell, Study
-from toolkit.parts import fitting
+from toolkit.parts import fitting, views
 from toolkit.pictures.labels import PORTRAIT_CLASSES, THREE_CLASSES
 from toolkit.worlds import portraits
 
@@ -40,7 +40,7 @@ DISTILLATION = {"num_images": 40, "width": 2, "num_epochs": 1, "mixed_precision"
 def quick(monkeypatch):
     """Everything that is trained, trained for two steps; a thousand labels are twenty."""
     monkeypatch.setattr(fitting, "NUM_STEPS", dict.fromkeys(fitting.NUM_STEPS, 2))
-    monkeypatch.setattr(fitting, "VIEWS", 2)
+    monkeypatch.setattr(views, "VIEWS", 2)
     monkeypatch.setattr(baselines, "NUM_STEPS", (2, 2))
     monkeypatch.setattr(baselines, "BATCH_SIZE", 2)
     monkeypatch.setattr(cost, "STEPS", 20)
