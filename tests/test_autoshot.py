@@ -86,8 +86,8 @@ def test_a_pair_is_a_generated_picture_and_the_segmenters_probabilities(segmente
         seen.append(original(*arguments, **options))
         return seen[-1]
 
-    original = synthesis.hypercolumns.from_generator
-    monkeypatch.setattr(synthesis.hypercolumns, "from_generator", spy)
+    original = segmenter.gan.drawn
+    monkeypatch.setattr(segmenter.gan, "drawn", spy)
     pairs = autoshot.synthesize(segmenter, 40)
     seen.clear()
     image, soft = everything(pairs)
