@@ -16,7 +16,11 @@ class Labeller:
 
     def holds(self, expected):
         """Whether Python comes to hold exactly these labels: a stroke takes a moment to get there."""
-        return any(np.array_equal(self.labels(), expected) for _ in range(20))
+        for _ in range(100):
+            if np.array_equal(self.labels(), expected):
+                return True
+            self.page.wait_for_timeout(50)
+        return False
 
     def wait_for_picture(self, index):
         self.page.wait_for_selector(f"{self.within} .toolkit-labeller[data-ready='{index}']")
