@@ -27,6 +27,18 @@ class Labeller:
 
     # The mouse, in picture pixels.
 
+    def still(self):
+        """Wait until the stage stays where it is: pictures above it that load late, or scrolling, move it."""
+        self.page.wait_for_function(
+            """selector => {
+                const { x, y } = document.querySelector(selector).getBoundingClientRect();
+                const [was, same] = window.stageWas ?? ["", 0];
+                window.stageWas = [`${x} ${y}`, was === `${x} ${y}` ? same + 1 : 0];
+                return window.stageWas[1] > 5 && !(window.stageWas = undefined);
+            }""",
+            arg=f"{self.within} .toolkit-labeller .stage",
+        )
+
     def place(self, point):
         box = self.page.locator(f"{self.within} .toolkit-labeller .stage").bounding_box()
         width, height = self.size
@@ -37,6 +49,7 @@ class Labeller:
         return left + (point[0] + 0.5) * scale, top + (point[1] + 0.5) * scale
 
     def drag(self, *points):
+        self.still()
         self.page.mouse.move(*self.place(points[0]))
         self.page.mouse.down()
         for point in points[1:]:
@@ -44,6 +57,7 @@ class Labeller:
         self.page.mouse.up()
 
     def click(self, point):
+        self.still()
         self.page.mouse.click(*self.place(point))
 
     def press(self, key):
