@@ -64,3 +64,10 @@ def test_distance_grows_with_what_is_painted_over(features):
     other[1, :, :8], other[2, :, :24] = 0, 0
     same, little, much = distance(image, other)
     assert same == 0 and 0 < little < much
+
+
+def test_each_device_has_its_own_and_shares_it(features):
+    """What one caller computes on is never moved by another who has a different device."""
+    meta = imagenet_features("meta")
+    assert features is imagenet_features(torch.device("cpu")) and meta is imagenet_features("meta")
+    assert next(features.parameters()).device.type == "cpu" and next(meta.parameters()).device.type == "meta"

@@ -44,7 +44,7 @@ def frechet_to_folder(
     """
     if out is not None:
         check_can_write(out)
-    network = imagenet_features().to(gan.device)
+    network = imagenet_features(gan.device)
     with tempfile.TemporaryDirectory() as temporary:
         pictures = from_folder(folder, gan.resolution, Path(temporary) / "pictures.npy", progress=progress)
         num = min(num, len(pictures) // 2)

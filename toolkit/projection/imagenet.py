@@ -94,7 +94,7 @@ def layers_of(image: Tensor) -> dict[str, Tensor]:
         image's device.
     """
     size = 2 * image.shape[-1]
-    network = imagenet_features().to(image.device)
+    network = imagenet_features(image.device)
     large = F.interpolate(image, size=(size, size), mode="bilinear")
     parts = [network(part) for part in large.split(PICTURES_AT_ONCE)]
     return {f"imagenet.{2**i}": torch.cat(layer) for i, layer in enumerate(zip(*parts, strict=True))}
@@ -111,7 +111,11 @@ def distance(image: Tensor, other: Tensor) -> Tensor:
     return apart(unit(layers_of(image).values()), unit(layers_of(other).values()))
 
 
-@lru_cache(maxsize=1)
-def imagenet_features() -> ImageNetFeatures:
-    """The one set of weights of this process, read once, on the CPU; copy it to move it elsewhere."""
-    return ImageNetFeatures()
+def imagenet_features(device: torch.device | str = "cpu") -> ImageNetFeatures:
+    """The one set of weights of this process on a device, read once; it is never moved, so that all may share it."""
+    return _on(torch.device(device))
+
+
+@lru_cache
+def _on(device):
+    return ImageNetFeatures().to(device)

@@ -85,7 +85,6 @@ def check(plan: AutoencoderPlan, out_dir: str | Path, device: str | torch.device
         The device.
     """
     plan.check()
-    imagenet_features()
     _starting_point(plan, out_dir)
     return check_device(device, "train_autoencoder")
 
@@ -158,7 +157,7 @@ def _networks(plan):
 class _Job:
     def __init__(self, pictures, out_dir, plan, device):
         self.pictures, self.out_dir, self.plan, self.device = pictures, out_dir, plan, device
-        self.features = copy.deepcopy(imagenet_features()).to(device)
+        self.features = imagenet_features(device)
         self.seen, self.means = 0, Means(LOG_KEEP)
         state = _starting_point(plan, out_dir)
         torch.manual_seed(plan.seed)
