@@ -208,6 +208,7 @@ def test_an_encoder_is_bundled_with_its_own_gan_only(tmp_path, tiny_gan, tiny_ga
     from toolkit.cli.training import bundle, bundle_encoder
     from toolkit.gan.encoder import Encoder, save_encoder
     from toolkit.gan.files import checkpoints, zoo
+    from toolkit.projection.framing import Framer, save_framer
 
     (tmp_path / "weights").mkdir()
     monkeypatch.setattr(zoo, "folder", lambda: tmp_path / "weights")
@@ -223,11 +224,15 @@ def test_an_encoder_is_bundled_with_its_own_gan_only(tmp_path, tiny_gan, tiny_ga
     # The same GAN keeps it; another of that name puts it aside, for `load_gan` would refuse both.
     bundle(tiny_gan_file, "my-cats")
     assert fewshot.load_gan("my-cats").encoder is not None
+    save_framer(
+        tmp_path / "weights" / "my-cats-framer.safetensors", Framer((4, 8, 8, 16)), {}
+    )  # of a folder: any GAN's
     generator, _ = checkpoints.load_networks(tiny_gan_file, call="test")
     generator.mapping.w_avg.add_(1)
     checkpoints.save_gan(tmp_path / "other.safetensors", generator, None, {})
     bundle(tmp_path / "other.safetensors", "my-cats")
-    assert fewshot.load_gan("my-cats").encoder is None
+    gan = fewshot.load_gan("my-cats")
+    assert gan.encoder is None and gan.framer is not None
     assert (tmp_path / "weights" / "my-cats-encoder.safetensors.former").exists()
 
 

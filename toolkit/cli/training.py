@@ -171,12 +171,10 @@ def bundle(
     # In float16 it is another GAN by its hash; what was made with this one still belongs to it.
     metadata = {**generator.metadata, "name": name, "licence": licence, "made_from": generator.hash}
     checkpoints.save_gan(path, generator, discriminator, metadata, torch.float16)
+    own = checkpoints.load_generator(path).hash
     for kind in ("encoder", "framer"):  # `load_gan` refuses those of another GAN
         former = path.with_name(f"{name}-{kind}.safetensors")
-        if (
-            former.exists()
-            and read_metadata(former, kind, "bundle").get("gan_hash") != checkpoints.load_generator(path).hash
-        ):
+        if former.exists() and read_metadata(former, kind, "bundle").get("gan_hash") not in (None, own):
             aside = former.rename(f"{former}.former")
             print(f"{aside}: of the GAN that was called {name} before", file=sys.stderr)
     print(path)

@@ -23,6 +23,7 @@ from toolkit.gan.files import zoo
 from toolkit.gan.files.latents import read_latents
 from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.parts import hypercolumns
+from toolkit.parts.hypercolumns import Hypercolumns
 from toolkit.parts.sample import Sample, is_sample, load_sample
 from toolkit.pictures import images
 from toolkit.pictures.uploads import open_rgb
@@ -44,13 +45,6 @@ class Found(NamedTuple):
     frame: images.Frame
     score: float
     trust: float | None
-
-
-class Drawn(NamedTuple):
-    """Pictures and the features they were drawn from."""
-
-    image: Tensor
-    columns: hypercolumns.Hypercolumns
 
 
 class GAN:
@@ -436,7 +430,7 @@ class GAN:
 
     def hypercolumns(
         self, sample: Sample, noise_mode: str = "const", rng: torch.Generator | None = None
-    ) -> hypercolumns.Hypercolumns:
+    ) -> Hypercolumns:
         """The generator's activations at each pixel of a sample: lazy `Hypercolumns`, detached.
 
         Of a GAN with `imagenet`, also what ImageNet's features see there: in the sample's picture, not in what its
@@ -449,23 +443,25 @@ class GAN:
         columns = hypercolumns.from_generator(self.generator, ws, noise_mode, noise, rng=rng)[1]
         return self._seen(sample.image.to(self.device), columns)
 
-    def drawn(self, ws: Tensor, noise_mode: str = "const", rng: torch.Generator | None = None) -> Drawn:
+    def drawn(
+        self, ws: Tensor, noise_mode: str = "const", rng: torch.Generator | None = None
+    ) -> tuple[Tensor, Hypercolumns]:
         """Pictures that latents draw, and their hypercolumns, by one synthesis.
 
         Args:
             ws: (N, num_ws, w_dim).
             noise_mode, rng: as the generator's synthesis takes them.
         Returns:
-            `Drawn`: image (N, C, R, R) in [-1, 1], of one colour where the GAN has one, and columns.
+            image (N, C, R, R), C = 1 of a grayscale GAN, may stray beyond [-1, 1]; and its `Hypercolumns`.
         """
         image, columns = hypercolumns.from_generator(self.generator, ws, noise_mode, rng=rng)
-        return Drawn(image, self._seen(image.clamp(-1, 1).expand(-1, 3, -1, -1), columns))
+        return image, self._seen(image.clamp(-1, 1).expand(-1, 3, -1, -1), columns)
 
     def _seen(self, image, columns):
         """The hypercolumns, with ImageNet's of the picture if they are wanted."""
         if not self.imagenet:
             return columns
-        return hypercolumns.Hypercolumns(columns.activations | layers_of(image), columns.resolution)
+        return Hypercolumns(columns.activations | layers_of(image), columns.resolution)
 
     @cached_property
     def statistics(self) -> tuple[Tensor, Tensor]:
@@ -477,7 +473,7 @@ class GAN:
         ws = self._latents(0, num, 1.0)
         at_once = max(1, STATISTICS_PIXELS // self.resolution**2)
         parts = [ws[i : i + at_once] for i in range(0, num, at_once)]
-        moments = [self.drawn(part).columns.mean_std() for part in parts]
+        moments = [self.drawn(part)[1].mean_std() for part in parts]
         if len(moments) == 1:
             return moments[0]
         shares = torch.tensor([len(part) / num for part in parts], device=self.device)[:, None]
