@@ -22,7 +22,7 @@ def script(*more: str) -> str:
 
 def style() -> str:
     """The frames' CSS."""
-    return (FOLDER / "framing.css").read_text("utf-8")
+    return labeller.both() + (FOLDER / "framing.css").read_text("utf-8")
 
 
 def state(picture: Image.Image, frame: Frame) -> dict[str, Any]:

@@ -14,4 +14,9 @@ def script(*more: str) -> str:
 
 def style() -> str:
     """The labeller's CSS."""
-    return (FOLDER / "labeller.css").read_text("utf-8")
+    return both() + (FOLDER / "labeller.css").read_text("utf-8")
+
+
+def both() -> str:
+    """The CSS that the labeller and frames have in common."""
+    return (FOLDER / "both.css").read_text("utf-8")
