@@ -83,7 +83,7 @@ class Results:
         return {
             self.redrawn: gr.Image(value=redrawn, visible=redrawn is not None),
             **self.tinted(picture, None),
-            self.trust: "".join(map(trust_of, picture.results)) + legends(picture.results),
+            self.trust: trusts(picture) + legends(picture.results),
             self.toggles: gr.CheckboxGroup(choices=parts, value=parts, visible=True),
             self.enlarged: gr.Accordion(visible=True),
             self.compare: gr.ImageSlider(value=compared(result), label=f"The picture, and its parts {side.lower()}"),
@@ -169,6 +169,12 @@ def legends(results: Sequence[Result]) -> str:
     of = {result.classes: legend(result.classes, result.palette) for result in results}
     names = [""] if len(of) == 1 else [note("Parts"), note("Parts by auto-shot")]
     return "".join(name + chips for name, chips in zip(names, of.values()))
+
+
+def trusts(picture: Picture) -> str:
+    """How far to believe what was found in a picture; where both sides answered, each under its name."""
+    sides = [(side, result) for side, result in zip(SIDES, (picture.through, picture.auto)) if result is not None]
+    return "".join((note(f"{side}:") if len(sides) > 1 else "") + trust_of(result) for side, result in sides)
 
 
 def trust_of(result: Result) -> str:
