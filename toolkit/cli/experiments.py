@@ -211,6 +211,22 @@ def refusals(
 
 
 @experiment.command()
+def reconstruction(
+    folders: Annotated[list[Path], typer.Argument(help="Folders, each with pictures of one kind.")],
+    num: Num = 200,
+    gan: Gan = None,
+    num_steps: NumSteps = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """How near does the GAN come to pictures of each folder, and which of them does it trust?"""
+    from toolkit import experiments
+
+    options: dict[str, Any] = {"num": num, "num_steps": num_steps, "progress": not as_json}
+    show({"projected": experiments.reconstruction(load_gan(gan, device), folders, **options)}, as_json)
+
+
+@experiment.command()
 def gap(
     world: World = "portraits",
     data: Data = None,

@@ -8,6 +8,7 @@ from toolkit.experiments.gan_quality import gan_quality
 from toolkit.experiments.gap import gap
 from toolkit.experiments.projection import projected
 from toolkit.experiments.quickstart import quickstart
+from toolkit.experiments.reconstruction import reconstruction
 from toolkit.experiments.refusals import refusals
 from toolkit.experiments.report import into_readme
 from toolkit.experiments.scoring import score
@@ -30,6 +31,7 @@ __all__ = [
     "into_readme",
     "projected",
     "quickstart",
+    "reconstruction",
     "refusals",
     "run",
     "score",
