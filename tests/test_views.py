@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from toolkit.fewshot import Shot
+from toolkit.fewshot import Segmenter, Shot, fit
 from toolkit.gan.model import GAN
 from toolkit.parts import views
 from toolkit.pictures.labels import IGNORE_INDEX
@@ -70,6 +70,14 @@ def test_what_imagenet_sees_joins_the_activations(seeing, tiny_gan):
     again = seeing.hypercolumns(sample).activations
     assert torch.equal(again["b16.conv1"], both.activations["b16.conv1"])
     assert not torch.allclose(again["imagenet.1"], both.activations["imagenet.1"])
+
+
+def test_a_segmenter_that_sees_pictures_survives_its_file(seeing, shot, tmp_path):
+    assert seeing.channels == seeing.hypercolumns(shot.sample).channels
+    segmenter = fit(seeing, [shot], num_steps=3)
+    segmenter.save(tmp_path / "parts.safetensors")
+    loaded = Segmenter.load(tmp_path / "parts.safetensors", seeing)
+    assert torch.equal(loaded.predict(shot.sample), segmenter.predict(shot.sample))
 
 
 def test_labels_move_with_the_picture(seeing, shot, monkeypatch):

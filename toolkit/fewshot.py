@@ -266,8 +266,7 @@ class Segmenter:
                 f"GAN {gan.hash[:12]}",
                 "Load the GAN this segmenter was fitted on",
             )
-        channels = {name: layer.weight.shape[0] for name, layer in gan.generator.synthesis.layers().items()}
-        net = networks.build(meta["network"], channels, len(meta["classes"]))
+        net = networks.build(meta["network"], gan.channels, len(meta["classes"]))
         try:
             net.load_state_dict(tensors)
         except RuntimeError as error:

@@ -29,7 +29,7 @@ from toolkit.pictures import images
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection import cost, projector, trust
 from toolkit.projection.framing import Framer
-from toolkit.projection.imagenet import distance, layers_of
+from toolkit.projection.imagenet import LAYERS, distance, layers_of
 from toolkit.stepwise import finish
 
 PROJECTION_STEPS = 50
@@ -456,6 +456,12 @@ class GAN:
         """
         image, columns = hypercolumns.from_generator(self.generator, ws, noise_mode, rng=rng)
         return image, self._seen(image.clamp(-1, 1).expand(-1, 3, -1, -1), columns)
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """The layers of its hypercolumns, in order, and how many channels each has."""
+        own = {name: layer.weight.shape[0] for name, layer in self.generator.synthesis.layers().items()}
+        return own | LAYERS if self.imagenet else own
 
     def _seen(self, image, columns):
         """The hypercolumns, with ImageNet's of the picture if they are wanted."""

@@ -11,6 +11,7 @@ from toolkit.projection.perceptual import apart, unit
 
 LAST_BLOCKS = (0, 2, 4, 10, 15)  # of EfficientNet-Lite0: the last block of each stage that ends before a stride
 CHANNELS = (16, 24, 40, 112, 320)  # what these put out, at strides 2, 4, 8, 16, 32
+LAYERS = {f"imagenet.{2**i}": num for i, num in enumerate(CHANNELS)}  # of `layers_of`: name -> channels
 PICTURES_AT_ONCE = 8  # enlarged, for `layers_of`
 JUDGED_AT = 128  # pixels; `embed` enlarges smaller pictures: ImageNet's objects are larger than theirs
 
@@ -97,7 +98,7 @@ def layers_of(image: Tensor) -> dict[str, Tensor]:
     network = imagenet_features(image.device)
     large = F.interpolate(image, size=(size, size), mode="bilinear")
     parts = [network(part) for part in large.split(PICTURES_AT_ONCE)]
-    return {f"imagenet.{2**i}": torch.cat(layer) for i, layer in enumerate(zip(*parts, strict=True))}
+    return {name: torch.cat(layer) for name, *layer in zip(LAYERS, *parts, strict=True)}
 
 
 def distance(image: Tensor, other: Tensor) -> Tensor:

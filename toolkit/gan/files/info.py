@@ -4,6 +4,7 @@ from typing import Any
 
 from toolkit.gan.files.checkpoints import one_line
 from toolkit.gan.stylegan2 import Discriminator, Generator
+from toolkit.projection.imagenet import CHANNELS
 
 
 def describe_gan(generator: Generator, discriminator: Discriminator | None = None) -> dict[str, Any]:
@@ -45,6 +46,7 @@ def describe_gan(generator: Generator, discriminator: Discriminator | None = Non
         "parameters": sum(p.numel() for p in generator.parameters()),
         "discriminator": discriminator.architecture if discriminator else "none in this file",
         "hypercolumn channels": sum(layer["channels"] for layer in layers),
+        "ImageNet channels": sum(CHANNELS) if generator.metadata.get("imagenet_features") else "none",
         "made by the toolkit": made or "nothing: all tensors are the file's",
         "layers": layers,
     }
