@@ -628,7 +628,7 @@ def test_two_processes_make_disjoint_shards_and_one_network(segmenter, segmenter
     [
         (["autoshot", "--segmenter", "nowhere", "--out", "x"], "expected a segmenter file; got nowhere"),
         (["export", "nowhere", "--onnx"], "AutoShotSegmenter.load: expected an autoshot file; got nowhere"),
-        (["export", "nowhere"], "export: expected --onnx; got no format."),
+        (["export", "nowhere"], "export: expected --onnx or --html; got no format."),
     ],
 )
 def test_a_wrong_command_is_one_line_and_status_2(arguments, message, tmp_path):

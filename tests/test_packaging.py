@@ -31,7 +31,7 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_every_module_and_all_weights(wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
-    files = [path for path in (ROOT / "toolkit").rglob("*") if path.suffix in (".py", ".js", ".css", ".typed")]
+    files = [path for path in (ROOT / "toolkit").rglob("*") if path.suffix not in (".pyc", "")]
     modules = {str(path.relative_to(ROOT)) for path in files}
     weights = {f"toolkit/weights/{path.name}" for path in (ROOT / "weights").iterdir() if path.is_file()}
     assert {"toolkit/errors.py", "toolkit/py.typed"} <= modules and "toolkit/weights/__init__.py" in weights

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from toolkit.autoshot import layout, onnx_file
+from toolkit.autoshot import html_file, layout, onnx_file
 from toolkit.autoshot.layout import Judged, Layout
 from toolkit.devices import check_device
 from toolkit.errors import CheckpointError, ImageError, ShapeError, ToolkitError, describe
@@ -215,10 +215,18 @@ class AutoShotSegmenter:
 
     def export_onnx(self, path: str | Path) -> None:
         """Write the network as one ONNX file that works without this toolkit; see `onnx_file.export`."""
-        about, network = self.about(), self.network
-        if self.layout is not None:
-            about["low_trust"], network = LOW, Judged(network, self.layout)
-        onnx_file.export(network, about, path)
+        onnx_file.export(*self._exported(), path)
+
+    def export_html(self, path: str | Path) -> None:
+        """Write the network as one page that segments pictures and the webcam in any browser, opened from a disk
+        without a server or a connection; see `html_file.export`. The first time, ONNX Runtime Web is downloaded."""
+        html_file.export(*self._exported(), path)
+
+    def _exported(self) -> tuple[nn.Module, dict[str, Any]]:
+        """The network that files for other programs hold, and what they say about it."""
+        if self.layout is None:
+            return self.network, self.about()
+        return Judged(self.network, self.layout), {**self.about(), "low_trust": LOW}
 
 
 def _warn_of_low_trust(results):

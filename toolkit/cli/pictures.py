@@ -161,14 +161,17 @@ def autoshot(
 
 def export(
     file: Annotated[Path, typer.Argument(help="What AutoShotSegmenter.save wrote.")],
+    to: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="The file to write, as --out.")] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="One ONNX file for pictures of any size.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Default: the same name, ending in .onnx.")] = None,
+    html: Annotated[bool, typer.Option("--html", help="One page for any browser, without a server.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Default: the same name, ending in .onnx or .html.")] = None,
 ) -> None:
-    """Write an auto-shot network for programs that have neither PyTorch nor this toolkit."""
+    """Write an auto-shot network for programs that have neither PyTorch nor this toolkit, or for any browser."""
     from toolkit.autoshot import AutoShotSegmenter
 
-    if not onnx:
-        raise ToolkitError("export", "--onnx", "no format", "Name the format")
-    out = out or file.with_suffix(".onnx")
-    AutoShotSegmenter.load(file, "cpu").export_onnx(out)
+    if onnx == html:
+        raise ToolkitError("export", "--onnx or --html", "both" if onnx else "no format", "Name one format")
+    out = out or to or file.with_suffix(".onnx" if onnx else ".html")
+    auto = AutoShotSegmenter.load(file, "cpu")
+    auto.export_onnx(out) if onnx else auto.export_html(out)
     print(out)

@@ -144,22 +144,36 @@ def _download(name: str, entry: Published, sha256: str | None, sha256_from: str,
 
 def _attempt(url: str, name: str, entry: Published, sha256: str | None, target: Path) -> tuple[str, Path | None]:
     """What went wrong, and the file or None."""
+    file = f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:8]}{Path(url).suffix}"
+    wrong, found = download(url, sha256 and f"sha256:{sha256}", target / file)
+    if found is not None and entry.size not in (None, size := found.stat().st_size):
+        found.unlink()
+        return f"{size} bytes instead of {entry.size}", None
+    return wrong, found
+
+
+def download(url: str, checksum: str | None, path: Path) -> tuple[str, Path | None]:
+    """Fetch a file with a bar on stderr, unless it is there already with the right checksum.
+
+    Args:
+        url: its address.
+        checksum: "sha256:..." or "sha512:..." in hexadecimal; None takes any file.
+        path: where to keep it.
+    Returns:
+        what went wrong in a few words, "" if nothing did; path, or None.
+    Raises:
+        OSError: it cannot be written there.
+    """
     pooch.get_logger().setLevel("WARNING")
     fetcher = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
-    file = f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:8]}{Path(url).suffix}"
     try:
-        found = Path(pooch.retrieve(url, sha256 and f"sha256:{sha256}", file, target, downloader=fetcher))
+        return "", Path(pooch.retrieve(url, checksum, path.name, path.parent, downloader=fetcher))
     except requests.exceptions.HTTPError as error:
         return f"HTTP status {getattr(error.response, 'status_code', 'unknown')}", None
     except requests.exceptions.RequestException as error:
         return f"no connection, or one that broke off ({type(error).__name__})", None
     except ValueError:  # pooch: the checksum differs
         return "another file", None
-    size = found.stat().st_size
-    if entry.size not in (None, size):
-        found.unlink()
-        return f"{size} bytes instead of {entry.size}", None
-    return "", found
 
 
 def folder() -> Path:
