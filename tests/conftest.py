@@ -7,6 +7,7 @@ import torch
 
 from toolkit import fewshot
 from toolkit.gan.files.checkpoints import save_gan
+from toolkit.gan.model import GAN
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 16, 8: 16, 16: 8}
@@ -39,6 +40,27 @@ def tiny_gan_file(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_gan(tiny_gan_file):
     return fewshot.load_gan(tiny_gan_file)
+
+
+class Finds(torch.nn.Module):
+    """An encoder that finds the same latents in every picture."""
+
+    calibration = None
+
+    def __init__(self, ws):
+        super().__init__()
+        self.ws, self.w_avg, self.w_std = ws, ws[0, 0], torch.ones(())
+
+    def forward(self, image):
+        return self.ws.expand(len(image), -1, -1)
+
+
+@pytest.fixture
+def seeing(tiny_gan):
+    """A GAN that also sees its pictures, with an encoder."""
+    gan = GAN(tiny_gan.generator, encoder=Finds(tiny_gan.sample(1).ws))
+    gan.imagenet = True
+    return gan
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,10 @@ from toolkit import autoshot, fewshot
 from toolkit.autoshot import augmentation, distillation, synthesis
 from toolkit.autoshot.distillation import UNetPlan, soft_cross_entropy
 from toolkit.autoshot.segmenter import AutoShotSegmenter
+from toolkit.autoshot.unet import ImageNetUNet, UNet
 from toolkit.errors import CheckpointError, ToolkitError
-from toolkit.parts.networks import UNet
 from toolkit.pictures import images
+from toolkit.projection.imagenet import ImageNetFeatures, imagenet_features
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ("background", "bright", "brighter")
@@ -96,6 +97,30 @@ def test_a_pair_is_a_generated_picture_and_the_segmenters_probabilities(segmente
     torch.testing.assert_close(image / 127.5 - 1, expected, rtol=0, atol=0.5 / 127.5 + 1e-6)
     torch.testing.assert_close(soft / 255, logits.softmax(1), rtol=0, atol=0.5 / 255 + 1e-6)
     assert len({picture.numpy().tobytes() for picture in image}) == 40
+
+
+def test_photographs_are_labelled_as_the_encoder_sees_them(seeing, shot):
+    few = fewshot.fit(seeing, [shot], num_steps=3)
+    photographs = np.random.default_rng(0).integers(0, 256, (90, 3, 16, 16), dtype=np.uint8)
+    pairs = autoshot.synthesize(few, 70, photographs=photographs)
+    image, soft = everything(pairs)
+    given = {one.tobytes() for one in photographs}
+    assert len({one.numpy().tobytes() for one in image} & given) == 70
+    logits = few.predict(seeing.project(image / 127.5 - 1, num_steps=0, judge=False))
+    torch.testing.assert_close(soft / 255, logits.softmax(1), rtol=0, atol=0.5 / 255 + 1e-6)
+    keys = [autoshot.synthesize(few, 70, **options).key for options in ({"photographs": photographs[::-1]}, {})]
+    assert len({pairs.key, *keys}) == 3  # the same folder would not take others
+
+
+def test_photographs_that_do_not_suit_are_refused(seeing, shot, segmenter):
+    few, photographs = fewshot.fit(seeing, [shot], num_steps=3), np.zeros((9, 3, 16, 16), np.uint8)
+    for wrong in (photographs, photographs[:, :, 1:], photographs.astype(np.float32)):
+        with pytest.raises(
+            ToolkitError, match=r"synthesize: expected photographs \(N, 3, 16, 16\) uint8, N >= 10; got"
+        ):
+            autoshot.synthesize(few, 10, photographs=wrong)
+    with pytest.raises(ToolkitError, match="synthesize: expected a GAN with an encoder for photographs; got none"):
+        autoshot.synthesize(segmenter, 9, photographs=photographs)
 
 
 def test_a_folder_changes_nothing(segmenter, pairs, tmp_path):
@@ -365,6 +390,7 @@ def test_trying_precisions_leaves_no_trace(pairs, monkeypatch):
         ({"width": 0}, "train: expected width >= 1, a whole number; got 0."),
         ({"patience": 0.5}, "train: expected patience >= 1, a whole number; got 0.5."),
         ({"batch_size": 1}, "train: expected batch_size >= 2, a whole number; got 1."),
+        ({"start": "afresh"}, "train: expected start scratch or imagenet; got 'afresh'."),
         ({"seed": -1}, "train: expected seed from 0 to 4294967295, a whole number; got -1."),
         ({"mixed_precision": "fp16"}, 'train: expected mixed_precision "auto", "bf16" or "no"; got \'fp16\'.'),
     ],
@@ -476,6 +502,27 @@ def test_save_and_load_keep_everything(unet, segmenter_file, tmp_path):
         AutoShotSegmenter.load(tmp_path / "half.safetensors").predict(picture), unet.predict(picture), rtol=0, atol=2e-2
     )
     assert isinstance(fewshot.load_segmenter(segmenter_file), fewshot.Segmenter)
+
+
+def test_a_network_that_starts_from_imagenet(pairs, tmp_path):
+    torch.manual_seed(0)
+    fresh, photograph = ImageNetUNet(3, width=4), torch.rand(1, 3, 33, 50, generator=rng()) * 2 - 1
+    parts = [parameter for part in fresh.rates() for parameter in part.parameters()]
+    assert {id(p) for p in parts} == {id(p) for p in fresh.parameters()} and len(parts) == len(list(fresh.parameters()))
+    assert fresh.eval()(photograph).shape == (1, 3, 33, 50)
+    # It learns on from ImageNet's weights, at half the rate of what is new; nobody else's weights change.
+    theirs = imagenet_features().state_dict()
+    auto = autoshot.train(pairs, **SMALL | {"start": "imagenet", "num_epochs": 1}, out_dir=tmp_path)
+    moved = {k: v for k, v in auto.network.features.state_dict().items() if not torch.equal(v, theirs[k])}
+    assert moved and all("running" not in name for name in moved)
+    assert all(torch.equal(v, ImageNetFeatures().state_dict()[k]) for k, v in theirs.items())
+    again = AutoShotSegmenter.load(tmp_path / "best.safetensors")
+    assert torch.equal(again.predict(photograph), auto.predict(photograph))
+    onnxruntime = pytest.importorskip("onnxruntime")
+    auto.export_onnx(tmp_path / "parts.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "parts.onnx", providers=["CPUExecutionProvider"])
+    logits = session.run(["logits"], {"image": photograph.numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(logits), auto.predict(photograph), rtol=0, atol=1e-4)
 
 
 def test_files_that_are_no_auto_shot_network(unet, segmenter_file, tmp_path):

@@ -86,7 +86,7 @@ def test_segment_files_and_folders_in_the_uploads_own_pixels(folder, segmenter_f
 
 def test_segment_with_an_autoshot_network(folder, tmp_path):
     from toolkit.autoshot import AutoShotSegmenter
-    from toolkit.parts.networks import UNet
+    from toolkit.autoshot.unet import UNet
 
     AutoShotSegmenter(UNet(3, 4), CLASSES, 16).save(tmp_path / "auto.safetensors")
     out = tmp_path / "out"
@@ -294,7 +294,7 @@ def test_a_photograph_with_nothing_to_learn_is_named_before_any_step(labelled, t
 
 def test_steps_are_refused_where_nothing_is_projected(tmp_path, folder):
     from toolkit.autoshot import AutoShotSegmenter
-    from toolkit.parts.networks import UNet
+    from toolkit.autoshot.unet import UNet
 
     auto = AutoShotSegmenter(UNet(3, 4), CLASSES, 16)
     with pytest.raises(ToolkitError, match="segment: expected no num_steps for a network that projects nothing; got 5"):
@@ -387,7 +387,7 @@ def test_only_a_few_pictures_are_open_at_once(many, monkeypatch):
 
 def test_one_picture_that_fails_takes_no_other_of_its_batch(many, tmp_path, monkeypatch, capsys):
     from toolkit.autoshot import AutoShotSegmenter
-    from toolkit.parts.networks import UNet
+    from toolkit.autoshot.unet import UNet
 
     network = AutoShotSegmenter(UNet(3, 4), CLASSES, 16)
     result = network._result

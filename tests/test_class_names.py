@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from toolkit import fewshot
 from toolkit.autoshot import AutoShotSegmenter
+from toolkit.autoshot.unet import UNet
 from toolkit.datasets.class_names import read_class_names
 from toolkit.errors import LabelError, ToolkitError
-from toolkit.parts.networks import UNet
 from toolkit.parts.result import Result
 from toolkit.pictures.labels import check_classes, default_palette
 from toolkit.show.widgets import Labeller

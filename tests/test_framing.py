@@ -12,9 +12,9 @@ from PIL import Image
 
 from toolkit import fewshot
 from toolkit.autoshot import AutoShotSegmenter
+from toolkit.autoshot.unet import UNet
 from toolkit.errors import CheckpointError, ImageError, ToolkitError
 from toolkit.gan.model import GAN
-from toolkit.parts.networks import UNet
 from toolkit.pictures.frames import Frame
 from toolkit.projection.framing import TURN, WINDOW, Framer, Placed, load_framer, placed, save_framer, view
 

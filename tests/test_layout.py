@@ -8,9 +8,9 @@ from PIL import Image
 
 from toolkit.autoshot import AutoShotSegmenter
 from toolkit.autoshot.layout import Layout, describe, learn_layout, trust
+from toolkit.autoshot.unet import UNet
 from toolkit.errors import ToolkitError
 from toolkit.experiments import refusals
-from toolkit.parts.networks import UNet
 from toolkit.pictures.images import to_pil
 
 

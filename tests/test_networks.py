@@ -3,10 +3,11 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from toolkit.autoshot.unet import UNet
 from toolkit.errors import ShapeError, ToolkitError
 from toolkit.parts import networks
 from toolkit.parts.hypercolumns import Hypercolumns
-from toolkit.parts.networks import CNN, Mix, UNet, build, mix_of
+from toolkit.parts.networks import CNN, Mix, build, mix_of
 
 NAMES = ["cnn-l", "cnn-m", "cnn-s", "mlp", "linear"]
 SHAPES = {"a": (6, 4), "b": (5, 8), "c": (3, 16)}  # name -> channels, side

@@ -13,8 +13,8 @@ from PIL import Image
 import toolkit
 from toolkit import fewshot
 from toolkit.autoshot import AutoShotSegmenter
+from toolkit.autoshot.unet import UNet
 from toolkit.errors import ShapeError
-from toolkit.parts.networks import UNet
 from toolkit.pictures import shown
 
 CLASSES = ("background", "left", "right")

@@ -1,6 +1,5 @@
 """Views of the shots: which rows they keep, how they move, how many there are."""
 
-import pytest
 import torch
 
 from toolkit.fewshot import Segmenter, Shot, fit
@@ -32,27 +31,6 @@ def test_views_stay_within_their_memory(tiny_gan, shot, monkeypatch):
     for room, number in ((one // 2, 1), (one, 1), (3 * one, 3)):
         monkeypatch.setattr(views, "MAX_ELEMENTS", room)
         assert len(views.views_of(tiny_gan, [shot], torch.Generator())) == number
-
-
-class Finds(torch.nn.Module):
-    """An encoder that finds the same latents in every picture."""
-
-    calibration = None
-
-    def __init__(self, ws):
-        super().__init__()
-        self.ws, self.w_avg, self.w_std = ws, ws[0, 0], torch.ones(())
-
-    def forward(self, image):
-        return self.ws.expand(len(image), -1, -1)
-
-
-@pytest.fixture
-def seeing(tiny_gan):
-    """A GAN that also sees its pictures, with an encoder."""
-    gan = GAN(tiny_gan.generator, encoder=Finds(tiny_gan.sample(1).ws))
-    gan.imagenet = True
-    return gan
 
 
 def test_what_imagenet_sees_joins_the_activations(seeing, tiny_gan):

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from toolkit.autoshot.distillation import UNetPlan, train, training
 from toolkit.autoshot.progress import Progress, last
 from toolkit.autoshot.segmenter import AutoShotSegmenter
@@ -54,12 +57,13 @@ def distilling(
     seed: int = 0,
     out_dir: str | Path | None = None,
     keep_pairs: bool = True,
+    photographs: Tensor | np.ndarray | None = None,
     **options: Any,
 ) -> Iterator[Progress]:
     """Synthesise pairs, then train on them, as a generator: an interface can show progress and stop it.
 
     Args:
-        segmenter, num_images, truncation_psi, drop: as `synthesizing` takes them.
+        segmenter, num_images, truncation_psi, drop, photographs: as `synthesizing` takes them.
         seed: of both stages.
         out_dir: folder for pairs, training and log; the same call resumes it. None writes nothing.
         keep_pairs: with a folder, write the pairs to it: twice as fast, and about K * R * R bytes each.
@@ -72,7 +76,7 @@ def distilling(
     """
     check(segmenter.gan.resolution, num_images, drop=drop, seed=seed, **options)
     folder = Path(out_dir) / "pairs" if out_dir is not None and keep_pairs else None
-    what: dict[str, Any] = {"truncation_psi": truncation_psi, "drop": drop, "seed": seed}
+    what: dict[str, Any] = {"truncation_psi": truncation_psi, "drop": drop, "seed": seed, "photographs": photographs}
     for step in synthesizing(segmenter, num_images, out_dir=folder, **what):
         yield step._replace(result=None)
     yield from training(step.result, seed=seed, out_dir=out_dir, **options)

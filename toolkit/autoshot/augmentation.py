@@ -68,7 +68,7 @@ def warp(values: Tensor, matrix: Tensor, mode: str = "bilinear", padding_mode: s
 
 
 def augment(
-    image: Tensor, soft: Tensor, rng: torch.Generator, color_jitter: bool = False
+    image: Tensor, soft: Tensor, rng: torch.Generator, color_jitter: bool = False, **views: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A random view of every picture, its soft labels moved with it.
 
@@ -77,13 +77,14 @@ def augment(
         soft: (N, K, H, W) float, probabilities.
         rng: torch.Generator on the CPU; the same state gives the same views.
         color_jitter: also change brightness, contrast, saturation and hue a little.
+        views: options of `draw`.
     Returns:
         image, soft: the views; beyond the picture's edge the edge is repeated.
         known: (N, H, W) bool, False at pixels from outside the picture, which have no labels.
     Source: Tritrong et al. 2021, sec. 4.4 (arXiv:2103.04379): flip 0.5, scale 0.5 to 2, rotation ±10°,
         shift up to 50%.
     """
-    matrix = draw(len(image), image.shape[2:], rng)
+    matrix = draw(len(image), image.shape[2:], rng, **views)
     if color_jitter:
         with torch.random.fork_rng([image.device] if image.is_cuda else []):
             torch.manual_seed(int(torch.randint(2**31, (), generator=rng)))

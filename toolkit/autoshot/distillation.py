@@ -17,26 +17,30 @@ from toolkit.autoshot.layout import Layout, learn_layout
 from toolkit.autoshot.progress import Pace, Progress, last
 from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.autoshot.synthesis import Pairs
+from toolkit.autoshot.unet import STARTS, UNET_DEPTH
 from toolkit.errors import ToolkitError, check_count
 from toolkit.metrics import ConfusionMatrix
-from toolkit.parts.networks import UNET_DEPTH, UNet
 from toolkit.pictures.images import as_float
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
-from toolkit.training.loop import MAX_SEED, Learner, Means
+from toolkit.training.loop import MAX_SEED, Learner, Means, learn_together
 from toolkit.training.precision import check_precision, dtype_of
 from toolkit.training.processes import processes, share_mean
 
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
 BUFFERED_SHARDS = 4  # shuffled together, so that a batch mixes pictures of several shards
+# ImageNet's features are trained on for a few epochs only: parts of a pixel or two would cost more than they give.
+VIEWS: dict[str, dict[str, Any]] = {"scratch": {}, "imagenet": {"scale": (0.6, 1.6), "shift": 0.3}}
 JUDGED_BY = 1000  # pictures at most, whose layouts are usual
 LOG_KEEP = 0.95  # decay of the running mean of the loss
-STATE = ("key", "epoch", "epochs_since_best", "log", "net", "best", "optimizer")  # keys of a checkpoint
+STATE = ("key", "epoch", "epochs_since_best", "log", "net", "best", "optimizers")  # keys of a checkpoint
 
 
 class UNetPlan(NamedTuple):
     """How to train a U-Net.
 
-    width: of the `UNet`; the paper's is 64.
+    start: "scratch" for a `UNet`, as the paper's; "imagenet" for an `ImageNetUNet`, which learns more of few
+        photographs and is nine times as large.
+    width: of the network, at full resolution; the paper's is 64.
     num_epochs: times every picture is seen, >= 1.
     batch_size: pictures per step and process, >= 1; for pictures up to 16 pixels, >= 2.
     patience: epochs without a lower validation loss after which to stop early, >= 1.
@@ -45,6 +49,7 @@ class UNetPlan(NamedTuple):
     seed: of weights, order and augmentation; the same seed gives the same network, in the same precision.
     """
 
+    start: str = "scratch"
     width: int = 16
     num_epochs: int = 10
     batch_size: int = 32
@@ -55,6 +60,8 @@ class UNetPlan(NamedTuple):
 
     def check(self, resolution: int) -> None:
         """Raise ToolkitError for a plan that cannot be carried out on pictures of this resolution."""
+        if self.start not in STARTS:
+            raise ToolkitError("train", f"start {' or '.join(STARTS)}", repr(self.start), "Choose one of these")
         for name in ("width", "num_epochs", "patience"):
             check_count("train", name, getattr(self, name))
         # Batch norm at the U-Net's bottleneck needs two values per channel.
@@ -147,13 +154,15 @@ class _Job:
             )
         with torch.random.fork_rng():
             torch.manual_seed(plan.seed)
-            net = UNet(len(pairs.classes), plan.width)
+            net = STARTS[plan.start](len(pairs.classes), plan.width)
         self.net = net.to(self.device, memory_format=torch.channels_last)
-        self.learner = Learner(self.net, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        rates = self.net.rates().items()
+        self.learners = [Learner(part, rate * LEARNING_RATE, weight_decay=WEIGHT_DECAY) for part, rate in rates]
         self.epoch = self.epochs_since_best = 0
         self.best, self.log = None, []
         # What must be the same to resume; as JSON, which a checkpoint stores.
-        options = {name: getattr(plan, name) for name in ("width", "num_epochs", "batch_size", "color_jitter", "seed")}
+        names = ("start", "width", "num_epochs", "batch_size", "color_jitter", "seed")
+        options = {name: getattr(plan, name) for name in names}
         self.key = json.dumps([pairs.key, pairs.num_images, int(pairs.kept.sum()), options])
         state = None if self.out_dir is None else load_checkpoint(self.out_dir / "last.pt", STATE, "train")
         if state:
@@ -167,13 +176,14 @@ class _Job:
         for step, (image, soft) in zip(range(self.num_steps), self._batches(), strict=False):
             # Seeded by the step: a resumed training draws the same as an uninterrupted one.
             rng = self._rng(1, step)
-            image, soft, known = augment(image, soft, rng, self.plan.color_jitter)
+            image, soft, known = augment(image, soft, rng, self.plan.color_jitter, **VIEWS[self.plan.start])
             share = (self.epoch + step / self.num_steps) / self.plan.num_epochs
-            self.learner.cool_down(0.5 * (1 + math.cos(math.pi * share)))
+            for learner in self.learners:
+                learner.cool_down(0.5 * (1 + math.cos(math.pi * share)))
             with self._autocast(self.dtype):
                 logits = self.net(image)
             loss = soft_cross_entropy(logits.float(), soft, known)
-            self.learner.learn(loss)
+            learn_together(self.learners, loss)
             self.means.add(loss=loss.item())
             yield step + 1, self.means["loss"]
 
@@ -211,7 +221,7 @@ class _Job:
 
     def result(self):
         """The best network so far, ready to use."""
-        net = UNet(len(self.pairs.classes), self.plan.width)
+        net = STARTS[self.plan.start](len(self.pairs.classes), self.plan.width)
         net.load_state_dict(self.best)
         return AutoShotSegmenter(net, self.pairs.classes, self.pairs.resolution, self.pairs.palette)
 
@@ -287,7 +297,7 @@ class _Job:
             "log": self.log,
             "net": self.net.state_dict(),
             "best": self.best,
-            "optimizer": self.learner.adam.state_dict(),
+            "optimizers": [learner.adam.state_dict() for learner in self.learners],
         }
         save_checkpoint(self.out_dir / "last.pt", state)
 
@@ -302,4 +312,5 @@ class _Job:
         self.epoch, self.epochs_since_best = state["epoch"], state["epochs_since_best"]
         self.log, self.best = state["log"], state["best"]
         self.net.load_state_dict(state["net"])
-        self.learner.adam.load_state_dict(state["optimizer"])
+        for learner, kept in zip(self.learners, state["optimizers"], strict=True):
+            learner.adam.load_state_dict(kept)

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from toolkit.autoshot import html_file, layout, onnx_file
 from toolkit.autoshot.layout import Judged, Layout
+from toolkit.autoshot.unet import STARTS
 from toolkit.devices import check_device
 from toolkit.errors import CheckpointError, ImageError, ShapeError, ToolkitError, describe
 from toolkit.files import load_tensors, save_tensors
-from toolkit.parts.networks import UNet
 from toolkit.parts.result import Result
 from toolkit.pictures import images, labels, shown
 from toolkit.pictures.images import Align, Frame
@@ -37,7 +37,7 @@ class AutoShotSegmenter:
     """A U-Net with its classes and colours. Make one with `autoshot.train` or `AutoShotSegmenter.load`.
 
     Args:
-        network: `UNet`, as many logits as classes.
+        network: `UNet` or `ImageNetUNet`, as many logits as classes.
         classes: names, background first.
         resolution: of the pictures it learned from.
         palette: (K, 3) uint8; None for the default.
@@ -174,7 +174,7 @@ class AutoShotSegmenter:
             dtype: of the stored weights; float16 halves the file.
         """
         state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in self.network.state_dict().items()}
-        about = {"format": "autoshot", **self.about()}
+        about = {"format": "autoshot", "start": self.network.start, **self.about()}
         if self.framer is not None:
             state |= {f"framer.{k}": v for k, v in framer_state(self.framer, dtype).items()}
             about["framer"] = self.framer.metadata
@@ -200,7 +200,8 @@ class AutoShotSegmenter:
             framer = framer_of(parts, about["framer"]).to(device) if parts else None
             judged = {k.removeprefix("layout."): tensors.pop(k) for k in list(tensors) if k.startswith("layout.")}
             usual = Layout(**{k: v.to(device) for k, v in judged.items()}) if judged else None
-            network = UNet(len(classes), tensors["down.0.0.weight"].shape[0])
+            kind = STARTS[about.get("start", "scratch")]  # files of version 0.2 are all from scratch
+            network = kind(len(classes), tensors["classify.weight"].shape[1])
             network.load_state_dict(tensors)
             return cls(network.to(device), classes, int(about["resolution"]), palette, framer, usual)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Generated pictures with a few-shot segmenter's soft labels: what auto-shot learns from.
+"""Pictures, generated or not, with a few-shot segmenter's soft labels: what auto-shot learns from.
 
 They come in shards, each determined by the seed and its number alone, whichever process makes it:
 a killed synthesis resumes with the missing shards, several processes share the work, and without a
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import reduce
 from safetensors import safe_open
@@ -22,6 +23,7 @@ from toolkit.autoshot.progress import Pace, Progress, last
 from toolkit.errors import CheckpointError, ToolkitError, check_count
 from toolkit.files import read_metadata, save_tensors
 from toolkit.parts import networks, uncertainty
+from toolkit.pictures.images import as_float
 from toolkit.training.processes import processes
 
 KIND = "auto-shot pairs"
@@ -52,6 +54,7 @@ def synthesizing(
     seed: int = 0,
     out_dir: str | Path | None = None,
     drop: float = 0.0,
+    photographs: Tensor | np.ndarray | None = None,
 ) -> Iterator[Progress]:
     """Generate pictures with the soft labels of a few-shot segmenter, in bounded memory.
 
@@ -66,16 +69,19 @@ def synthesizing(
             made again whenever it is read.
         drop: share of the pictures to leave out, from 0 to below 1: those whose labels have the highest
             mean entropy.
+        photographs: (N, 3, R, R) uint8, N >= num_images, framed as the GAN's: some of these are labelled, each as
+            the encoder sees it, instead of generated pictures. None generates.
     Yields:
         `Progress` after every shard; the last one's result is `Pairs`.
     Raises:
-        ToolkitError: arguments not as above, fewer than two pictures left, or a folder of other pairs.
+        ToolkitError: arguments not as above, fewer than two pictures left, a folder of other pairs, or photographs
+            for a GAN without an encoder.
     Source: Tritrong et al. 2021, sec. 3.4 (arXiv:2103.04379); dropping as in Zhang et al. 2021,
         DatasetGAN (arXiv:2104.06490).
     """
     check_number(num_images, drop)
     state = processes()
-    pairs = Pairs(segmenter, num_images, truncation_psi, seed, out_dir)
+    pairs = Pairs(segmenter, num_images, truncation_psi, seed, out_dir, photographs)
     if state.is_main_process:
         pairs.remove_halves()
     state.wait_for_everyone()
@@ -108,7 +114,7 @@ def check_number(num_images: int, drop: float) -> None:
 
 
 class Pairs:
-    """Generated pictures and their soft labels, by shard. Make them with `synthesize`.
+    """Pictures and their soft labels, by shard. Make them with `synthesize`.
 
     classes, palette: of the segmenter; key: a hash of all that determines the pairs; kept: (num_images,)
     bool, False for pictures that were dropped; validation: (num_images,) bool, those of the kept ones to
@@ -116,7 +122,13 @@ class Pairs:
     """
 
     def __init__(
-        self, segmenter: Any, num_images: int, truncation_psi: float, seed: int, out_dir: str | Path | None
+        self,
+        segmenter: Any,
+        num_images: int,
+        truncation_psi: float,
+        seed: int,
+        out_dir: str | Path | None,
+        photographs: Tensor | np.ndarray | None = None,
     ) -> None:
         self.segmenter, self.num_images, self.truncation_psi, self.seed = segmenter, num_images, truncation_psi, seed
         self.out_dir: Any = None if out_dir is None else Path(out_dir)
@@ -124,6 +136,7 @@ class Pairs:
         self.batch_size = max(1, min(BATCH, BATCH_PIXELS // self.resolution**2))
         self.shard_size = BATCHES * self.batch_size
         self.num_shards = -(-num_images // self.shard_size)
+        self.photographs = None if photographs is None else self._some_of(photographs)
         self.key = self._key()
         self.kept = self.validation = torch.empty(0, dtype=torch.bool)  # these three are set by `judge`
         self.balance: dict[str, float] = {}
@@ -207,26 +220,49 @@ class Pairs:
         self.validation[self.kept.nonzero()[::VALIDATE_EVERY]] = True
         self.balance = dict(zip(self.classes, seen[self.kept, 1:].mean(0).tolist(), strict=True))
 
+    def _some_of(self, photographs):
+        """(num_images, 3, R, R) uint8 of them, chosen by the seed."""
+        want, gan = f"(N, 3, {self.resolution}, {self.resolution}) uint8, N >= {self.num_images}", self.segmenter.gan
+        known = "uint8" in str(photographs.dtype) and photographs.ndim == 4
+        if not known or len(photographs) < self.num_images or photographs.shape[1:] != (3, *2 * [self.resolution]):
+            got = f"{tuple(photographs.shape)} {photographs.dtype}"
+            raise ToolkitError("synthesize", f"photographs {want}", got, "Ask for fewer pictures, or resize these")
+        if gan.encoder is None:
+            raise ToolkitError("synthesize", "a GAN with an encoder for photographs", "none", "See train-encoder")
+        order = torch.randperm(len(photographs), generator=torch.Generator().manual_seed(self.seed))
+        return torch.as_tensor(np.ascontiguousarray(photographs[order[: self.num_images].numpy()]))
+
     @torch.no_grad()
     def _make(self, i):
         """Shard i: image and soft as `read` gives them, and the summary."""
-        gan, n = self.segmenter.gan, self.size(i)
+        parts = {"image": [], "soft": [], "summary": []}
+        for image, columns in self._drawn(i) if self.photographs is None else self._seen(i):
+            logits = networks.label(self.segmenter.network, columns)
+            soft = logits.softmax(1)
+            summary = torch.cat([uncertainty.entropy(logits).mean((1, 2))[:, None], soft.mean((2, 3))], 1)
+            for name, value in (("image", image), ("soft", (soft * 255).round_().byte()), ("summary", summary)):
+                parts[name].append(value.cpu())
+        return {name: torch.cat(values)[: self.size(i)].contiguous() for name, values in parts.items()}
+
+    def _drawn(self, i):
+        """Generated pictures of shard i, (n, 3, R, R) uint8, and their hypercolumns, a batch at a time."""
+        gan = self.segmenter.gan
         # Each shard has its own seed; all of it is drawn even if fewer pictures are asked for.
         seed = int.from_bytes(hashlib.sha256(f"{self.seed} {i}".encode()).digest()[:7], "little")
         rng, noise_rng = torch.Generator().manual_seed(seed), torch.Generator(gan.device).manual_seed(seed + 1)
         z = torch.randn(self.shard_size, gan.generator.z_dim, generator=rng).to(gan.device)
-        parts = {"image": [], "soft": [], "summary": []}
         for batch in z.split(self.batch_size):
             ws = gan.generator.mapping(batch, truncation_psi=self.truncation_psi)
             # One synthesis gives the pictures and their hypercolumns.
             image, columns = gan.drawn(ws, "random", noise_rng)
-            logits = networks.label(self.segmenter.network, columns)
-            soft = logits.softmax(1)
-            summary = torch.cat([uncertainty.entropy(logits).mean((1, 2))[:, None], soft.mean((2, 3))], 1)
-            image = ((image.expand(-1, 3, -1, -1) + 1) * 127.5).round_().clamp_(0, 255)
-            for name, value in (("image", image.byte()), ("soft", (soft * 255).round_().byte()), ("summary", summary)):
-                parts[name].append(value.cpu())
-        return {name: torch.cat(values)[:n].contiguous() for name, values in parts.items()}
+            yield ((image.expand(-1, 3, -1, -1) + 1) * 127.5).round_().clamp_(0, 255).byte(), columns
+
+    def _seen(self, i):
+        """Photographs of shard i, as `_drawn`; the encoder's guess is enough, see docs/method.md."""
+        gan = self.segmenter.gan
+        for photographs in self.photographs[self.rows(i)].split(self.batch_size):
+            sample = gan.project(as_float(photographs, gan.device), num_steps=0, judge=False)
+            yield photographs, gan.hypercolumns(sample)
 
     def _key(self):
         digest = hashlib.sha256()
@@ -235,4 +271,6 @@ class Pairs:
         gan = self.segmenter.gan
         settings = [gan.hash, gan.generator.mapping.class_index, self.truncation_psi, self.seed, self.shard_size]
         digest.update(json.dumps(settings).encode())
+        if self.photographs is not None:
+            digest.update(self.photographs.numpy().tobytes())
         return digest.hexdigest()

@@ -111,8 +111,14 @@ def autoshot(
     out: Annotated[Path, typer.Option(help="The file to write; beside it a folder OUT-work, to go on from.")],
     gan: FittedOn = None,
     num_images: Annotated[int, typer.Option(help="Pictures to generate and label.")] = 5000,
+    folder: Annotated[
+        Path | None, typer.Option(help="Label pictures of this folder, framed as the GAN's, instead of generated ones.")
+    ] = None,
     truncation_psi: float = 1.0,
     drop: Annotated[float, typer.Option(help="Share of the pictures, the least certain ones, to leave out.")] = 0.0,
+    start: Annotated[
+        str, typer.Option(help="scratch, as the paper's U-Net, or imagenet: learns more of photographs, larger.")
+    ] = "scratch",
     width: Annotated[int, typer.Option(help="Of the U-Net; the paper's is 64.")] = 16,
     epochs: int = 10,
     batch_size: int = 32,
@@ -132,12 +138,16 @@ def autoshot(
 
     from toolkit import fewshot
     from toolkit.autoshot import distilling, last
+    from toolkit.pictures.cache import from_folder
     from toolkit.training.processes import processes
 
     state = processes(device)
     few = fewshot.Segmenter.load(segmenter, fewshot.load_gan(gan, state.device) if gan else None, state.device)
     check_can_write(out)
     work = out.with_name(f"{out.stem}-work")
+    size, photographs = few.gan.resolution, None
+    if folder is not None:
+        photographs = from_folder(folder, size, work / f"pictures-{size}.npy", state.is_main_process)
     steps = distilling(
         few,
         num_images,
@@ -146,6 +156,8 @@ def autoshot(
         seed=seed,
         out_dir=work,
         keep_pairs=keep_pairs,
+        photographs=photographs,
+        start=start,
         width=width,
         num_epochs=epochs,
         batch_size=batch_size,

@@ -9,7 +9,7 @@ from torch import Tensor
 from toolkit.autoshot.augmentation import augment
 from toolkit.autoshot.distillation import soft_cross_entropy
 from toolkit.autoshot.segmenter import AutoShotSegmenter
-from toolkit.parts.networks import UNet
+from toolkit.autoshot.unet import UNet
 from toolkit.pictures import labels
 
 WIDTH, BATCH_SIZE = 16, 8  # of the U-Net; the auto-shot network is as wide

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from toolkit.autoshot.unet import UNet
 from toolkit.experiments.sources import Collection, World
-from toolkit.parts.networks import UNet
 from toolkit.pictures.labels import IGNORE_INDEX
 
 BATCH_SIZE, LEARNING_RATE = 32, 2e-3

@@ -1,6 +1,6 @@
-"""Networks that turn hypercolumns, or an image, into part logits.
+"""Networks that turn hypercolumns into part logits.
 
-All few-shot networks start with `Mix`, so none of them builds the hypercolumns. To start from a
+All of them start with `Mix`, so none of them builds the hypercolumns. To start from a
 seed, build inside `torch.random.fork_rng()` after `torch.manual_seed(seed)`.
 """
 
@@ -20,7 +20,6 @@ from toolkit.parts.hypercolumns import Hypercolumns
 SLOPE = 0.01  # of the leaky ReLUs, as published
 MIX_CHANNELS = 128
 DILATION_CYCLES = {"s": (1, 2), "m": (1, 2, 4), "l": (1, 2, 4, 8)}
-UNET_DEPTH = 4  # halvings of the image
 PIXELS_AT_ONCE = 1 << 12  # labelled at once on a CPU, but at least one picture
 
 
@@ -209,72 +208,6 @@ def label(network: nn.Module, hypercolumns: Hypercolumns) -> Tensor:
 def mix_of(network: Any) -> Mix:
     """The `Mix` a few-shot network starts with, e.g. to set its statistics."""
     return network if isinstance(network, Mix) else network.mix
-
-
-class UNet(nn.Module):
-    """Image -> part logits, without a GAN: double convolutions, skips, bilinear upsampling.
-
-    Args:
-        num_classes: K, background included.
-        width: channels at full resolution; deeper levels have 2, 4, 8 and 8 times as many.
-        in_channels: 3 for images.
-    Source: Ronneberger et al. 2015 (arXiv:1505.04597); differs: padded, BatchNorm, bilinear.
-    """
-
-    def __init__(self, num_classes: int, width: int = 64, in_channels: int = 3) -> None:
-        super().__init__()
-        widths = [width * times for times in (1, 2, 4, 8, 8)]
-        self.down = nn.ModuleList(map(_double_conv, [in_channels, *widths], widths))
-        self.up = nn.ModuleList(_double_conv(below + skip, skip) for below, skip in zip(widths[:0:-1], widths[-2::-1]))
-        self.classify = nn.Conv2d(width, num_classes, 1)
-        self.to(memory_format=torch.channels_last)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits of every pixel.
-
-        Args:
-            image: (N, 3, H, W) float in [-1, 1], any size; the edges are repeated until H and W are
-                multiples of 16, and the logits cut back.
-        Returns:
-            (N, K, H, W).
-        Raises:
-            ShapeError: another number of dimensions or channels.
-        """
-        *skips, x = self._encode(image)
-        for block, skip in zip(self.up, reversed(skips)):
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = block(torch.cat([skip, x], 1))
-        return self.classify(x)[:, :, : image.shape[2], : image.shape[3]]
-
-    def bottleneck(self, image: Tensor) -> Tensor:
-        """Features of a whole picture, for Fréchet distances.
-
-        Args:
-            image: as in `forward`.
-        Returns:
-            (N, 8 * width): the deepest features, averaged over the picture.
-        Raises:
-            ShapeError: as in `forward`.
-        """
-        return self._encode(image)[-1].mean((2, 3))
-
-    def _encode(self, image):
-        step, channels = 2**UNET_DEPTH, self.down[0][0].in_channels
-        if image.ndim != 4 or image.shape[1] != channels:
-            raise ShapeError("UNet", f"(N, {channels}, H, W)", describe(image), "Change its layout")
-        image = F.pad(image, (0, -image.shape[3] % step, 0, -image.shape[2] % step), mode="replicate")
-        features = [self.down[0](image.contiguous(memory_format=torch.channels_last))]
-        for block in self.down[1:]:
-            features.append(block(F.max_pool2d(features[-1], 2)))
-        return features
-
-
-def _double_conv(in_channels, out_channels):
-    layers = []
-    for before in (in_channels, out_channels):
-        conv = nn.Conv2d(before, out_channels, 3, padding=1, bias=False)
-        layers += [conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
 
 
 def _leaky_relu(x):
