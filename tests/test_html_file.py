@@ -18,7 +18,7 @@ from toolkit.autoshot import AutoShotSegmenter, onnx_file, runtime
 from toolkit.errors import ToolkitError
 from toolkit.gan.files import zoo
 from toolkit.pictures.images import save_png, to_pil
-from toolkit.pictures.labels import load_label_png
+from toolkit.pictures.labels import load_label_png, palette_of
 from toolkit.projection.trust import LOW
 from toolkit.worlds import portraits
 
@@ -283,6 +283,12 @@ def test_any_class_name_is_only_a_name_and_without_trust_none_is_told(browser, c
     assert "rust" not in reader.card("stripes.png").inner_text() and not reader.errors
     found, _ = reader.labels("stripes.png", tmp_path / "labels.png")
     assert found.unique_consecutive(dim=0).tolist() == [[0] * 6 + [1] * 6 + [2] * 6]
+    tint = [
+        reader.page.locator(".tint").evaluate(f"one => [...one.getContext('2d').getImageData({x}, 3, 1, 1).data]")
+        for x in (3, 9, 15)
+    ]
+    palette = palette_of(classes).tolist()
+    assert tint == [[0] * 4, [*palette[1], 255], [*palette[2], 255]]  # background stays clear
     reader.page.context.close()
 
 

@@ -15,6 +15,7 @@ from toolkit.show import plots
 from toolkit.worlds import portraits
 
 SIDE = 96  # of the photographs
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
 PEAK = (
     "import resource, sys; from toolkit.cli import main; sys.argv = ['toolkit', *sys.argv[1:]]\n"
     "try: main()\n"
@@ -45,45 +46,48 @@ def command(folder, out, *, num_processes=1):
 
 def run(arguments):
     """Seconds, and what it said."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
     started = time.perf_counter()
-    done = subprocess.run(arguments, capture_output=True, text=True, env=environment)
+    done = subprocess.run(arguments, capture_output=True, text=True, env=ENVIRONMENT)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     return time.perf_counter() - started, done.stderr
 
 
 def measure(place, num):
-    """Rows of the table."""
-    place, rows = Path(place), []
+    """Rows of the table, each once it is known: they take minutes."""
+    place = Path(place)
     for count in (num // 10, num):
         folder = photographs(place / f"in-{count}", count)
         seconds, said = run(command(folder, place / f"out-{count}"))
         peak = int(said.split("peak ")[-1].split()[0])
-        rows.append({"run": f"{count} pictures, one process", "a second": round(count / seconds, 1), "MB": peak})
+        yield {"run": f"{count} pictures, one process", "a second": round(count / seconds, 1), "MB": peak}
     folder = place / f"in-{num}"
     seconds, _ = run(command(folder, place / "out-two", num_processes=2))
-    rows.append({"run": f"{num} pictures, two processes", "a second": round(num / seconds, 1), "MB": ""})
+    yield {"run": f"{num} pictures, two processes", "a second": round(num / seconds, 1), "MB": ""}
     out = place / "out-killed"
-    process = subprocess.Popen(command(folder, out), stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": "."})
-    while len(list(out.glob("*.json"))) < num // 2:
+    process = subprocess.Popen(command(folder, out), stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+    while len(list(out.glob("*.json"))) < num // 2 and process.poll() is None:
         time.sleep(0.1)
     process.kill()
     process.wait()
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
-    seconds, _ = run(command(folder, out))
+    run(command(folder, out))
     after = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
     again = sum(after[path] != when for path, when in before.items())
-    listed = len(json_.loads(Path(f"{out}.json").read_text())["images"])
-    rows.append({"run": f"killed after {len(before)}: {again} done again", "a second": "", "MB": ""})
-    rows.append({"run": f"then there: {len(after)} pictures, {listed} in the COCO file", "a second": "", "MB": ""})
-    return rows
+    listed = [picture["file_name"] for picture in json_.loads(Path(f"{out}.json").read_text())["images"]]
+    missing = {path.name for path in folder.iterdir()} - set(listed)
+    twice = len(listed) - len(set(listed))
+    yield {"run": f"killed after {len(before)}, started again: {again} done again", "a second": "", "MB": ""}
+    yield {"run": f"then in the COCO file: {len(missing)} missing, {twice} twice", "a second": "", "MB": ""}
 
 
 def main(json=False, num=2000):
-    """Print the table."""
+    """Print the table, and on stderr each of its rows as soon as it is known."""
+    rows = []
     with tempfile.TemporaryDirectory() as place:
-        rows = measure(place, num)
+        for row in measure(place, num):
+            print(*row.values(), file=sys.stderr)
+            rows.append(row)
     if json:
         print(json_.dumps(rows))
         return
