@@ -34,12 +34,13 @@ MAX_UPLOAD = "8mb"
 QUEUE_LENGTH = 64
 
 
-def build(gans: Sequence[str] = (zoo.DEFAULT,), device: str | None = None, num_steps: int | None = None) -> gr.Blocks:
-    """The page as `gr.Blocks`, for these GANs: bundled names or paths; device, num_steps: as `Sessions` takes them."""
-    sessions = Sessions(gans, device, num_steps)
+def build(gans: Sequence[str] | None = None, device: str | None = None, num_steps: int | None = None) -> gr.Blocks:
+    """The page as `gr.Blocks`, for these GANs, names or paths; None for the bundled ones, the default first. device,
+    num_steps: as `Sessions` takes them."""
+    sessions = Sessions(gans or zoo.bundled(), device, num_steps)
     with gr.Blocks(title="One-shot parts", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER)
-        first = Try()
+        first = Try(sessions)
         with gr.Row(elem_classes="steps"):
             label = Label(sessions)
             teach = Teach(label)
@@ -61,7 +62,9 @@ def build(gans: Sequence[str] = (zoo.DEFAULT,), device: str | None = None, num_s
 def main() -> None:
     """Serve the page, to this machine only unless a flag opens it to others."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gan", action="append", help="a bundled GAN's name or a weights file to offer; repeat it")
+    parser.add_argument(
+        "--gan", action="append", help="a GAN's name or file to offer; repeat it; the bundled ones if not given"
+    )
     parser.add_argument("--host", help="address to listen on; only this machine if not given")
     parser.add_argument("--port", type=int, help="port; the first free one from 7860 if not given")
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
@@ -72,7 +75,7 @@ def main() -> None:
     script = "".join((HERE / name).read_text("utf-8") for name in ("kept.js", "page.js"))
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     try:
-        page = build(args.gan or (zoo.DEFAULT,), args.device, args.num_steps)
+        page = build(args.gan, args.device, args.num_steps)
     except ToolkitError as error:
         sys.exit(str(error))
     page.launch(

@@ -3,7 +3,9 @@
 
 let close;
 
-function show({ picture, size, name, frame, of, another }) {
+function show({ picture, size, name, frame, of, another, place, all }) {
+  if (all) kept.uploads(place, all);
+  if (picture) kept.frame(of, frame);
   close?.();
   close = null;
   element.replaceChildren();
@@ -11,6 +13,7 @@ function show({ picture, size, name, frame, of, another }) {
   const model = new Model({ _picture: picture, _size: size, _name: name, frame });
   model.on("save", () => {
     props.value = { of, frame: model.get("frame") };
+    kept.frame(of, model.get("frame"));
     trigger("input");
   });
   element.append(Object.assign(document.createElement("p"), { className: "title", textContent: "Your picture" }));

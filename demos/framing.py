@@ -1,6 +1,7 @@
 """Uploads, and the frame over each: the square that networks see. The GAN's framer finds it, where there is one; then
 it is moved, sized and turned by hand; kept for each picture, wherever on the page it is used."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,28 +26,32 @@ return frameView;
 }})();
 {(HERE / "model.js").read_text("utf-8")}
 {(HERE / "frame.js").read_text("utf-8")}"""
-NOTHING = {"picture": None}
 FOLLOWING = {**PRIVATE, "trigger_mode": "always_last"}  # of events that may come faster than answers
 
 
 class Board:
-    """A picture with its frame over it; `label` says what it is."""
+    """A picture with its frame over it. The browser keeps both, and all other uploads of its `place` on the page."""
 
-    def __init__(self, elem_id: str, another: bool = False, **options: Any) -> None:
-        self.another = another  # whether it offers to take another picture
+    def __init__(self, elem_id: str, place: str, another: bool = False, **options: Any) -> None:
+        self.place, self.another = place, another  # another: whether it offers to take another picture
         self.html = gr.HTML(
-            NOTHING, html_template="", js_on_load=SCRIPT, apply_default_css=False, elem_id=elem_id, **options
+            {"picture": None}, html_template="", js_on_load=SCRIPT, apply_default_css=False, elem_id=elem_id, **options
         )
 
-    def shown(self, session: Session, path: str) -> dict[str, Any]:
-        """The value that shows an upload and its frame.
+    def shown(self, session: Session, path: str, among: Sequence[str] = ()) -> dict[str, Any]:
+        """The value that shows an upload and its frame. among: all uploads of this place, where there are several.
 
         Raises:
             Sorry: it cannot be read.
         """
         upload = opened(path)
         shown = framing.state(upload, frame_in(session, path, upload))
-        return {**shown, "name": Path(path).name, "of": path, "another": self.another}
+        about = {"name": Path(path).name, "of": path, "place": self.place, "all": [*among] or [path]}
+        return {**shown, **about, "another": self.another}
+
+    def cleared(self) -> dict[str, Any]:
+        """The value that shows nothing."""
+        return {"picture": None, "place": self.place, "all": []}
 
 
 class Upload:
@@ -55,7 +60,7 @@ class Upload:
     def __init__(self, elem_id: str, height: int) -> None:
         with gr.Column(elem_classes="upload", min_width=120):
             self.picture = picture("Your picture", height=height, elem_id=elem_id)
-            self.board = Board(f"{elem_id}-frame", another=True, visible="hidden")
+            self.board = Board(f"{elem_id}-frame", elem_id, another=True, visible="hidden")
         self.outputs = [self.picture, self.board.html]
 
     def wire(
@@ -93,8 +98,16 @@ class Upload:
 
     def cleared(self) -> dict:
         """Room for another picture."""
-        board = gr.HTML(value=NOTHING, visible="hidden")
+        board = gr.HTML(value=self.board.cleared(), visible="hidden")
         return {self.picture: gr.Image(value=None, visible=True), self.board.html: board}
+
+    def anew(self, session: Session, answer: Callable[[Session, str | None], dict]) -> dict:
+        """The upload that a reload brought back, if any, and the answer to it, unless there is none."""
+        path = next(iter(session.uploads.get(self.board.place, [])), None)
+        shown = self.cleared() if path is None else self.shown(session, path)
+        with contextlib.suppress(Sorry):
+            shown |= answer(session, path)
+        return shown
 
 
 def example(pictures: list, event: gr.SelectData) -> Any:
@@ -132,12 +145,22 @@ def moved(session: Session, sent: dict[str, Any]) -> str:
         Sorry: not a frame of an upload of this session.
     """
     try:
-        path, (x, y, side, angle) = sent["of"], sent["frame"]
-        (width, height) = size = session.frames[path].size
-        frame = Frame.around((x, y), side, angle, size).checked("page")
-        if not (0 <= x <= width and 0 <= y <= height and side <= 4 * max(size)):
-            raise ValueError(f"frame {frame}")
+        path = sent["of"]
+        frame = as_sent(sent["frame"], session.frames[path].size)
     except (KeyError, TypeError, ValueError, ToolkitError) as error:
         raise Sorry("The frame did not arrive. Drop the picture again.") from error
     session.frames[path] = frame
     return path
+
+
+def as_sent(numbers: Sequence[float], size: tuple[int, int]) -> Frame:
+    """A frame [x, y, side, angle] of a browser, over an upload of this size (width, height).
+
+    Raises:
+        TypeError, ValueError, ToolkitError: not a frame, or one far outside.
+    """
+    x, y, side, angle = numbers
+    frame = Frame.around((x, y), side, angle, size).checked("page")
+    if not (0 <= x <= size[0] and 0 <= y <= size[1] and side <= 4 * max(size)):
+        raise ValueError(f"frame {frame}")
+    return frame

@@ -8,6 +8,8 @@ from typing import Any
 import gradio as gr
 import torch
 from drawing import unpack
+from framing import as_sent, opened
+from gradio.utils import get_upload_folder
 from session import Session, Sessions
 from torch import Tensor
 from words import instead
@@ -34,7 +36,8 @@ def restore(session: Session, sessions: Sessions, before: dict[str, Any]) -> Ten
     """Make the session what the tab was: GAN, classes, shots, the picture on the canvas, what was learned.
 
     Args:
-        before: {"board": {"about", "labels"}, "files": {name: base64}}, as the browser kept it.
+        before: {"board": {"about", "labels"}, "files": {name: base64}, "uploads": {place: [{"file": as Gradio has
+            it, "frame"}]}}, as the browser kept it.
     Returns:
         strokes (1, R, R), what was drawn.
     Raises:
@@ -42,13 +45,14 @@ def restore(session: Session, sessions: Sessions, before: dict[str, Any]) -> Ten
     """
     with instead(UNREADABLE):
         try:
-            return _restore(session, sessions, before["board"], before["files"])
+            return _restore(session, sessions, before["board"], before["files"], before["uploads"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise ToolkitError("restore", "what the page kept", repr(error), "Start anew") from error
 
 
-def _restore(session, sessions, board, files):
+def _restore(session, sessions, board, files, uploads):
     about = board["about"]
+    places = {place: [_uploaded(one) for one in sent] for place, sent in uploads.items()}
     gan = sessions.load(about["gan"])
     classes = drawn = labels.check_classes(about["classes"], "restore")
     paths = {name: _written(session, name, content) for name, content in files.items()}
@@ -68,9 +72,19 @@ def _restore(session, sessions, board, files):
     editing = next((i for i, shot in enumerate(shots) if _same(shot.sample, sample)), None)
 
     session.use_gan(gan, about["gan"])  # nothing can fail from here on
+    session.uploads = {place: list(dict(found)) for place, found in places.items()}
+    session.frames = {path: frame for found in places.values() for path, frame in found if frame is not None}
     session.classes, session.shots, session.segmenter, session.autoshot = classes, shots, segmenter, autoshot
     session.show(sample, editing, None if seed is None else (int(seed), float(about["truncation"])))
     return labels.keep(strokes, drawn, classes)
+
+
+def _uploaded(sent):
+    """The path of an upload, and its frame, None where it was not known."""
+    path = Path(sent["file"]["path"]).resolve()
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()):  # a browser may send any path
+        raise ValueError(f"an upload at {path}")
+    return str(path), sent.get("frame") and as_sent(sent["frame"], opened(str(path)).size)
 
 
 def _written(session, name, content):

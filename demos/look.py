@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from toolkit.fewshot import GAN
 from toolkit.pictures import images, labels
 from toolkit.projection.trust import LOW
 from toolkit.show import inside
@@ -40,6 +41,8 @@ THEME = gr.themes.Base(
     block_border_width="0px",
     block_border_width_dark="0px",
 )
+
+FREE = {None, "MIT", "Apache-2.0", "BSD-3-Clause", "CC0-1.0"}  # licences that allow any use
 
 # They replace Gradio's texts in an English browser.
 WORDS = {"upload_text.drop_gallery": "Drop photographs", "upload_text.drop_image": "Drop a photograph"}
@@ -158,3 +161,9 @@ def trusted(trust: float | None, psnr: float | None) -> str:
 def note(text: str) -> str:
     """A short remark, as HTML."""
     return f'<p class="note">{text}</p>'
+
+
+def terms(gan: GAN) -> str:
+    """The terms of a GAN's weights, as HTML, where they restrict what may be done with them."""
+    licence = gan.metadata.get("licence")
+    return "" if licence in FREE else note(f"Weights of {html.escape(gan.metadata['name'])}: {html.escape(licence)}.")

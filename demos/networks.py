@@ -8,6 +8,7 @@ from torch import Tensor
 from words import Sorry
 
 from toolkit.autoshot import AutoShotSegmenter
+from toolkit.experiments.sources import world_of
 from toolkit.metrics import ConfusionMatrix
 from toolkit.pictures import labels
 from toolkit.worlds import portraits
@@ -34,9 +35,9 @@ def network(session: Session) -> AutoShotSegmenter:
 def compared(session: Session) -> str:
     """How the session's network scores beside the one that comes with its GAN, in words; nothing where no exact labels
     are known: those of the world of portraits are, for the GAN that learned it, in the parts that were drawn."""
-    bundled, name = beside(session.gan.path), session.gan.metadata.get("name", "")
+    bundled = beside(session.gan.path)
     known = set(session.autoshot.classes) <= set(portraits.CLASSES)
-    if bundled is None or not name.startswith("portraits") or not known:
+    if bundled is None or world_of(session.gan) != "portraits" or not known:
         return ""
     labelled = {label for shot in session.shots for label in shot.label_map.unique().tolist()}
     parts = [name for i, name in enumerate(session.classes) if i in labelled and name in session.autoshot.classes[1:]]

@@ -1,9 +1,9 @@
 // For screen readers: names that Gradio leaves out or gets wrong, and announcements of what changes by itself.
 (() => {
   const NAMES = {
-    "#try-examples": "A face to try:",
-    "#shot-examples": "Example",
-    "#segment-examples": "Portrait",
+    "#try-examples": "A picture to try:",
+    "#shot-examples": "Labelled picture",
+    "#segment-examples": "A picture to segment:",
     "#shots": "Shot",
     "#gallery": "Face",
   };

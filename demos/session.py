@@ -73,6 +73,9 @@ class Session:
     pictures: list[Picture] = field(default_factory=list)  # of step 3
     auto_side: bool = False  # whether table and downloads hold what auto-shot found, where there is both
     frames: dict[str, Frame] = field(default_factory=dict)  # where networks look, by an upload's path
+    uploads: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # that a reload brought back: paths by place on the page
     projected: dict[str, tuple[Frame, Sample]] = field(default_factory=dict)  # what a frame holds, by path
     taught_on: list[Sample] = field(default_factory=list)  # of the shots that the segmenter has learned from
     autoshot: AutoShotSegmenter | None = None
@@ -89,7 +92,8 @@ class Session:
         self.gan, self.gan_name = gan, name
         self.segmenter = self.autoshot = self.suggestion = None
         self.bundled = False
-        self.shots, self.pictures, self.taught_on, self.frames, self.projected = [], [], [], {}, {}
+        self.shots, self.pictures, self.taught_on = [], [], []
+        self.frames, self.uploads, self.projected = {}, {}, {}
         self.show_generated(FIRST_SEED, FIRST_TRUNCATION)
 
     @property

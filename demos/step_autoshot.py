@@ -15,6 +15,7 @@ from step_teach import taught
 from wiring import PRIVATE, heavy, on, stops
 
 from toolkit import autoshot
+from toolkit.fewshot import GAN
 
 ANSWERS = ("Your network", "The bundled one")
 HEIGHT = 260  # of a picture on screen
@@ -39,7 +40,7 @@ class AutoShot:
                         self.train_button = gr.Button("Train", variant="primary", elem_id="train", scale=3)
                         self.cancel = gr.Button("Cancel", elem_id="train-cancel", elem_classes="stop", min_width=80)
                     self.status = gr.HTML(
-                        note("Until you train your own, the bundled network answers."),
+                        note(ready(label.default)),
                         elem_id="autoshot-status",
                         elem_classes="status",
                     )
@@ -75,8 +76,9 @@ class AutoShot:
         run = on(
             sessions, self.train_button.click, self.train, [self.number], [self.status, *files], **heavy(self.status)
         )
-        on(sessions, self.label.restored.success, self.again, [], [self.status, *files])
         shown = [self.parts, self.legend]
+        for event in (self.label.chosen, self.label.restored):
+            on(sessions, event.success, self.anew, [], [self.status, *files, *self.upload.outputs, *shown])
         on(sessions, run.success, self.segment, [self.upload.picture], shown)
         stops(self.cancel, [run], self.status, "Cancelled.")
         self.upload.wire(sessions, self.segment, shown)
@@ -94,9 +96,17 @@ class AutoShot:
         text = f"Learned from {number:.0f} faces. It answers here and in step 3."
         yield self.learned(session, text + compared(session))
 
-    def again(self, session: Session) -> dict:
-        """The network of before a reload."""
-        return self.learned(session, "Your network answers here and in step 3.") if session.autoshot else {}
+    def anew(self, session: Session) -> dict:
+        """What belongs to the session's GAN, and the network and the upload that a reload brought back."""
+        said = {
+            self.status: note(ready(session.gan)),
+            self.answers: gr.Radio(visible=False),
+            self.safetensors: gr.DownloadButton(value=None, interactive=False),
+            self.onnx: gr.DownloadButton(value=None, interactive=False),
+        }
+        if session.autoshot is not None:
+            said = self.learned(session, "Your network answers here and in step 3.")
+        return {**said, self.legend: "", **self.upload.anew(session, self.segment)}
 
     def learned(self, session: Session, text: str) -> dict:
         """Offer the files of the session's network, with these words."""
@@ -129,6 +139,13 @@ class AutoShot:
             return {self.live: None}
         result = network(session).segment(seen)
         return {self.live: result.overlay(), self.legend: legend(result.classes, result.palette)}
+
+
+def ready(gan: GAN) -> str:
+    """Which network answers before one is trained."""
+    if beside(gan.path) is None:
+        return "No network comes with this GAN. Train one here."
+    return "Until you train your own, the bundled network answers."
 
 
 def parts(elem_id: str, height: int = HEIGHT) -> gr.Image:

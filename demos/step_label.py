@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import classes
+import examples
 import gradio as gr
 import kept
 import shots
@@ -10,7 +11,7 @@ from canvas import STROKES, Canvas, without_background
 from classes import Classes
 from fields import faces, slider, whole_number
 from framing import Upload, opened
-from look import Progress, heading, note, trusted
+from look import Progress, heading, trusted
 from session import FIRST_SEED, FIRST_TRUNCATION, Session, Sessions
 from shots import Shots
 from torch import Tensor
@@ -19,9 +20,7 @@ from words import Sorry, instead
 
 from toolkit.pictures import images, labels
 from toolkit.pictures.images import Frame
-from toolkit.worlds import portraits
 
-EXAMPLE_SEEDS = (800_001, 800_002, 800_006, 800_009)
 LAST_SEED = 2**32 - 1
 
 
@@ -29,7 +28,8 @@ class Label:
     """Where the picture comes from, the canvas, its classes and the shots made on it."""
 
     def __init__(self, sessions: Sessions) -> None:
-        session = Session(sessions.load(sessions.gans[0]), sessions.gans[0])
+        self.default = sessions.load(sessions.gans[0])
+        session = Session(self.default, sessions.gans[0])
         with gr.Column(elem_classes="card", elem_id="label", min_width=320):
             heading(1, "Label one face", "Choose a part (or press its number) and paint. A few strokes do.")
             with gr.Tabs(elem_classes="sources"):
@@ -38,7 +38,7 @@ class Label:
                 with gr.Tab("Your picture", id="picture"):
                     self._uploaded()
                 with gr.Tab("Example"):
-                    self._examples()
+                    self._examples(session.gan)
             self.status = gr.HTML(elem_id="label-status", elem_classes="status")
             self.cancel = gr.Button("Cancel", size="sm", elem_id="shot-cancel", elem_classes="stop")
             self.canvas = Canvas(session)
@@ -63,10 +63,10 @@ class Label:
             )
         self.asked = gr.State()  # which upload to project, and its frame
 
-    def _examples(self):
-        gr.HTML(note("Portraits whose labels are known exactly: click one, then teach."))
-        pictures = [images.to_pil(portraits.render(1, 128, seed)[0]) for seed in EXAMPLE_SEEDS]
-        self.examples = faces(pictures, rows=1, allow_preview=False, object_fit="cover", elem_id="shot-examples")
+    def _examples(self, gan):
+        self.about_examples = gr.HTML(examples.about_labelled(gan))
+        options = {"rows": 1, "allow_preview": False, "object_fit": "cover", "elem_id": "shot-examples"}
+        self.examples = faces(examples.thumbnails(gan), **options)
         self.example = gr.State()
 
     def wire(self, sessions: Sessions) -> None:
@@ -84,8 +84,8 @@ class Label:
         project = on(sessions, self.asked.change, self.project, [self.asked, canvas], projected, **every)
         self.examples.select(shots.picked, None, self.example, **PRIVATE)
         everything = [self.example, self.status, *changed]
-        example = on(sessions, self.example.change, self.show_example, [self.example, canvas], everything, **queued)
-        stops(self.cancel, [project, example], self.status, "Cancelled.")
+        on(sessions, self.example.change, self.show_example, [self.example, canvas], everything)
+        stops(self.cancel, [project], self.status, "Cancelled.")
         on(sessions, canvas.clear.click, canvas.shown, [], canvas.outputs)
         on(sessions, canvas.board.input, canvas.received, [canvas], [canvas.board], **STROKES)
         self.shots.wire(sessions)
@@ -110,14 +110,15 @@ class Label:
                 )
             with instead("This GAN cannot be loaded. Choose another one."):
                 session.use_gan(sessions.load(name), name)
-            return {self.status: "", **self.shown_anew(session)}
+            return {self.status: "", **self.of_gan(session), **self.shown_anew(session)}
 
         def restore(session, sent):
             strokes = kept.restore(session, sessions, sent["before"])
-            return {self.gan: session.gan_name, **self.shown_anew(session, strokes)}
+            return {self.gan: session.gan_name, **self.of_gan(session), **self.shown_anew(session, strokes)}
 
+        changed = [*changed, self.examples, self.about_examples, self.preview, *self.upload.outputs]
         self.restored = on(sessions, canvas.board.restore, restore, [canvas.board], [self.gan, *changed])
-        on(sessions, self.gan.input, choose_gan, [self.gan, canvas], [self.status, *changed], **queued)
+        self.chosen = on(sessions, self.gan.input, choose_gan, [self.gan, canvas], [self.status, *changed], **queued)
 
     # ---- what the components show ------------------------------------------------------------
 
@@ -129,6 +130,14 @@ class Label:
         """Everything that depends on the classes and the GAN; strokes (1, R, R) are drawn."""
         rooms = self.canvas.shown(session, strokes), self.classes.shown(session), self.shots.shown(session)
         return {component: value for room in rooms for component, value in room.items()}
+
+    def of_gan(self, session: Session) -> dict:
+        """The labelled pictures that come with the session's GAN, and the upload that a reload brought back."""
+        labelled = {
+            self.examples: examples.thumbnails(session.gan),
+            self.about_examples: examples.about_labelled(session.gan),
+        }
+        return {**labelled, self.preview: None, **self.upload.anew(session, lambda *_: {})}
 
     # ---- handlers ----------------------------------------------------------------------------
 
@@ -164,22 +173,18 @@ class Label:
         trust = None if sample.trust is None else sample.trust.item()
         yield {self.status: trusted(trust, sample.psnr.item()), **self.shown(session)}
 
-    def show_example(self, session: Session, index: int | None) -> Iterator[dict]:
-        """Project a synthetic portrait, and put it on the canvas with its exact labels as if drawn."""
+    def show_example(self, session: Session, index: int | None) -> dict:
+        """Put a labelled picture that comes with the GAN on the canvas, its labels as if drawn."""
         if index is None:  # reset by this function's own last update
-            yield {}
-            return
-        image, label_map = portraits.render(1, session.gan.resolution, EXAMPLE_SEEDS[index])
-        progress = Progress("Projection step")
-        for done, total, sample in session.gan.projecting(image):  # noqa: B007 the last one is kept
-            yield {self.status: progress(done, total)}
+            return {}
+        shot = examples.labelled(session.gan)[index]
         session.keep()
-        if not set(session.classes) <= set(portraits.CLASSES):
-            session.use_classes(labels.PORTRAIT_CLASSES)
-        label_map = labels.merge(label_map, portraits.CLASSES, session.classes)
-        session.show(sample)
+        if not set(session.classes) <= set(shot.classes):
+            session.use_classes(shot.classes)
+        label_map = labels.merge(shot.label_map, shot.classes, session.classes)
+        session.show(shot.sample)
         shown = self.shown_anew(session, without_background(label_map))
-        yield {self.example: None, self.status: "", self.canvas.fill: True, **shown}
+        return {self.example: None, self.status: "", self.canvas.fill: True, **shown}
 
     def preset(self, session: Session, name: str) -> dict:
         """Use the classes of a preset; with 3 parts, the rest of a face is background."""

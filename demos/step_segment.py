@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+import examples
 import gradio as gr
 from correct import Correct
 from fields import faces
-from framing import FOLLOWING, NOTHING, Board, example, frame_in, moved, opened
+from framing import FOLLOWING, Board, example, frame_in, moved, opened
 from look import Progress, heading, note
 from networks import network
 from PIL import Image
@@ -17,12 +18,9 @@ from wiring import PRIVATE, heavy, on, stops
 from words import Sorry
 
 from toolkit.fewshot import Result, Sample
-from toolkit.pictures import images
 from toolkit.pictures.images import Frame
-from toolkit.worlds import portraits
 
 THROUGH, AUTO, BOTH = "Through projection", "Auto-shot", "Side by side"
-EXAMPLE_SEEDS = (800_101, 800_102, 800_103, 800_104)
 MAX_PICTURES = 8
 
 
@@ -30,7 +28,7 @@ class Segment:
     """The pictures to segment, the method, and the results of the chosen picture."""
 
     def __init__(self, label: Label, teach: Teach) -> None:
-        self.label, self.teach = label, teach
+        self.label, self.teach, gan = label, teach, label.default
         with gr.Column(elem_classes="card", elem_id="segment", min_width=320):
             heading(
                 3,
@@ -53,9 +51,10 @@ class Segment:
                         file_types=["image"],
                         elem_id="pictures",
                     )
-                    gr.HTML(note("Or click a portrait that no network has seen:"))
-                    pictures = [images.to_pil(portraits.render(1, 256, seed)[0]) for seed in EXAMPLE_SEEDS]
-                    self.examples = faces(pictures, rows=1, allow_preview=False, elem_id="segment-examples")
+                    self.about_examples = gr.HTML(examples.about_pictures(gan))
+                    self.examples = faces(
+                        examples.pictures(gan), rows=1, allow_preview=False, elem_id="segment-examples"
+                    )
                     self.method = gr.Radio(
                         [THROUGH, AUTO, BOTH], value=THROUGH, show_label=False, elem_id="method", container=False
                     )
@@ -66,7 +65,7 @@ class Segment:
                 with gr.Column(scale=3, min_width=280, elem_id="results"):
                     self.which = gr.Radio([], label="Picture", visible=False, elem_id="which")
                     with gr.Row(elem_classes="pair"):
-                        self.board = Board("original")
+                        self.board = Board("original", "pictures")
                         self.results = Results()
                     self.results.below()
                     self.correct = Correct("correct")
@@ -96,7 +95,21 @@ class Segment:
         stops(self.cancel, [run, again], self.status, "Cancelled.")
         side = self.results.side
         on(sessions, side.input, self.use_side, [side, self.which], found)
+        offered = [self.examples, self.about_examples, self.pictures, self.status, *self.outputs]
+        for event in (self.label.chosen, self.label.restored):
+            on(sessions, event.success, self.anew, [], offered)
         on(sessions, self.results.toggles.input, self.toggle, [self.which, self.results.toggles], self.results.panels)
+
+    def anew(self, session: Session) -> dict:
+        """What belongs to the session's GAN, and the uploads that a reload brought back."""
+        paths = session.uploads.get(self.board.place, [])
+        return {
+            self.examples: examples.pictures(session.gan),
+            self.about_examples: examples.about_pictures(session.gan),
+            self.pictures: paths or None,
+            self.status: "",
+            **self.place(session, [(path, None) for path in paths]),
+        }
 
     def place(self, session: Session, sent: list | None) -> dict:
         """Take in what was uploaded, and show one picture with its frame."""
@@ -193,7 +206,8 @@ class Segment:
     def shown(self, session: Session, at: int) -> dict:
         """The picture of this number with its frame, and what was found in it."""
         names = [(picture.name, str(i + 1)) for i, picture in enumerate(session.pictures)]
-        board = self.board.shown(session, session.pictures[at].path) if names else NOTHING
+        paths = [picture.path for picture in session.pictures]
+        board = self.board.shown(session, paths[at], paths) if names else self.board.cleared()
         return {
             self.which: gr.Radio(choices=names, value=str(at + 1) if names else None, visible=len(names) > 1),
             self.board.html: board,

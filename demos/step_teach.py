@@ -22,6 +22,7 @@ FACES = 8
 SHOWN = 256  # pixels a side of each, about
 CANDIDATES = 64
 FILE = "segmenter.safetensors"
+FIRST = "Draw first, then teach."
 
 
 class Teach:
@@ -38,7 +39,7 @@ class Teach:
                 self.stop = gr.Button(
                     "Stop", size="lg", elem_id="teach-stop", elem_classes="stop", scale=1, min_width=80
                 )
-            self.status = gr.HTML(note("Draw first, then teach."), elem_id="teach-status", elem_classes="status")
+            self.status = gr.HTML(note(FIRST), elem_id="teach-status", elem_classes="status")
             self.gallery = faces(None, object_fit="cover", elem_id="gallery")
             self.legend = gr.HTML(elem_id="teach-legend")
             with gr.Row(elem_classes="tight"):
@@ -83,7 +84,9 @@ class Teach:
             sessions, self.teach_button.click, self.teach, [canvas, self.network, self.steps], changed, **queued
         )
         stops(self.stop, [self.taught], self.status, "Stopped.")
-        on(sessions, self.label.restored.success, self.again, [], changed)
+        emptied = [*changed, self.suggestion]
+        for event in (self.label.chosen, self.label.restored):
+            on(sessions, event.success, self.anew, [], emptied)
         on(sessions, self.more_button.click, self.more, [], [self.gallery])
         suggested = [self.suggestion, self.face, self.heat]
         on(sessions, self.suggest_button.click, self.suggest, [], suggested, **queued)
@@ -125,9 +128,20 @@ class Teach:
             self.download: gr.DownloadButton(value=session.path(FILE), interactive=True),
         }
 
-    def again(self, session: Session) -> dict:
-        """What was learned before a reload."""
-        return self.learned(session, "Learned before.") if session.segmenter else {}
+    def anew(self, session: Session) -> dict:
+        """What was learned before a reload; nothing of another GAN."""
+        if session.segmenter is not None:
+            return self.learned(session, "Learned before.")
+        return {
+            self.status: note(FIRST),
+            self.loss: gr.LinePlot(visible=False),
+            self.gallery: None,
+            self.legend: "",
+            self.more_button: gr.Button(interactive=False),
+            self.suggest_button: gr.Button(interactive=False),
+            self.download: gr.DownloadButton(value=None, interactive=False),
+            self.suggestion: gr.Column(visible=False),
+        }
 
     def more(self, session: Session) -> dict:
         """Other fresh faces."""

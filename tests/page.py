@@ -31,11 +31,12 @@ BROWSER_FLAGS = [
 
 
 @contextmanager
-def server(*flags, app=ROOT / "demos" / "app.py", **environment):
-    """Serve the page on a free port: yields (address, process)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def server(*flags, app=ROOT / "demos" / "app.py", port=None, **environment):
+    """Serve the page on a port, a free one if not given: yields (address, process)."""
+    if port is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     command = [sys.executable, str(app), "--port", str(port), *flags]
     process = subprocess.Popen(
         command,

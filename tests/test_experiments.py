@@ -260,6 +260,19 @@ def test_table1_is_the_mean_and_deviation_of_evaluate(usual):
     assert (row["10-class, paper"], row["3-class, paper"]) == (79.6, 77.8)
 
 
+def test_quickstart_of_a_gan_with_labelled_pictures_teaches_with_one_and_scores_on_the_others(
+    tiny_gan, shot, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(fewshot, "examples", lambda gan: [shot] * 3)
+    taught = []
+    fit = fewshot.fit
+    monkeypatch.setattr(fewshot, "fit", lambda gan, shots, **o: taught.append(shots) or fit(gan, shots, num_steps=2))
+    report = experiments.quickstart(tiny_gan, tmp_path / "q.png", num_test=8)
+    assert [len(one) for one in taught] == [1] and "psnr" not in report
+    assert set(report["per_class"]) == set(shot.classes) and (tmp_path / "q.png").is_file()
+    assert "fit on one label" in capsys.readouterr().out
+
+
 def test_table2_compares_both_on_the_same_portraits(usual, monkeypatch):
     # Without ONNX, whose export takes longest: "all tables" below has it, and auto-shot's own tests.
     nothing = SimpleNamespace(util=SimpleNamespace(find_spec=lambda name: None))

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -103,3 +105,16 @@ def test_a_picture_that_is_none(tiny_gan, shot, tmp_path):
 def test_unknown_gan():
     with pytest.raises(ToolkitError, match="expected one of portraits-64, .*got 'ffhq-9000'. Check the name"):
         fewshot.load_gan("ffhq-9000")
+
+
+def test_labelled_pictures_lie_beside_a_gan(tiny_gan, tiny_gan_file, shot, tmp_path):
+    assert fewshot.examples(tiny_gan) == []
+    file = shutil.copy(tiny_gan_file, tmp_path / "own.safetensors")
+    gan = fewshot.load_gan(file)
+    assert fewshot.examples(gan) == []
+    shot.save(tmp_path / "own-shots.safetensors")
+    (found,) = fewshot.examples(gan)
+    assert torch.equal(found.label_map, shot.label_map)
+    fewshot.Shot(shot.sample, shot.label_map, shot.classes, "another").save(tmp_path / "own-shots.safetensors")
+    with pytest.raises(CheckpointError, match="a shot of GAN another"):
+        fewshot.examples(gan)

@@ -222,7 +222,7 @@ def test_the_brush_moves_by_keys_and_by_mouse_and_a_screen_reader_finds_names(vi
     page = visitor.page
     page.on("request", lambda request: sent.append(request.post_data_json) if "predict" in request.url else 0)
     assert page.get_by_role("img", name="Picture to label").count() == 1
-    assert page.get_by_role("button", name="Portrait 4").count() == 1
+    assert page.get_by_role("button", name="A picture to segment: 4").count() == 1
     # The first screen and one a step, none inside another.
     assert page.locator('.status[aria-live="polite"]').count() == 5
     page.locator("#board .stage").focus()
@@ -339,8 +339,13 @@ def test_a_result_is_corrected_and_what_is_taught_then_is_in_the_others(visit, p
     page.wait_for_function("before => document.querySelector('#areas').innerText != before", arg=areas)
 
 
-def test_a_reload_loses_nothing(visit, tmp_path):
+def test_a_reload_loses_nothing(visit, tilted, tmp_path):
     visitor = visit()
+    visitor.page.locator("#try-picture input[type=file]").first.set_input_files(tilted)
+    visitor.page.wait_for_selector("#try-parts img")
+    frame = Frame(visitor.page, "#try-picture-frame")
+    visitor.page.locator("#try-picture-frame").get_by_role("button", name="Smaller frame").click()
+    framed = frame.now()
     visitor.draw_face()
     visitor.teach()
     visitor.page.locator("#seed input").fill("12")
@@ -357,6 +362,8 @@ def test_a_reload_loses_nothing(visit, tmp_path):
     visitor.page.wait_for_selector("#shots img")
     visitor.settled()
     assert asked == ["beforeunload"]
+    visitor.page.wait_for_selector("#try-parts img")
+    assert frame.now() == framed
     assert np.array_equal(visitor.labels(), before)
     assert visitor.page.locator("#seed input").input_value() == "13"
     assert visitor.page.locator('#board .side [aria-pressed="true"]').inner_text().startswith("eyes")
@@ -367,6 +374,55 @@ def test_a_reload_loses_nothing(visit, tmp_path):
     visitor.page.reload()  # all is in the file that was just taken away
     visitor.page.wait_for_selector("#shots img >> nth=1")
     assert asked == ["beforeunload"]
+
+
+@pytest.mark.slow
+def test_a_new_server_goes_on_with_what_the_browser_kept(browser, photo, tilted):
+    """Uploads with their frames, results of the first screen, and the drawing: the page says that it waits, then goes
+    on by itself."""
+    flags = ("--num-steps", "15", "--gan", "portraits-64")
+    with server(*flags) as (address, process):
+        visitor = Visitor(browser, address)
+        page = visitor.page
+        page.locator("#try-picture input[type=file]").first.set_input_files(tilted)
+        page.wait_for_selector("#try-parts img")
+        frame = Frame(page, "#try-picture-frame")
+        visitor.changes("#try-parts", lambda: frame.drag((150, 100), (110, 90)))
+        visitor.upload(photo, tilted)
+        page.wait_for_selector("#which >> text=photo.jpg")
+        Frame(page, "#original").drag((100, 64), (90, 60))
+        page.wait_for_function("() => parseFloat(document.querySelector('#original [data-frame]').dataset.frame) < 95")
+        visitor.choose(EYES)
+        visitor.stroke((185, 225), (225, 225))
+        page.wait_for_function("() => JSON.parse(sessionStorage.getItem('kept')).uploads.pictures.length == 2")
+        before = frame.now()
+        process.kill()
+        process.wait()
+        visitor.drag((20, 50), (40, 50))  # kept in the browser, which learns now that nobody answers
+        page.wait_for_selector(".toast-wrap >> text=Connection to the server was lost")
+    page.evaluate("window.old = true")
+    with server(*flags, port=int(address.rpartition(":")[2])):
+        page.wait_for_function("() => !window.old")
+        page.wait_for_selector("#try-parts img")
+        page.wait_for_selector("#which >> text=tilted.png")
+        visitor.settled()
+        painted = labelling.brushed([(23, 28), (28, 28)], 3, (64, 64)) | labelling.brushed(
+            [(20, 50), (40, 50)], 3, (64, 64)
+        )
+        assert frame.now() == before and np.array_equal(visitor.labels()[0] == EYES, painted)
+        assert page.locator("#which").get_by_label("photo.jpg").is_checked()
+        assert Frame(page, "#original").now()[:2] == pytest.approx((90, 60), abs=1)
+        page.locator("#which").get_by_label("tilted.png").click()
+        page.wait_for_selector("#original [aria-label^='Frame of tilted.png']")
+        assert Frame(page, "#original").now() == before  # the same picture as above
+        visitor.click("#segment-button")
+        page.wait_for_selector("#segment-status >> text=Nothing is taught yet")
+        page.locator("#try-picture-frame").get_by_role("button", name="Another picture").click()
+        page.wait_for_selector("#try-picture >> text=Drop a photograph")
+        page.reload()
+        page.wait_for_selector("#which >> text=tilted.png")
+        assert page.locator("#try-picture-frame .picture").count() == 0  # what was taken away stays away
+        visitor.close()
 
 
 @pytest.fixture(scope="module")
@@ -491,8 +547,7 @@ def test_examples_teach_and_are_segmented_at_a_click(visit):
     visitor = visit()
     visitor.page.get_by_role("tab", name="Example").click()
     visitor.page.locator("#shot-examples .thumbnail-item").first.click()
-    visitor.page.wait_for_selector("#label-status progress")
-    visitor.page.wait_for_selector("#label-status progress", state="hidden")
+    visitor.page.wait_for_selector('#board [data-revision="1"]')
     visitor.settled()
     visitor.teach()
     visitor.page.locator("#segment-examples .thumbnail-item").first.click()

@@ -15,11 +15,13 @@ pytest.importorskip("gradio")
 sys.path.insert(0, str(Path(__file__).parent.parent / "demos"))
 
 import classes  # noqa: E402
+import examples  # noqa: E402
 import gradio as gr  # noqa: E402
 import shots  # noqa: E402
 from drawing import Drawing, blank, pack, unpack  # noqa: E402
 from fields import slider, whole_number  # noqa: E402
 from framing import frame_in, moved, opened  # noqa: E402
+from look import terms  # noqa: E402
 from session import Session  # noqa: E402
 from wiring import endpoint, on  # noqa: E402
 from words import UNKNOWN, Sorry, for_people, instead  # noqa: E402
@@ -273,3 +275,24 @@ def test_a_frame_that_no_page_sends_changes_nothing(session, sent):
     with pytest.raises(Sorry, match="Drop the picture again"):
         moved(session, sent)
     assert session.frames == {"a": before}
+
+
+def test_what_there_is_to_click_is_the_gans(session, shot, monkeypatch):
+    """Without a world of its own a GAN offers its own pictures; with labelled ones these, and says what they are."""
+    gan = session.gan
+    examples.labelled.cache_clear()
+    assert "No labelled pictures" in examples.about_labelled(gan) and examples.thumbnails(gan) == []
+    assert len(examples.pictures(gan)) == 4 and "the GAN drew" in examples.about_pictures(gan)
+    monkeypatch.setattr(fewshot, "examples", lambda gan: [shot])
+    examples.labelled.cache_clear()
+    assert "nobody real" in examples.about_labelled(gan)
+    monkeypatch.setitem(gan.metadata, "name", "portraits-16")
+    assert "known exactly" in examples.about_labelled(gan) and "no network has seen" in examples.about_pictures(gan)
+    examples.labelled.cache_clear()
+
+
+def test_terms_are_said_where_they_restrict(session, monkeypatch):
+    monkeypatch.setitem(session.gan.metadata, "name", "faces")
+    for licence, said in ((None, ""), ("MIT", ""), ("research <only>", "Weights of faces: research &lt;only&gt;.")):
+        monkeypatch.setitem(session.gan.metadata, "licence", licence)
+        assert said in terms(session.gan) and bool(terms(session.gan)) == bool(said)

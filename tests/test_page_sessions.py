@@ -18,6 +18,7 @@ import kept  # noqa: E402
 import torch  # noqa: E402
 from canvas import about, offered  # noqa: E402
 from drawing import blank, pack  # noqa: E402
+from PIL import Image  # noqa: E402
 from session import CLOSED_SECONDS, Sessions  # noqa: E402
 from step_label import Label  # noqa: E402
 from wiring import on  # noqa: E402
@@ -27,6 +28,7 @@ from toolkit import fewshot  # noqa: E402
 from toolkit.errors import ToolkitError  # noqa: E402
 from toolkit.gan.files import zoo  # noqa: E402
 from toolkit.pictures import labels  # noqa: E402
+from toolkit.show.framing import numbers  # noqa: E402
 
 
 @pytest.fixture
@@ -100,14 +102,18 @@ def test_another_gan_starts_anew(tiny_gan_file):
     assert session.sample.image.shape == (1, 3, 64, 64)
 
 
-@pytest.mark.parametrize("handler", [Label.project, Label.show_example])
-def test_a_step_with_nothing_to_do_leaves_everything_as_it_is(sessions, handler):
+def test_a_step_with_nothing_to_do_leaves_everything_as_it_is(sessions):
     """Of a generator that yields nothing Gradio empties all outputs, and an empty dict it takes for a value."""
 
     def nothing(session, *inputs):
-        yield from handler(None, session, *inputs)
+        yield from Label.project(None, session, *inputs)
 
     assert list(answer(sessions, nothing, 1)(tab("a"), None)) == [gr.skip()]
+
+    def no_example(session, index):
+        return Label.show_example(None, session, index)
+
+    assert answer(sessions, no_example, 1)(tab("a"), None) == gr.skip()
 
 
 def kept_of(session, strokes):
@@ -122,7 +128,8 @@ def kept_of(session, strokes):
         session.segmenter.save(session.path("segmenter"))
         files["segmenter"] = session.path("segmenter")
     encoded = {name: base64.b64encode(Path(path).read_bytes()).decode() for name, path in files.items()}
-    return json.loads(json.dumps({"board": {"about": about(session), "labels": pack(strokes)}, "files": encoded}))
+    board = {"about": about(session), "labels": pack(strokes)}
+    return json.loads(json.dumps({"board": board, "files": encoded, "uploads": {}}))
 
 
 @pytest.mark.parametrize("generated", [True, False])
@@ -147,6 +154,48 @@ def test_what_a_browser_kept_comes_back(sessions, generated):
     session.show(session.shots[0].sample, 0)
     kept.restore(again := sessions.of(tab("again")), sessions, kept_of(session, strokes))
     assert again.editing == 0  # the shot on the canvas is replaced, not doubled
+
+
+@pytest.fixture
+def upload(tmp_path, monkeypatch):
+    """A picture of 30x20 pixels where Gradio puts uploads, as a browser sends it again."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    path = tmp_path / "uploads" / "0123" / "a.png"
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (30, 20)).save(path)
+    return {"file": {"path": str(path)}, "frame": [14, 9, 12, 30]}
+
+
+def test_uploads_come_back_with_their_frames(sessions, upload):
+    session = sessions.of(tab("a"))
+    session.frames["of before"] = session.uploads["of before"] = None
+    found = kept_of(session, blank(16))
+    found["uploads"] = {"try-picture": [upload], "pictures": [upload, {**upload, "frame": None}]}
+    kept.restore(session, sessions, found)
+    path = upload["file"]["path"]
+    assert session.uploads == {"try-picture": [path], "pictures": [path]}
+    assert list(session.frames) == [path] and numbers(session.frames[path]) == pytest.approx([14, 9, 12, 30])
+    assert session.frames[path].size == (30, 20)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda upload: upload["file"].update(path="/etc/passwd"),
+        lambda upload: upload["file"].update(path=upload["file"]["path"].replace("0123", "../../elsewhere")),
+        lambda upload: upload.update(frame=[14, 9, 1e9, 30]),
+        lambda upload: upload.update(frame=[14, 9, 12]),
+        lambda upload: upload.pop("file"),
+    ],
+)
+def test_a_browser_can_name_no_other_file_and_no_frame_that_is_none(sessions, upload, spoil):
+    session = sessions.of(tab("a"))
+    found = kept_of(session, blank(16))
+    found["uploads"] = {"try-picture": [upload]}
+    spoil(upload)
+    with pytest.raises(Sorry, match="cannot be read, so it starts anew"):
+        kept.restore(session, sessions, found)
+    assert session.uploads == {} and session.frames == {}
 
 
 @pytest.mark.parametrize(

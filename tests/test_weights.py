@@ -9,6 +9,7 @@ from safetensors import safe_open
 from toolkit import fewshot
 from toolkit.autoshot import AutoShotSegmenter
 from toolkit.gan.files import zoo
+from toolkit.pictures import labels
 from toolkit.worlds import portraits
 
 README = (zoo.folder() / "README.md").read_text("utf-8")
@@ -86,3 +87,16 @@ def test_the_bundled_autoshot_network_trusts_portraits_and_no_scribbles():
     scribbles = torch.nn.functional.interpolate(torch.rand(8, 3, 8, 8, generator=rng) * 2 - 1, size=(64, 64))
     with pytest.warns(UserWarning, match="of 8 pictures are unlike anything"):
         assert sorted(result.trust for result in auto.segment(scribbles))[4] < 0.05
+
+
+@pytest.mark.parametrize("name", ["faces-64", "portraits-64"])
+def test_its_labelled_pictures_are_what_their_latents_draw_and_show_every_part(name):
+    gan = fewshot.load_gan(name)
+    shots = fewshot.examples(gan)
+    assert len(shots) == 6 and {shot.classes for shot in shots} == {labels.PORTRAIT_CLASSES}
+    assert set(torch.cat([shot.label_map for shot in shots]).unique().tolist()) == set(range(10))
+    for shot in shots:
+        redrawn = gan.generator.synthesis(shot.sample.ws, noise=shot.sample.noise or None)
+        assert (redrawn.clamp(-1, 1) - shot.sample.reconstruction).abs().mean() < 0.02
+        eyes = (shot.label_map[0] == labels.PORTRAIT_CLASSES.index("eyes")).nonzero()[:, 1]
+        assert (eyes < 32).any() and (eyes >= 32).any()

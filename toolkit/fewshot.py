@@ -42,6 +42,7 @@ __all__ = [
     "Segmenter",
     "Shot",
     "check_shots",
+    "examples",
     "fit",
     "fitting",
     "load_gan",
@@ -51,6 +52,24 @@ __all__ = [
     "save_sample",
     "save_shots",
 ]
+
+
+def examples(gan: GAN) -> list[Shot]:
+    """Labelled pictures that come with a GAN, to teach with at once: those of `NAME-shots.safetensors` beside its file.
+
+    Args:
+        gan: a `GAN`, as `load_gan` gives it.
+    Returns:
+        List of `Shot`, all of the same classes; empty where there is no such file.
+    Raises:
+        CheckpointError: not a file of shots, or of another GAN.
+    """
+    path = None if gan.path is None else gan.path.with_name(f"{gan.path.stem}-shots.safetensors")
+    if path is None or not path.is_file():
+        return []
+    shots = load_shots(path)
+    check_shots(gan, shots)
+    return shots
 
 
 def fit(

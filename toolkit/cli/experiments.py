@@ -24,7 +24,7 @@ def quickstart(
     num_steps: NumSteps = None,
     device: Device = None,
 ) -> dict[str, Any]:
-    """One labelled portrait teaches the GAN's features; unseen portraits get segmented."""
+    """One labelled picture teaches the GAN's features; unseen ones get segmented."""
     from toolkit import experiments
 
     started = time.perf_counter()

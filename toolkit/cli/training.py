@@ -159,7 +159,7 @@ def bundle(
     name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
     licence: Annotated[str, typer.Option(help="The terms of its weights, as gan-info says them.")] = "MIT",
 ) -> None:
-    """Store a trained GAN in weights/, in float16, under a name; a former one's encoder and framer are put aside."""
+    """Store a trained GAN in weights/, in float16, under a name; what belongs to a former one is put aside."""
     import torch
 
     from toolkit.gan.files import checkpoints, zoo
@@ -172,9 +172,11 @@ def bundle(
     metadata = {**generator.metadata, "name": name, "licence": licence, "made_from": generator.hash}
     checkpoints.save_gan(path, generator, discriminator, metadata, torch.float16)
     own = checkpoints.load_generator(path).hash
-    for kind in ("encoder", "framer"):  # `load_gan` refuses those of another GAN
+    kinds = {"encoder": "encoder", "framer": "framer", "shots": "shot"}  # those of another GAN are refused
+    for kind, format in kinds.items():
         former = path.with_name(f"{name}-{kind}.safetensors")
-        if former.exists() and read_metadata(former, kind, "bundle").get("gan_hash") not in (None, own):
+        about = read_metadata(former, format, "bundle") if former.exists() else {}
+        if {one.get("gan_hash") for one in (about, *about.get("shots", []))} - {None, own}:
             aside = former.rename(f"{former}.former")
             print(f"{aside}: of the GAN that was called {name} before", file=sys.stderr)
     print(path)

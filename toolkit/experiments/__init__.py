@@ -12,7 +12,7 @@ from toolkit.experiments.reconstruction import reconstruction
 from toolkit.experiments.refusals import refusals
 from toolkit.experiments.report import into_readme
 from toolkit.experiments.scoring import score
-from toolkit.experiments.sources import CALIBRATION_SEED, EVALUATION_SEED, SHOT_SEED, WORLDS, world_named
+from toolkit.experiments.sources import CALIBRATION_SEED, EVALUATION_SEED, SHOT_SEED, WORLDS, world_named, world_of
 from toolkit.experiments.study import Study
 
 __all__ = [
@@ -37,4 +37,5 @@ __all__ = [
     "score",
     "source_of",
     "world_named",
+    "world_of",
 ]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import ToolkitError
+from toolkit.gan.model import GAN
 from toolkit.pictures import labels
 from toolkit.worlds import portraits
 
@@ -27,6 +28,12 @@ def world_named(name: str) -> ModuleType:
     if name not in WORLDS:
         raise ToolkitError("world", f"one of {', '.join(WORLDS)}", repr(name), "Choose a world by its name")
     return WORLDS[name]
+
+
+def world_of(gan: GAN) -> str | None:
+    """The world that a GAN learned to draw, as its own name says: "portraits" of portraits-64; None of others."""
+    name = str(gan.metadata.get("name", ""))
+    return next((world for world in WORLDS if name.startswith(f"{world}-")), None)
 
 
 class World:
