@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 from toolkit.autoshot import AutoShotSegmenter  # noqa: E402
 from toolkit.gan.files import zoo  # noqa: E402
-from toolkit.pictures.images import save_png  # noqa: E402
+from toolkit.pictures.images import to_pil  # noqa: E402
 from toolkit.show import plots  # noqa: E402
 from toolkit.worlds import portraits  # noqa: E402
 
@@ -34,6 +34,7 @@ def measure(folder, num):
     auto = AutoShotSegmenter.load(zoo.folder() / f"{zoo.DEFAULT}-autoshot.safetensors", "cpu")
     auto.export_html(folder / "parts.html")
     rows = [{"what": "the page, MB", "value": round((folder / "parts.html").stat().st_size / 1e6, 1)}]
+    pictures = [to_pil(image) for image in portraits.render(num, SIDES[0], 1_500_000)[0]]
     with sync_playwright() as playwright:
         browser = launch(playwright)
         page = browser.new_context(offline=True).new_page()
@@ -44,8 +45,8 @@ def measure(folder, num):
         rows.append({"what": "seconds until it is ready", "value": round(time.perf_counter() - started, 1)})
         for side in SIDES:
             files = [folder / f"{side}-{i}.png" for i in range(num)]
-            for file, image in zip(files, portraits.render(num, side, 1_500_000)[0], strict=True):
-                save_png(file, image)
+            for file, image in zip(files, pictures, strict=True):
+                image.resize((side, side)).save(file)
             rate = round(num / opened(page, files), 1)
             rows.append({"what": f"pictures of {side} pixels a second, read and shown", "value": rate})
             page.reload()
