@@ -282,8 +282,10 @@ def test_table2_compares_both_on_the_same_portraits(usual, monkeypatch):
         "2-shot, projected",
         "auto-shot",
         "ImageNet MLP, 2 labels",
+        "U-Net from ImageNet, 2 labels",
         "U-Net from scratch, 2 labels",
-        "U-Net, 20 labels",
+        "U-Net from ImageNet, 20 labels",
+        "U-Net from scratch, 20 labels",
         "paper: 10-shot",
         "paper: auto-shot",
     ]
@@ -429,7 +431,7 @@ def test_all_tables_of_a_folder_of_ones_own(study, leaves):
     assert set(reports) == {"table1", "table2", "table3", "networks", "layers"}
     rows = reports["table3"]["by class"]
     assert {row["shots"] for row in rows} == {1, 5, 7} and {"weighted", "mean", "leaf"} <= rows[0].keys()
-    assert {"mlp", "ImageNet MLP", "U-Net", "mean label map"} <= {row["network"] for row in rows}
+    assert {"mlp", "ImageNet MLP", "U-Net", "U-Net from ImageNet", "mean label map"} <= {row["network"] for row in rows}
     assert set(reports["table3"]["boundary F"][0]) == {"network", "shots", "background", "leaf"}
     text = (study.folder / "table1.md").read_text("utf-8")
     assert f"experiment table1 --data {source.name} --gan" in text and study.source.name in text

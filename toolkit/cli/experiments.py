@@ -53,7 +53,7 @@ def evaluate(
 
     source = experiments.source_of("evaluate", world, data, gan, thing)
     report = experiments.evaluate(
-        load_gan(gan, device),
+        load_gan(gan or source.gan, device),
         source=source,
         num_classes=classes,
         num_shots=shots,
@@ -142,10 +142,12 @@ def gan_quality(
 ) -> None:
     """The GAN's pictures against its world, or against a folder of photographs."""
     from toolkit import experiments
+    from toolkit.experiments import sources
 
     options: dict[str, Any] = {"num": num, "out": out, "progress": not as_json}
     if folder is None:
-        show(experiments.gan_quality(load_gan(gan, device), world=world, **options), as_json)
+        model = load_gan(gan or sources.World(world).gan, device)
+        show(experiments.gan_quality(model, world=world, **options), as_json)
     else:
         show(experiments.frechet_to_folder(load_gan(gan, device), folder, **options), as_json)
 
@@ -178,7 +180,8 @@ def framing(
     from toolkit.pictures.folders import pictures_in
     from toolkit.projection.framing import load_framer
 
-    model: Any = None if framer is not None and segmenter is None else load_gan(gan, device)
+    name = gan or (World(world).gan if data is None and folder is None else None)
+    model: Any = None if framer is not None and segmenter is None else load_gan(name, device)
     finder = load_framer(framer) if framer is not None else model.framer
     if finder is None:
         raise ToolkitError("framing", "a GAN with a framer, or --framer", "neither", "Make one with train-framer")
@@ -241,7 +244,7 @@ def gap(
 
     source = experiments.source_of("gap", world, data, gan)
     options: dict[str, Any] = {"num_test": num, "num_steps": num_steps, "progress": not as_json}
-    show(experiments.gap(load_gan(gan, device), source=source, **options), as_json)
+    show(experiments.gap(load_gan(gan or source.gan, device), source=source, **options), as_json)
 
 
 @experiment.command()
@@ -279,9 +282,11 @@ def _run(
 
     gan, num_steps, device = model
     source = experiments.source_of(name, world, data, gan)
-    study = experiments.Study(load_gan(gan, device), source, num, num_steps=num_steps, folder=out)
+    study = experiments.Study(load_gan(gan or source.gan, device), source, num, num_steps=num_steps, folder=out)
     if autoshot is not None:
-        study = dataclasses.replace(study, distillation={"num_images": autoshot[0], "num_epochs": autoshot[1]})
+        start = "imagenet" if study.gan.imagenet else "scratch"  # as its hypercolumns
+        distillation = {"num_images": autoshot[0], "num_epochs": autoshot[1], "start": start}
+        study = dataclasses.replace(study, distillation=distillation)
         check(study.gan.resolution, **study.distillation)
     workers = torch.get_num_threads() if study.gan.device.type == "cpu" else 1
     reports = experiments.run(study, name, seeds=seeds, workers=workers, progress=not as_json)

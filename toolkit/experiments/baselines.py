@@ -1,4 +1,4 @@
-"""Baselines without a GAN: a U-Net from scratch, with few or many labels, and the mean label map."""
+"""Baselines without a GAN: U-Nets, with few or many labels, and the mean label map."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,22 +7,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toolkit.autoshot.augmentation import augment
-from toolkit.autoshot.distillation import soft_cross_entropy
+from toolkit.autoshot.distillation import VIEWS, soft_cross_entropy
 from toolkit.autoshot.segmenter import AutoShotSegmenter
-from toolkit.autoshot.unet import UNet
+from toolkit.autoshot.unet import STARTS
 from toolkit.pictures import labels
 
 WIDTH, BATCH_SIZE = 16, 8  # of the U-Net; the auto-shot network is as wide
 # Chosen on training seeds. At auto-shot's 1e-3, with weight decay, no small part is learned in so few steps.
-LEARNING_RATE = 5e-3
+LEARNING_RATES = {"scratch": 5e-3, "imagenet": 1e-3}
 NUM_STEPS = (500, 1000)  # with few and with many labels
 MANY = 100  # labels
 
 
 def fit_unet(
-    image: Tensor, label_map: Tensor, classes: Sequence[str], seed: int = 0, num_steps: int | None = None
+    image: Tensor,
+    label_map: Tensor,
+    classes: Sequence[str],
+    seed: int = 0,
+    num_steps: int | None = None,
+    start: str = "scratch",
 ) -> Callable[[Tensor], Tensor]:
-    """Train a U-Net on labelled pictures from scratch, with auto-shot's augmentation.
+    """Train a U-Net on labelled pictures, with auto-shot's augmentation.
 
     Args:
         image: (N, 3, R, R) in [-1, 1].
@@ -30,14 +35,16 @@ def fit_unet(
         classes: names, background first.
         seed: of weights, order and views.
         num_steps: of 8 views each; None for `NUM_STEPS`.
+        start: as of `UNetPlan`.
     Returns:
         function, image (M, 3, R, R) -> label_map (M, R, R).
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = UNet(len(classes), WIDTH)
+        net = STARTS[start](len(classes), WIDTH)
     num_steps = num_steps or NUM_STEPS[len(image) > MANY]
-    optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE)
+    rates = {part: LEARNING_RATES[start] * rate for part, rate in net.rates().items()}
+    optimizer = torch.optim.Adam([{"params": part.parameters(), "lr": rate} for part, rate in rates.items()])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     rng = torch.Generator().manual_seed(seed)
     for _ in range(num_steps):
@@ -45,7 +52,7 @@ def fit_unet(
         known = label_map[pick] != labels.IGNORE_INDEX
         soft = one_hot(label_map[pick], len(classes))
         # Unlabelled pixels are zero in all classes, so where interpolation mixes them in, the sum is below 1.
-        view, soft, inside = augment(image[pick], soft, rng)
+        view, soft, inside = augment(image[pick], soft, rng, **VIEWS[start])
         known = inside & (soft.sum(1) > 0.999) if not known.all() else inside
         loss = soft_cross_entropy(net(view), soft, known)
         optimizer.zero_grad(set_to_none=True)

@@ -16,7 +16,7 @@ from toolkit.experiments.material import shot_pictures, test_pictures
 from toolkit.experiments.projection import CACHE, project
 from toolkit.experiments.scoring import Clock, score
 from toolkit.experiments.sources import Collection, World
-from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MEAN_MAP, UNET, Cell, Study
+from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MEAN_MAP, UNET, UNET_IMAGENET, Cell, Study
 from toolkit.fewshot import Segmenter, Shot
 from toolkit.files import check_can_write
 from toolkit.pictures import labels
@@ -106,8 +106,9 @@ def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, T
 
 def _fit(study, cell, image, shots, label_map, classes, save):
     """Fit the cell's method; returns a function, `Sample` -> label_map."""
-    if cell.method == UNET:
-        predict = baselines.fit_unet(image, label_map, classes, cell.seed)
+    if cell.method in (UNET, UNET_IMAGENET):
+        start = "scratch" if cell.method == UNET else "imagenet"
+        predict = baselines.fit_unet(image, label_map, classes, cell.seed, start=start)
     elif cell.method == IMAGENET:
         predict = fit_imagenet(image, label_map, classes, cell.seed)
     elif cell.method == MEAN_MAP:

@@ -2,7 +2,7 @@
 
 from toolkit import fewshot
 from toolkit.experiments import paper
-from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MANY, UNET, Cell, Study
+from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MANY, UNET, UNET_IMAGENET, Cell, Study
 from toolkit.experiments.tables import TablePlan, summary
 
 NUM_SHOTS = 10
@@ -24,6 +24,7 @@ def _table(study, seeds, name, title, theirs):
         "auto-shot": (AUTO_SHOT, shots),
         f"{shots}-shot, projected": (fewshot.DEFAULT_NETWORK, shots),
         f"ImageNet MLP, {shots} labels": (IMAGENET, shots),
+        f"U-Net from ImageNet, {shots} labels": (UNET_IMAGENET, shots),
         f"U-Net from scratch, {shots} labels": (UNET, shots),
         "U-Net, all labels": (UNET, MANY),
     }

@@ -16,6 +16,7 @@ from toolkit.pictures import labels
 from toolkit.worlds import portraits
 
 WORLDS = {"portraits": portraits}
+GANS = {"portraits": "portraits-64"}  # bundled, and drawing such pictures
 EVALUATION_SEED = 1_000_000
 # All below EVALUATION_SEED, and above the seeds that GANs train on.
 SHOT_SEED, CALIBRATION_SEED, PARSER_SEED, MANY_SEED = 900_000, 700_000, 600_000, 500_000
@@ -39,7 +40,8 @@ def world_of(gan: GAN) -> str | None:
 class World:
     """A procedural world, which renders any number of labelled pictures.
 
-    name; classes: of its label maps; class_sets: number -> names of the classes to score; most_shots: limit of num.
+    name; classes: of its label maps; class_sets: number -> names of the classes to score; most_shots: limit of num;
+    gan: name of the bundled GAN that draws such pictures, None for none.
 
     Args:
         name: of a world in `WORLDS`.
@@ -49,7 +51,7 @@ class World:
 
     def __init__(self, name: str) -> None:
         self.name, self.classes, self.class_sets = name, tuple(world_named(name).CLASSES), CLASS_SETS
-        self.most_shots, self.is_world = MAX_SHOTS, True
+        self.most_shots, self.is_world, self.gan = MAX_SHOTS, True, GANS[name]
 
     def shots(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""
@@ -89,7 +91,7 @@ class Collection:
         self.dataset, self.name, self.classes = dataset, dataset.name, tuple(dataset.classes)
         whole = {len(self.classes): self.classes}
         self.class_sets = CLASS_SETS if self.classes == tuple(labels.PORTRAIT_CLASSES) else whole
-        self.most_shots, self.is_world = len(dataset.split("train")), False
+        self.most_shots, self.is_world, self.gan = len(dataset.split("train")), False, None
 
     def shots(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""

@@ -10,13 +10,15 @@ from toolkit.experiments.sources import Collection, World
 
 # The methods other than few-shot networks on a GAN's features.
 UNET, MEAN_MAP, AUTO_SHOT, IMAGENET = "u-net", "mean label map", "auto-shot", "imagenet mlp"
+UNET_IMAGENET = "imagenet u-net"
 MANY = 1000  # labelled pictures for full supervision; at most all there are
 
 
 class Cell(NamedTuple):
     """One measurement of a table: its method and settings.
 
-    method: a few-shot network's name, or `UNET`, `MEAN_MAP`, `AUTO_SHOT` or `IMAGENET`; moved: also score the
+    method: a few-shot network's name, or `UNET`, `UNET_IMAGENET`, `MEAN_MAP`, `AUTO_SHOT` or
+    `IMAGENET`; moved: also score the
     test pictures shifted, scaled and rotated; layers, upsampling, noise: as `features` takes them.
     """
 
@@ -32,7 +34,7 @@ class Cell(NamedTuple):
     @property
     def needs_latents(self) -> bool:
         """Whether the method uses the GAN, and so needs the pictures' latents."""
-        return self.method not in (UNET, MEAN_MAP, IMAGENET)
+        return self.method not in (UNET, UNET_IMAGENET, MEAN_MAP, IMAGENET)
 
     @property
     def title(self) -> str:

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from toolkit import fewshot
 from toolkit.experiments import paper
 from toolkit.experiments.features import NOISES, UPSAMPLINGS
-from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MANY, MEAN_MAP, UNET, Cell, Study
+from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MANY, MEAN_MAP, UNET, UNET_IMAGENET, Cell, Study
 
 SHOTS = (1, 5, 10)
-NAMES = {UNET: "U-Net", MEAN_MAP: "mean label map", IMAGENET: "ImageNet MLP"}
-INSTEAD = (IMAGENET, UNET, MEAN_MAP)  # baselines without a GAN's features, on the same labels
+NAMES = {UNET: "U-Net", UNET_IMAGENET: "U-Net from ImageNet", MEAN_MAP: "mean label map", IMAGENET: "ImageNet MLP"}
+INSTEAD = (IMAGENET, UNET_IMAGENET, UNET, MEAN_MAP)  # baselines without a GAN's features, on the same labels
+ALL_LABELS = [(UNET_IMAGENET, MANY), (UNET, MANY)]
 
 
 class TablePlan(NamedTuple):
@@ -30,7 +31,7 @@ class TablePlan(NamedTuple):
 
 def table1(study: Study, seeds: int) -> TablePlan:
     """CNN and MLP by shots, weighted and plain mean IoU, with baselines."""
-    methods = [(m, k) for m in ("cnn-l", "mlp", *INSTEAD) for k in shots_of(study)] + [(UNET, MANY)]
+    methods = [(m, k) for m in ("cnn-l", "mlp", *INSTEAD) for k in shots_of(study)] + ALL_LABELS
     sets = sorted(study.source.class_sets)
 
     def tables(found):
@@ -61,8 +62,10 @@ def table2(study: Study, seeds: int, num_shots: int = SHOTS[-1]) -> TablePlan:
     }
     others = {
         f"ImageNet MLP, {num_shots} labels": (IMAGENET, num_shots),
+        f"U-Net from ImageNet, {num_shots} labels": (UNET_IMAGENET, num_shots),
         f"U-Net from scratch, {num_shots} labels": (UNET, num_shots),
-        f"U-Net, {number(study, MANY)} labels": (UNET, MANY),
+        f"U-Net from ImageNet, {number(study, MANY)} labels": (UNET_IMAGENET, MANY),
+        f"U-Net from scratch, {number(study, MANY)} labels": (UNET, MANY),
     }
 
     def cells_of(method, shots):
@@ -98,7 +101,7 @@ def table3(study: Study, seeds: int) -> TablePlan:
     num = min(study.source.class_sets)
     few = dict.fromkeys(("cnn-l", fewshot.DEFAULT_NETWORK, *INSTEAD))
     methods = [(m, k) for k in shots_of(study) for m in few]
-    methods.append((UNET, MANY))
+    methods += ALL_LABELS
 
     def tables(found):
         rows, lines = [], []
@@ -124,7 +127,7 @@ def networks(
 ) -> TablePlan:
     """All networks and baselines: IoU of each class."""
     shots = shots_of(study, shots)
-    methods = [(m, k) for k in shots for m in (*names, *INSTEAD)] + [(UNET, MANY)]
+    methods = [(m, k) for k in shots for m in (*names, *INSTEAD)] + ALL_LABELS
     sets = study.source.class_sets
 
     def tables(found):
