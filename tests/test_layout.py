@@ -53,8 +53,13 @@ def test_trust_is_the_share_that_is_no_less_unusual():
 def test_moments_by_hand():
     logits = torch.full((1, 2, 1, 2), -50.0)
     logits[0, 0, 0, 0] = logits[0, 1, 0, 1] = 50  # class 0 at the left, 1 at the right: x = -0.5 and 0.5
-    expected = [0.5, 0.5, -0.25, 0.25, 0, 0, 0.125, 0.125, 0, 0]
-    torch.testing.assert_close(describe(logits), torch.tensor([expected]))
+    moments = [0.5, 0.5, -0.25, 0.25, 0, 0, 0.125, 0.125, 0, 0]
+    certain, upright, level = [0.5, 0.5], [1, 1], [0, 0]
+    torch.testing.assert_close(describe(logits), torch.tensor([[*moments, *certain, *upright, *level]]))
+    # As finely as one looks, the edge is as high as the picture; and where all is possible, nothing is certain.
+    fine = logits.repeat_interleave(3, 2).repeat_interleave(3, 3)
+    torch.testing.assert_close(describe(fine)[0, -6:], torch.tensor([0.5, 0.5, 1, 1, 0, 0]))
+    assert describe(0 * logits)[0, -6:].tolist() == [0.25, 0.25, 0, 0, 0, 0]
 
 
 def network():
@@ -70,6 +75,9 @@ def test_results_say_it_the_file_keeps_it_and_low_trust_warns(tmp_path):
     auto.save(tmp_path / "a.safetensors", torch.float16)
     again = AutoShotSegmenter.load(tmp_path / "a.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(again.layout, auto.layout, strict=True))
+    earlier = Layout(auto.layout.mean[:15], auto.layout.root[:15, :15], auto.layout.usual)  # knew less of each class
+    AutoShotSegmenter(auto.network, auto.classes, 16, layout=earlier).save(tmp_path / "b.safetensors")
+    assert AutoShotSegmenter.load(tmp_path / "b.safetensors").layout is None
     result = auto.segment(to_pil(image[0]))
     assert result.as_dict()["trust"] == result.trust > 0
     auto.layout = Layout(auto.layout.mean, auto.layout.root, auto.layout.usual * 1e-6)

@@ -1,7 +1,8 @@
 """Trust in an auto-shot network's labels: do the parts lie as they do in pictures it should know?
 
 A U-Net labels cars as portraits without hesitation, but their "faces" have not the places, sizes and spreads that
-those of portraits have, nor is it as certain. What is compared is the layout alone: logits suffice for it.
+those of portraits have, nor is it as certain, and their outlines are frayed. What is compared is the layout alone:
+logits suffice for it.
 """
 
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ VIEWS: dict[str, Any] = {"scale": (0.75, 1.33), "rotation": 10.0, "shift": 0.15}
 SHRINK = 0.05  # of correlations towards none: few pictures say little of many
 LEAST_DEVIATION = 1e-4  # of a class that is never seen
 BATCH = 32
+NUMBERS = 8  # that describe a class
 
 
 class Layout(NamedTuple):
@@ -26,19 +28,23 @@ class Layout(NamedTuple):
 
 
 def describe(logits: Tensor) -> Tensor:
-    """The layout of the parts: of each class its area and the first and second moments of where it is.
+    """The layout of the parts: of each class its area, the first and second moments of where it is, how certain it
+    is, and how long its upright and level edges are.
 
     Args:
         logits: (N, K, H, W).
     Returns:
-        (N, 5K).
+        (N, 8K), whatever the resolution.
     """
     soft = logits.softmax(1)
     height, width = logits.shape[2:]
     across = (torch.arange(width, device=logits.device) * 2 + 1) / width - 1
     down = ((torch.arange(height, device=logits.device) * 2 + 1) / height - 1)[:, None]
     weights = (torch.ones_like(down), across, down, across.square(), down.square())
-    return torch.cat([(soft * weight).mean((2, 3)) for weight in weights], 1)
+    moments = [(soft * weight).mean((2, 3)) for weight in weights]
+    upright = (soft[..., 1:] - soft[..., :-1]).abs().sum((2, 3)) / height
+    level = (soft[:, :, 1:] - soft[:, :, :-1]).abs().sum((2, 3)) / width
+    return torch.cat([*moments, soft.square().mean((2, 3)), upright, level], 1)
 
 
 @torch.no_grad()

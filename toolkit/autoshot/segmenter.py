@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from toolkit.autoshot import html_file, layout, onnx_file
-from toolkit.autoshot.layout import Judged, Layout
+from toolkit.autoshot.layout import NUMBERS, Judged, Layout
 from toolkit.autoshot.unet import STARTS
 from toolkit.devices import check_device
 from toolkit.errors import CheckpointError, ImageError, ShapeError, ToolkitError, describe
@@ -200,6 +200,8 @@ class AutoShotSegmenter:
             framer = framer_of(parts, about["framer"]).to(device) if parts else None
             judged = {k.removeprefix("layout."): tensors.pop(k) for k in list(tensors) if k.startswith("layout.")}
             usual = Layout(**{k: v.to(device) for k, v in judged.items()}) if judged else None
+            if usual is not None and len(usual.mean) != NUMBERS * len(classes):  # of an earlier version: see calibrate
+                usual = None
             kind = STARTS[about.get("start", "scratch")]  # files of version 0.2 are all from scratch
             network = kind(len(classes), tensors["classify.weight"].shape[1])
             network.load_state_dict(tensors)

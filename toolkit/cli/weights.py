@@ -71,6 +71,9 @@ def calibrate_autoshot(
     file: Annotated[Path, typer.Argument(help="What autoshot wrote before networks judged their trust; is replaced.")],
     gan: Annotated[str | None, typer.Option(help="The GAN it was distilled from; default: bundled.")] = None,
     num: Annotated[int, typer.Option(help="Pictures for the GAN to draw.")] = 1000,
+    folder: Annotated[
+        Path | None, typer.Option(help="Pictures it should know, framed as the GAN's, instead of drawn ones.")
+    ] = None,
     half: Annotated[bool, typer.Option(help="Write float16, half the bytes.")] = False,
     device: Device = None,
 ) -> None:
@@ -79,14 +82,21 @@ def calibrate_autoshot(
 
     from toolkit.autoshot import AutoShotSegmenter
     from toolkit.autoshot.layout import learn_layout
-    from toolkit.pictures.images import as_float, to_uint8
+    from toolkit.pictures.folders import pictures_in
+    from toolkit.pictures.images import as_float, load_image, to_uint8
 
     check_count("calibrate-autoshot", "num", num)
     model = load_gan(gan, device)
     auto = AutoShotSegmenter.load(file, model.device)
-    drawn = [model.sample(seed, SAMPLES_AT_ONCE, 1.0).image for seed in range(-(-num // SAMPLES_AT_ONCE))]
-    pixels = torch.from_numpy(to_uint8(torch.cat(drawn)[:num])).permute(0, 3, 1, 2)  # as it learned from them
+    if folder is None:
+        drawn = [model.sample(seed, SAMPLES_AT_ONCE, 1.0).image for seed in range(-(-num // SAMPLES_AT_ONCE))]
+        image = torch.cat(drawn)[:num]
+    else:
+        files = pictures_in(folder, deep=True).files
+        some = files[:: max(1, len(files) // num)][:num]
+        image = torch.cat([load_image(one, model.resolution) for one in some])
+    pixels = torch.from_numpy(to_uint8(image)).permute(0, 3, 1, 2)  # as it learned from them
     auto.layout = learn_layout(auto.network, as_float(pixels, model.device))
     auto.framer = model.framer or auto.framer
     auto.save(file, torch.float16 if half else torch.float32)
-    print(f"{file}: {num} pictures" + (", with a framer" if auto.framer else ""))
+    print(f"{file}: {len(pixels)} pictures" + (", with a framer" if auto.framer else ""))

@@ -13,12 +13,13 @@ from toolkit.errors import ToolkitError, check_count
 from toolkit.files import replace_when_done
 from toolkit.gan.stylegan2 import Generator
 from toolkit.pictures.images import as_float, grid
-from toolkit.projection.framing import TURN, WINDOW, Framer, save_framer
+from toolkit.projection.framing import WINDOW, Framer, save_framer
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
 from toolkit.training.loop import MAX_SEED, Learner, Means, cool_down, run
 from toolkit.training.scenes import Scene, backgrounds, clutter, draw
 
 LEARNING_RATE = 2e-3
+TURN_WEIGHT = 2.0  # of errors in `TURN`s, before they are squared
 COOL_DOWN = 0.7  # last share of the windows, over which the learning rate falls to zero
 LOG_KEEP = 0.98  # of the running means, from step to step
 STATE = ("framer", "optimizer", "seen")  # a checkpoint
@@ -186,7 +187,7 @@ class _Job:
 
 
 def losses(answers: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """By name: cross-entropy of its being there, and of those that are, errors in sides of the object.
+    """By name: cross-entropy of its being there, and of those that are, errors in sides of the object and of turns.
 
     Args:
         answers, target: (N, 5), as `Framer` answers.
@@ -198,5 +199,6 @@ def losses(answers: Tensor, target: Tensor) -> dict[str, Tensor]:
     num = there.sum().clamp(min=1)
     place = (off[:, :2].sum(1) / side * there).sum() / num
     zoom = (off[:, 2] * np.log(2) * there).sum() / num
-    turn = (off[:, 3] * np.radians(TURN) * there).sum() / num
+    # Squared: most turns are small, so that the mean of absolute errors is least, and stays, where none is ever told.
+    turn = ((TURN_WEIGHT * off[:, 3]).square() * there).sum() / num
     return {"there": seen, "place": place, "zoom": zoom, "turn": turn}

@@ -11,7 +11,7 @@ from toolkit.projection.framing import CANONICAL, TURN, WINDOW, placed, places, 
 
 SMALLEST, LARGEST = 0.25, 1.5  # sides of the object, in the window's
 FAR = 0.35  # how far its centre may be from the window's, in sides of the window, in x and in y
-NEAR, NEAR_TURN, NEAR_ZOOM = 0.07, 12.0, 0.22  # deviations, the last in octaves: of windows that look closely
+NEAR, NEAR_TURN, NEAR_ZOOM = 0.07, 20.0, 0.22  # deviations, the last in octaves: of windows that look closely
 ABSENT = 0.3  # share of windows without the object
 CLOSE = 0.7  # share of the others that look closely
 DECOYS = 0.6  # share of backgrounds with something pasted on
