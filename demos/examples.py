@@ -1,6 +1,7 @@
 """What there is to click: labelled pictures to teach with, and others to segment, those of the GAN that is chosen."""
 
 from functools import cache
+from pathlib import Path
 
 from look import enlarge, note
 from PIL import Image
@@ -13,6 +14,8 @@ from toolkit.worlds import portraits
 
 PORTRAIT_SEEDS = (800_101, 800_102, 800_103, 800_104)
 SAMPLE_SEEDS = (54, 52, 71, 50)
+# Of the public domain, NAME-what.jpg for the GAN called NAME: the astronaut is Eileen Collins, by NASA.
+PHOTOGRAPHS = Path(__file__).parent / "photographs"
 
 
 @cache
@@ -29,10 +32,16 @@ def thumbnails(gan: GAN) -> list[Image.Image]:
 
 @cache
 def pictures(gan: GAN) -> list[Image.Image]:
-    """Pictures to segment: of its world, where the GAN has one, else of its own."""
+    """Pictures to segment: of its world, where the GAN has one, else photographs for anybody to use, and of its own."""
     if world_of(gan) is not None:
         return [images.to_pil(portraits.render(1, 256, seed)[0]) for seed in PORTRAIT_SEEDS]
-    return [enlarge(images.to_pil(gan.sample(seed).image)) for seed in SAMPLE_SEEDS]
+    drawn = [enlarge(images.to_pil(gan.sample(seed).image)) for seed in SAMPLE_SEEDS]
+    return [*map(Image.open, photographs(gan)), *drawn][: len(SAMPLE_SEEDS)]
+
+
+def photographs(gan: GAN) -> list[Path]:
+    """Photographs of what the GAN draws."""
+    return [path for path in sorted(PHOTOGRAPHS.glob("*.jpg")) if path.name.startswith(f"{gan.metadata.get('name')}-")]
 
 
 def about_labelled(gan: GAN) -> str:
@@ -46,5 +55,8 @@ def about_labelled(gan: GAN) -> str:
 
 def about_pictures(gan: GAN) -> str:
     """What the pictures to segment are, as HTML."""
-    world = world_of(gan) is not None
-    return note("Or click a portrait that no network has seen:" if world else "Or click a picture that the GAN drew:")
+    if world_of(gan) is not None:
+        return note("Or click a portrait that no network has seen:")
+    if photographs(gan):
+        return note("Or click a photograph (NASA, of the public domain), or a picture that the GAN drew:")
+    return note("Or click a picture that the GAN drew:")

@@ -65,7 +65,7 @@ def seeing(tiny_gan):
 
 @pytest.fixture(scope="session")
 def bundled_gan():
-    return fewshot.load_gan()
+    return fewshot.load_gan("portraits-64")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ DOORS = {
     "load_discriminator": lambda device: load_discriminator(zoo.weights_path(zoo.DEFAULT), device),
     "load_encoder": lambda device: load_encoder(zoo.folder() / f"{zoo.DEFAULT}-encoder.safetensors", device),
     "AutoShotSegmenter.load": lambda device: AutoShotSegmenter.load(
-        zoo.folder() / f"{zoo.DEFAULT}-autoshot.safetensors", device
+        zoo.folder() / "portraits-64-autoshot.safetensors", device
     ),
 }
 

@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 
 from toolkit import experiments, fewshot
+from toolkit.autoshot import AutoShotSegmenter
+from toolkit.autoshot.unet import UNet
 from toolkit.datasets.reading import split_by_name
 from toolkit.errors import LabelError, ToolkitError, WriteError
 from toolkit.experiments import (
@@ -30,7 +32,7 @@ from toolkit.experiments import (
 from toolkit.experiments import study as studies
 from toolkit.experiments.study import Cell, Study
 from toolkit.parts import fitting, views
-from toolkit.pictures.labels import PORTRAIT_CLASSES, THREE_CLASSES
+from toolkit.pictures.labels import PORTRAIT_CLASSES, THREE_CLASSES, merge
 from toolkit.worlds import portraits
 
 DISTILLATION = {"num_images": 40, "width": 2, "num_epochs": 1, "mixed_precision": "no"}
@@ -80,6 +82,21 @@ def test_evaluate_follows_the_protocol(tiny_gan, tmp_path, quick):
     assert report["shots"] == 2 and report["num_test"] == 3 and report["seconds"].keys() >= {"fit", "project_test"}
     three = experiments.evaluate(tiny_gan, num_classes=3, **options)
     assert tuple(three["per_class"]) == THREE_CLASSES
+
+
+def test_a_segmenter_scores_as_when_it_was_taught(tiny_gan, tmp_path, quick):
+    options = {"num_test": 3, "num_steps": 2, "cache": tmp_path}
+    report = experiments.evaluate(tiny_gan, network="linear", save=tmp_path / "few.safetensors", **options)
+    few, world = fewshot.Segmenter.load(tmp_path / "few.safetensors", tiny_gan), sources.World("portraits")
+    judged = experiments.judge(few, world, **options)
+    assert judged == {name: report[name] for name in judged}
+    torch.manual_seed(0)
+    auto = AutoShotSegmenter(UNet(3, 2), ["background", "mouth", "hair"], 32)
+    image, truth = world.test(3, 32)
+    wanted = merge(truth, PORTRAIT_CLASSES, auto.classes)
+    judged = experiments.judge(auto, world, **options)
+    assert judged.items() >= experiments.score(auto.predict(image).argmax(1), wanted, auto.classes).items()
+    assert "psnr" not in judged
 
 
 def test_the_cache_changes_nothing(tiny_gan, tmp_path):

@@ -23,7 +23,7 @@ from toolkit.projection.trust import LOW
 from toolkit.worlds import portraits
 
 NOWHERE = "http://127.0.0.1:9"  # the port that discards: nothing answers
-NETWORK = zoo.folder() / f"{zoo.DEFAULT}-autoshot.safetensors"
+NETWORK = zoo.folder() / "portraits-64-autoshot.safetensors"
 
 
 @pytest.fixture(scope="module")

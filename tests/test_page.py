@@ -26,12 +26,14 @@ from toolkit.worlds import portraits
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """The page as it would lie in a Space: demos/ at the top, toolkit/ and weights/ beside it."""
+    """The page as it would lie in a Space: demos/ at the top, toolkit/ and weights/ beside it.
+
+    It shows the world of portraits, whose pictures can be drawn here, framed by hand: no framer is there to help."""
     space = tmp_path_factory.mktemp("space")
     shutil.copytree(ROOT / "demos", space, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
     for name in ("toolkit", "weights"):
-        shutil.copytree(ROOT / name, space / name, ignore=shutil.ignore_patterns("__pycache__"))
-    with server("--num-steps", "15", app=space / "app.py", PYTHONSAFEPATH="") as (address, _):
+        shutil.copytree(ROOT / name, space / name, ignore=shutil.ignore_patterns("__pycache__", "*-framer.*"))
+    with server("--num-steps", "15", "--gan", "portraits-64", app=space / "app.py", PYTHONSAFEPATH="") as (address, _):
         yield address
 
 

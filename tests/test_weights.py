@@ -8,6 +8,7 @@ from safetensors import safe_open
 
 from toolkit import fewshot
 from toolkit.autoshot import AutoShotSegmenter
+from toolkit.experiments.scoring import score
 from toolkit.gan.files import zoo
 from toolkit.pictures import labels
 from toolkit.worlds import portraits
@@ -17,7 +18,10 @@ FILES = sorted(zoo.folder().glob("*.safetensors"))
 
 
 def test_every_bundled_name_has_its_file():
-    kinds = {"portraits-64": ("", "-encoder", "-autoshot", "-shots"), "faces-64": ("", "-encoder", "-shots")}
+    kinds = {
+        "portraits-64": ("", "-encoder", "-autoshot", "-framer", "-shots"),
+        "faces-64": ("", "-encoder", "-autoshot", "-framer", "-shots"),
+    }
     assert set(zoo.bundled()) == set(kinds)
     assert {f"{name}{kind}" for name in kinds for kind in kinds[name]} == {f.stem for f in FILES}
 
@@ -33,9 +37,14 @@ def test_a_file_is_small_half_precision_and_documented(file):
         assert {tensors.get_tensor(name).dtype for name in weights} == {torch.float16}
 
 
-def test_the_bundled_gan_draws_portraits(bundled_gan):
+def test_the_default_draws_faces_and_has_all_that_the_other_has():
+    gan = fewshot.load_gan()
+    assert gan.metadata["name"] == zoo.DEFAULT == zoo.bundled()[0] == "faces-64" and gan.encoder is not None
+
+
+def test_the_portraits_gan_draws_portraits(bundled_gan):
     """Untruncated samples have a portrait's make-up: a calm backdrop above, something else in the middle."""
-    assert bundled_gan.metadata["name"] == zoo.DEFAULT and bundled_gan.metadata["pictures_seen"] > 100_000
+    assert bundled_gan.metadata["name"] == "portraits-64" and bundled_gan.metadata["pictures_seen"] > 100_000
     image = bundled_gan.sample(seed=0, num=16, truncation_psi=1.0).image
     assert image.shape == (16, 3, bundled_gan.resolution, bundled_gan.resolution)
     side = bundled_gan.resolution
@@ -80,13 +89,27 @@ def test_trust_tells_portraits_from_noise(bundled_gan):
 
 
 def test_the_bundled_autoshot_network_trusts_portraits_and_no_scribbles():
-    auto = AutoShotSegmenter.load(zoo.folder() / f"{zoo.DEFAULT}-autoshot.safetensors")
+    auto = AutoShotSegmenter.load(zoo.folder() / "portraits-64-autoshot.safetensors")
     image, _ = portraits.render(8, 64, 1_600_000)
     assert min(result.trust for result in auto.segment(image)) > 0.05
     rng = torch.Generator().manual_seed(0)
     scribbles = torch.nn.functional.interpolate(torch.rand(8, 3, 8, 8, generator=rng) * 2 - 1, size=(64, 64))
     with pytest.warns(UserWarning, match="of 8 pictures are unlike anything"):
         assert sorted(result.trust for result in auto.segment(scribbles))[4] < 0.05
+
+
+def test_the_autoshot_network_of_faces_trusts_faces_finds_their_parts_and_knows_no_scribbles():
+    auto = AutoShotSegmenter.load(zoo.folder() / "faces-64-autoshot.safetensors")
+    shots = fewshot.examples(fewshot.load_gan("faces-64"))  # labelled by hand; it never saw them
+    found = auto.segment(torch.cat([shot.sample.image for shot in shots]))
+    assert min(result.trust for result in found) > 0.3
+    truth = torch.cat([shot.label_map for shot in shots])
+    scores = score(torch.stack([result.label_map for result in found]), truth, auto.classes)
+    assert scores["weighted_iou"] > 60 and scores["per_class"]["eyes"] > 35
+    rng = torch.Generator().manual_seed(0)
+    scribbles = torch.nn.functional.interpolate(torch.rand(8, 3, 8, 8, generator=rng) * 2 - 1, size=(64, 64))
+    with pytest.warns(UserWarning, match="8 of 8 pictures are unlike anything"):
+        assert not any(result.trust for result in auto.segment(scribbles))
 
 
 @pytest.mark.parametrize("name", ["faces-64", "portraits-64"])

@@ -24,7 +24,7 @@ MEMORY = """
 import sys, torch
 from toolkit import autoshot, fewshot
 from benchmark_autoshot import untrained
-segmenter = untrained(fewshot.load_gan(), "mlp")
+segmenter = untrained(fewshot.load_gan("portraits-64"), "mlp")
 autoshot.distil(segmenter, int(sys.argv[1]), out_dir=sys.argv[2] or None, width=4, num_epochs=1)
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 """
@@ -85,7 +85,10 @@ def peak_memory(num_images, on_disk):
 def main(json=False, rounds=3):
     """Print all three; with `json`, one JSON object as the last line."""
     report = {"threads": torch.get_num_threads(), "throughput": [], "pace": [], "memory": []}
-    cases = (fewshot.load_gan(), ("linear", "mlp", "cnn-l"), 32), (paper_sized_gan(), ("linear", "mlp", "cnn-l"), 2)
+    cases = (
+        (fewshot.load_gan("portraits-64"), ("linear", "mlp", "cnn-l"), 32),
+        (paper_sized_gan(), ("linear", "mlp", "cnn-l"), 2),
+    )
     for gan, names, batch_size in cases:
         for network in names:
             rate = throughput(gan, network, rounds, batch_size)

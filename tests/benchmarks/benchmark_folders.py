@@ -36,7 +36,7 @@ def photographs(folder, num):
 
 def command(folder, out, *, num_processes=1):
     """`segment` of a folder, as a person types it."""
-    network = zoo.folder() / f"{zoo.DEFAULT}-autoshot.safetensors"
+    network = zoo.folder() / "portraits-64-autoshot.safetensors"
     arguments = ["segment", str(folder), "--segmenter", str(network), "--out", str(out), "--coco", f"{out}.json"]
     if num_processes == 1:
         return [sys.executable, "-c", PEAK, *arguments]

@@ -31,7 +31,7 @@ def opened(page, files):
 
 def measure(folder, num):
     """Rows of the table."""
-    auto = AutoShotSegmenter.load(zoo.folder() / f"{zoo.DEFAULT}-autoshot.safetensors", "cpu")
+    auto = AutoShotSegmenter.load(zoo.folder() / "portraits-64-autoshot.safetensors", "cpu")
     auto.export_html(folder / "parts.html")
     rows = [{"what": "the page, MB", "value": round((folder / "parts.html").stat().st_size / 1e6, 1)}]
     pictures = [to_pil(image) for image in portraits.render(num, SIDES[0], 1_500_000)[0]]

@@ -74,7 +74,7 @@ def _one_shot(gan, seed):
 
 def main(json=False, num=64):
     """Print the table."""
-    gan = fewshot.load_gan()
+    gan = fewshot.load_gan("portraits-64")
     rows = measure(gan, num)
     if json:
         print(json_.dumps({"num": num, "threads": torch.get_num_threads(), "rows": rows}))

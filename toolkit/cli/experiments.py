@@ -44,6 +44,9 @@ def evaluate(
     num_test: int = 200,
     gan: Gan = None,
     save: Annotated[Path | None, typer.Option(help="Write the segmenter to this file.")] = None,
+    segmenter: Annotated[
+        Path | None, typer.Option(help="Score this one, of either kind, as it is, instead of teaching one.")
+    ] = None,
     num_steps: NumSteps = None,
     device: Device = None,
     as_json: Json = False,
@@ -51,6 +54,12 @@ def evaluate(
     """The paper's protocol: K annotated pictures against N others, all projected."""
     from toolkit import experiments, fewshot
 
+    if segmenter is not None:
+        taught = fewshot.load_segmenter(segmenter, device, load_gan(gan, device) if gan else None)
+        judged = experiments.source_of("evaluate", world, data, gan or "its own", thing)
+        how: dict[str, Any] = {"num_test": num_test, "num_steps": num_steps, "progress": not as_json}
+        show(experiments.judge(taught, judged, **how), as_json)
+        return
     source = experiments.source_of("evaluate", world, data, gan, thing)
     report = experiments.evaluate(
         load_gan(gan or source.gan, device),

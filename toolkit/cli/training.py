@@ -233,7 +233,8 @@ def bundle_framer(
         raise ToolkitError("bundle-framer", want, got, "Name its GAN with --gan")
     path = Path(str(model.path))
     path = path.with_name(f"{path.stem}-framer.safetensors")
-    save_framer(path, framer, {"gan": model.metadata.get("name"), "gan_hash": model.hash}, torch.float16)
+    about = {"gan": model.metadata.get("name"), "gan_hash": model.hash, "licence": model.metadata.get("licence", "MIT")}
+    save_framer(path, framer, about, torch.float16)
     print(path)
 
 

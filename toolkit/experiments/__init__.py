@@ -1,7 +1,7 @@
 """Experiments: the paper's tables and protocol, and the quality of GANs."""
 
 from toolkit.experiments.catalogue import PLANS, run, source_of
-from toolkit.experiments.evaluation import evaluate
+from toolkit.experiments.evaluation import evaluate, judge
 from toolkit.experiments.framing import FRAMING_SIDE, framing
 from toolkit.experiments.frechet import frechet_to_folder
 from toolkit.experiments.gan_quality import gan_quality
@@ -29,6 +29,7 @@ __all__ = [
     "gan_quality",
     "gap",
     "into_readme",
+    "judge",
     "projected",
     "quickstart",
     "reconstruction",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from toolkit.experiments import baselines
 from toolkit.experiments.features import OtherFeatures, with_noise
 from toolkit.experiments.fingerprint import work_folder
 from toolkit.experiments.imagenet import fit_imagenet
-from toolkit.experiments.material import shot_pictures, test_pictures
+from toolkit.experiments.material import shot_pictures, test_images, test_pictures
 from toolkit.experiments.projection import CACHE, project
 from toolkit.experiments.scoring import Clock, score
 from toolkit.experiments.sources import Collection, World
@@ -66,7 +67,40 @@ def evaluate(
     cell = Cell(network, num_classes, num_shots, seed)
     found, _ = measure(study, cell, save)
     about = {"world": study.source.name, "classes": num_classes, "shots": num_shots, "network": network, "seed": seed}
+    num_test = len(test_images(study)[1])  # a data set may have fewer
     return {**about, "num_test": num_test, **found}
+
+
+def judge(
+    segmenter: Segmenter | AutoShotSegmenter,
+    source: World | Collection,
+    *,
+    num_test: int = 200,
+    num_steps: int | None = None,
+    cache: Path | None = CACHE,
+    progress: bool = False,
+) -> dict:
+    """Score a segmenter as it is on the pictures that `evaluate` scores on.
+
+    Args:
+        segmenter: of either kind; its classes are among the source's, others count as background.
+        source: a `World` or `Collection`.
+        num_test, num_steps, cache, progress: as `evaluate` takes them.
+    Returns:
+        dict: weighted_iou, mean_iou, per_class and boundary_f in percent; of a few-shot segmenter also psnr in dB.
+    Raises:
+        LabelError: a class that the source does not label.
+    """
+    about: dict[str, Any] = {"world": source.name}
+    if isinstance(segmenter, AutoShotSegmenter):
+        image, truth = source.test(num_test, segmenter.resolution)
+        prediction = segmenter.predict(image).argmax(1).cpu()
+    else:
+        study = Study(segmenter.gan, source, num_test, num_steps, cache, progress=progress)
+        test, truth = test_pictures(study)
+        prediction, about["psnr"] = segmenter.predict(test).argmax(1).cpu(), round(float(test.psnr.mean()), 2)
+    about["num_test"] = len(truth)
+    return {**about, **score(prediction, labels.merge(truth, source.classes, segmenter.classes), segmenter.classes)}
 
 
 def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, Tensor]:

@@ -41,7 +41,7 @@ def write(study: Study, plan: TablePlan, found: dict, tables: dict[str, Any], se
         "world": study.source.name,
         "gan": study.gan.metadata.get("name"),
         "resolution": study.gan.resolution,
-        "num_test": study.num_test,
+        "num_test": len(test_images(study)[1]),  # a data set may have fewer than were asked for
         "seeds": list(range(seeds)),
         "psnr": round(sum(found[c]["psnr"] for c in plan.cells) / len(plan.cells), 2),
         **versions(),
@@ -65,7 +65,7 @@ def into_readme(readme: str | Path, folder: str | Path) -> list[str]:
 
     Args:
         readme: file with lines `<!-- experiment NAME -->` and, later, `<!-- end -->`; what is between them
-            is replaced by NAME.md.
+            is replaced by NAME.md; "photographs/table1" is that of experiments with --out in that sub-folder.
         folder: of the experiments.
     Returns:
         list of the names that were found.
@@ -82,7 +82,7 @@ def into_readme(readme: str | Path, folder: str | Path) -> list[str]:
         return f"<!-- experiment {match[1]} -->\n{file.read_text('utf-8')}<!-- end -->"
 
     text = Path(readme).read_text("utf-8")
-    _write(readme, re.sub(r"<!-- experiment ([\w-]+) -->\n.*?<!-- end -->", fresh, text, flags=re.DOTALL))
+    _write(readme, re.sub(r"<!-- experiment ([\w/-]+) -->\n.*?<!-- end -->", fresh, text, flags=re.DOTALL))
     return names
 
 
