@@ -4,8 +4,6 @@ Written to demos/screenshots/. The wide ones are light and the narrow ones dark;
 """
 
 import sys
-import tempfile
-from pathlib import Path
 
 from page import ROOT, Visitor, launch, server
 from PIL import Image
@@ -13,30 +11,29 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(ROOT))  # in a bare clone the toolkit is not installed
 
-from toolkit.pictures import images  # noqa: E402
-from toolkit.worlds import portraits  # noqa: E402
-
 FOLDER = ROOT / "demos" / "screenshots"
 WIDTHS = {1280: "light", 390: "dark"}
-EXAMPLE = 2  # of the portraits that step 3 offers
-PHOTO_SEED = 800_200  # of the portrait for step 4
+EXAMPLE = 0  # of the pictures that step 3 offers: the astronaut, of the public domain
+PHOTO = ROOT / "demos" / "photographs" / "faces-64-astronaut.jpg"  # for the first screen and step 4
 
 
 def main():
     """Go through the steps at each width."""
     FOLDER.mkdir(exist_ok=True)
-    with server() as (address, _), sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        browser, photo = launch(playwright), Path(folder) / "photo.png"
-        images.save_png(photo, portraits.render(1, 256, PHOTO_SEED)[0])
+    with server() as (address, _), sync_playwright() as playwright:
+        browser = launch(playwright)
         for width, scheme in WIDTHS.items():
             visitor = Visitor(browser, address, width=width, height=900, color_scheme=scheme)
-            steps(visitor, width, photo)
+            steps(visitor, width)
             visitor.close()
         browser.close()
 
 
-def steps(visitor, width, photo):
-    """Label and teach; suggest; segment; auto-shot: a picture of each."""
+def steps(visitor, width):
+    """A photograph's parts at once; label and teach; suggest; segment; auto-shot: a picture of each."""
+    visitor.page.locator("#try-picture input[type=file]").first.set_input_files(PHOTO)
+    visitor.page.wait_for_selector("#try-parts img")
+    save(visitor, f"{width}-0-try", "#try")
     visitor.draw_face()
     visitor.teach()
     visitor.page.wait_for_selector("#gallery img >> nth=7")
@@ -54,7 +51,7 @@ def steps(visitor, width, photo):
     visitor.page.wait_for_selector("#segment-status >> text=Done.")
     visitor.page.wait_for_selector("#download-coco")
     save(visitor, f"{width}-3-segment", "#segment")
-    visitor.page.locator("#auto-picture input[type=file]").first.set_input_files(photo)
+    visitor.page.locator("#auto-picture input[type=file]").first.set_input_files(PHOTO)
     visitor.page.locator("#auto-parts").scroll_into_view_if_needed()
     visitor.page.wait_for_selector("#auto-parts img")
     visitor.page.wait_for_selector("#auto-legend .chip")

@@ -33,7 +33,8 @@ def address(tmp_path_factory):
     shutil.copytree(ROOT / "demos", space, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
     for name in ("toolkit", "weights"):
         shutil.copytree(ROOT / name, space / name, ignore=shutil.ignore_patterns("__pycache__", "*-framer.*"))
-    with server("--num-steps", "15", "--gan", "portraits-64", app=space / "app.py", PYTHONSAFEPATH="") as (address, _):
+    gan = str(space / "weights" / "portraits-64.safetensors")
+    with server("--num-steps", "15", "--gan", gan, app=space / "app.py", PYTHONSAFEPATH="") as (address, _):
         yield address
 
 
@@ -275,7 +276,7 @@ def test_the_frame_over_an_upload_is_set_by_mouse_touch_and_keys_and_kept(visit,
     page.locator("#try-picture input[type=file]").first.set_input_files(tilted)
     page.wait_for_selector("#try-parts img")
     first = Frame(page, "#try-picture-frame")
-    assert first.now() == (150, 100, 200, 0)  # the centred square, for the bundled GAN has no framer
+    assert first.now() == (150, 100, 200, 0)  # the centred square, without a framer
     assert page.get_by_role("application", name=re.compile("Frame of tilted.png: arrows move it")).count() == 1
     visitor.changes("#try-parts", lambda: first.drag((150, 100), (110, 90)))
     assert first.now()[:2] == pytest.approx((110, 90), abs=1)
