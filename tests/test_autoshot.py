@@ -319,6 +319,13 @@ def test_a_training_goes_on_exactly_where_it_stopped(pairs, tmp_path):
     assert [step.done for step in autoshot.training(pairs, **SMALL, out_dir=tmp_path / "b")] == [12]  # all done
 
 
+def test_it_has_the_terms_of_its_gan(pairs, monkeypatch):
+    plan = SMALL | {"num_epochs": 1}
+    assert "licence" not in autoshot.train(pairs, **plan).about()
+    monkeypatch.setitem(pairs.segmenter.gan.metadata, "licence", "research use only")
+    assert autoshot.train(pairs, **plan).licence == "research use only"
+
+
 def test_a_folder_of_another_training_is_left_alone(pairs, tmp_path):
     autoshot.train(pairs, **SMALL | {"num_epochs": 1}, out_dir=tmp_path)
     before = (tmp_path / "last.pt").read_bytes()
@@ -489,11 +496,12 @@ def test_segment_refuses_other_resolutions(unet, resolution):
 
 
 def test_save_and_load_keep_everything(unet, segmenter_file, tmp_path):
-    unet.palette = unet.palette[::-1].copy()
+    unet.palette, unet.licence = unet.palette[::-1].copy(), "research use only"
     unet.save(tmp_path / "a.safetensors")
     again = fewshot.load_segmenter(tmp_path / "a.safetensors")
     picture = torch.rand(1, 3, 32, 32, generator=rng()) * 2 - 1
     assert torch.equal(again.predict(picture), unet.predict(picture))
+    assert again.licence == "research use only" and again.about()["licence"] == again.licence
     assert again.classes == CLASSES and again.resolution == 32 and (again.palette == unet.palette).all()
     unet.save(tmp_path / "half.safetensors", torch.float16)
     sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("a", "half")]

@@ -58,6 +58,10 @@ def test_evaluate_prints_one_json_object(quick, tiny_gan_file, tmp_path):
     ("arguments", "message"),
     [
         (["evaluate", "--gan", "nowhere"], "load_gan: expected one of"),
+        (
+            ["evaluate", "--segmenter", "x", "--save", "y"],
+            "evaluate: expected --segmenter alone; got --save beside it.",
+        ),
         (["experiment", "alchemy"], "experiment: expected one of table1, table2, table3, "),
         (["alchemy"], "toolkit: expected one of quickstart, evaluate, "),
         (["benchmark", "trust"], "benchmark: expected a clone of the repository as the current folder; got no tests"),

@@ -56,6 +56,12 @@ def test_losses_are_zero_for_the_truth_alone():
         wrong = right.clone()
         wrong[0, i] += 0.5
         assert losses(wrong, target)[name] > 0.1
+    # Nine small turns and a large one: to tell none is not the best that can be said without looking.
+    turned = target[:1].repeat(10, 1)
+    turned[:, 4] = torch.tensor([0.0] * 9 + [0.8])
+    none, mean = turned.clone(), turned.clone()
+    none[:, 4], mean[:, 4] = 0.0, turned[:, 4].mean()
+    assert losses(mean, turned)["turn"] < losses(none, turned)["turn"]
     right[1, 0] = 20
     assert losses(right, target)["there"] > 5
 

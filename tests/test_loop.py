@@ -66,6 +66,16 @@ def test_a_learner_steps_against_the_loss_at_its_rate():
     assert network.weight.item() == pytest.approx(-0.15, rel=1e-4)
 
 
+def test_parts_learn_each_at_their_rate():
+    net = nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)])
+    learner = Learner(net, 0.1, {net[0]: 2.0, net[1]: 0.5})
+    learner.cool_down(0.5)
+    before = [part.weight.detach().clone() for part in net]
+    learner.learn(sum(part.weight.sum() for part in net))
+    moved = [(old - part.weight).item() for old, part in zip(before, net, strict=True)]
+    assert moved == pytest.approx([0.1, 0.025])  # Adam's first step is the rate, whatever the gradient
+
+
 def test_parameters_the_loss_does_not_reach_are_left_alone():
     network = nn.Linear(2, 1)
     before = network.bias.item()

@@ -22,7 +22,7 @@ from toolkit.errors import ToolkitError, check_count
 from toolkit.metrics import ConfusionMatrix
 from toolkit.pictures.images import as_float
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
-from toolkit.training.loop import MAX_SEED, Learner, Means, learn_together
+from toolkit.training.loop import MAX_SEED, Learner, Means
 from toolkit.training.precision import check_precision, dtype_of
 from toolkit.training.processes import processes, share_mean
 
@@ -32,14 +32,13 @@ BUFFERED_SHARDS = 4  # shuffled together, so that a batch mixes pictures of seve
 VIEWS: dict[str, dict[str, Any]] = {"scratch": {}, "imagenet": {"scale": (0.6, 1.6), "shift": 0.3}}
 JUDGED_BY = 1000  # pictures at most, whose layouts are usual
 LOG_KEEP = 0.95  # decay of the running mean of the loss
-STATE = ("key", "epoch", "epochs_since_best", "log", "net", "best", "optimizers")  # keys of a checkpoint
+STATE = ("key", "epoch", "epochs_since_best", "log", "net", "best", "optimizer")  # keys of a checkpoint
 
 
 class UNetPlan(NamedTuple):
     """How to train a U-Net.
 
-    start: "scratch" for a `UNet`, as the paper's; "imagenet" for an `ImageNetUNet`, which learns more of few
-        photographs and is nine times as large.
+    start: "scratch" for a `UNet`, as the paper's; "imagenet" for an `ImageNetUNet`, at this width three times as large.
     width: of the network, at full resolution; the paper's is 64.
     num_epochs: times every picture is seen, >= 1.
     batch_size: pictures per step and process, >= 1; for pictures up to 16 pixels, >= 2.
@@ -156,13 +155,13 @@ class _Job:
             torch.manual_seed(plan.seed)
             net = STARTS[plan.start](len(pairs.classes), plan.width)
         self.net = net.to(self.device, memory_format=torch.channels_last)
-        rates = self.net.rates().items()
-        self.learners = [Learner(part, rate * LEARNING_RATE, weight_decay=WEIGHT_DECAY) for part, rate in rates]
+        self.learner = Learner(self.net, LEARNING_RATE, self.net.rates(), weight_decay=WEIGHT_DECAY)
         self.epoch = self.epochs_since_best = 0
         self.best, self.log = None, []
         # What must be the same to resume; as JSON, which a checkpoint stores.
-        names = ("start", "width", "num_epochs", "batch_size", "color_jitter", "seed")
-        options = {name: getattr(plan, name) for name in names}
+        options = {name: getattr(plan, name) for name in ("width", "num_epochs", "batch_size", "color_jitter", "seed")}
+        if plan.start != "scratch":  # as all trainings did before there was a choice, which still resume
+            options["start"] = plan.start
         self.key = json.dumps([pairs.key, pairs.num_images, int(pairs.kept.sum()), options])
         state = None if self.out_dir is None else load_checkpoint(self.out_dir / "last.pt", STATE, "train")
         if state:
@@ -178,12 +177,11 @@ class _Job:
             rng = self._rng(1, step)
             image, soft, known = augment(image, soft, rng, self.plan.color_jitter, **VIEWS[self.plan.start])
             share = (self.epoch + step / self.num_steps) / self.plan.num_epochs
-            for learner in self.learners:
-                learner.cool_down(0.5 * (1 + math.cos(math.pi * share)))
+            self.learner.cool_down(0.5 * (1 + math.cos(math.pi * share)))
             with self._autocast(self.dtype):
                 logits = self.net(image)
             loss = soft_cross_entropy(logits.float(), soft, known)
-            learn_together(self.learners, loss)
+            self.learner.learn(loss)
             self.means.add(loss=loss.item())
             yield step + 1, self.means["loss"]
 
@@ -226,7 +224,7 @@ class _Job:
         return AutoShotSegmenter(net, self.pairs.classes, self.pairs.resolution, self.pairs.palette)
 
     def judged(self, found):
-        """It with the layouts of pictures it should know, and its GAN's framer."""
+        """It with the layouts of pictures it should know, and its GAN's framer and terms."""
         some = []
         for i in range(self.pairs.num_shards):
             if sum(map(len, some)) < JUDGED_BY:
@@ -234,7 +232,8 @@ class _Job:
         layout = learn_layout(found.network.to(self.device), torch.cat(some)[:JUDGED_BY], self.plan.seed)
         found.network.to("cpu")
         found.layout = Layout(*(value.cpu() for value in layout))
-        found.framer = getattr(self.pairs.segmenter.gan, "framer", None)
+        gan = self.pairs.segmenter.gan
+        found.framer, found.licence = getattr(gan, "framer", None), gan.metadata.get("licence")
         return found
 
     def _shards(self, rank):
@@ -297,7 +296,7 @@ class _Job:
             "log": self.log,
             "net": self.net.state_dict(),
             "best": self.best,
-            "optimizers": [learner.adam.state_dict() for learner in self.learners],
+            "optimizer": self.learner.adam.state_dict(),
         }
         save_checkpoint(self.out_dir / "last.pt", state)
 
@@ -312,5 +311,4 @@ class _Job:
         self.epoch, self.epochs_since_best = state["epoch"], state["epochs_since_best"]
         self.log, self.best = state["log"], state["best"]
         self.net.load_state_dict(state["net"])
-        for learner, kept in zip(self.learners, state["optimizers"], strict=True):
-            learner.adam.load_state_dict(kept)
+        self.learner.adam.load_state_dict(state["optimizer"])

@@ -43,6 +43,7 @@ class AutoShotSegmenter:
         palette: (K, 3) uint8; None for the default.
         framer: finds in a picture what it learned to segment; None for none.
         layout: how parts usually lie, by which trust is judged; None for no trust.
+        licence: the terms of its weights, those of the GAN it was distilled from; None where they are not known.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class AutoShotSegmenter:
         palette: np.ndarray | None = None,
         framer: Framer | None = None,
         layout: Layout | None = None,
+        licence: str | None = None,
     ) -> None:
         self.network, self.resolution = network.eval().requires_grad_(False), resolution
-        self.framer, self.layout = framer, layout
+        self.framer, self.layout, self.licence = framer, layout, licence
         self.classes = labels.check_classes(classes, "AutoShotSegmenter")
         self.palette = labels.palette_of(self.classes) if palette is None else palette
 
@@ -205,7 +207,8 @@ class AutoShotSegmenter:
             kind = STARTS[about.get("start", "scratch")]  # files of version 0.2 are all from scratch
             network = kind(len(classes), tensors["classify.weight"].shape[1])
             network.load_state_dict(tensors)
-            return cls(network.to(device), classes, int(about["resolution"]), palette, framer, usual)
+            size, licence = int(about["resolution"]), about.get("licence")
+            return cls(network.to(device), classes, size, palette, framer, usual, licence)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).split("\n")[0][:120]
             raise CheckpointError(
@@ -213,8 +216,9 @@ class AutoShotSegmenter:
             ) from error
 
     def about(self) -> dict[str, Any]:
-        """JSON-serialisable dict: classes, palette, resolution."""
-        return {"classes": list(self.classes), "palette": self.palette.tolist(), "resolution": self.resolution}
+        """JSON-serialisable dict: classes, palette, resolution, and the licence if it is known."""
+        about = {"classes": list(self.classes), "palette": self.palette.tolist(), "resolution": self.resolution}
+        return about if self.licence is None else {**about, "licence": self.licence}
 
     def export_onnx(self, path: str | Path) -> None:
         """Write the network as one ONNX file that works without this toolkit; see `onnx_file.export`."""

@@ -258,7 +258,7 @@ class Pairs:
             yield ((image.expand(-1, 3, -1, -1) + 1) * 127.5).round_().clamp_(0, 255).byte(), columns
 
     def _seen(self, i):
-        """Photographs of shard i, as `_drawn`; the encoder's guess is enough, see docs/method.md."""
+        """Photographs of shard i, as `_drawn`; the encoder's guess alone, for steps take a second each."""
         gan = self.segmenter.gan
         for photographs in self.photographs[self.rows(i)].split(self.batch_size):
             sample = gan.project(as_float(photographs, gan.device), num_steps=0, judge=False)

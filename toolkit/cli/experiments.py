@@ -45,7 +45,7 @@ def evaluate(
     gan: Gan = None,
     save: Annotated[Path | None, typer.Option(help="Write the segmenter to this file.")] = None,
     segmenter: Annotated[
-        Path | None, typer.Option(help="Score this one, of either kind, as it is, instead of teaching one.")
+        Path | None, typer.Option(help="Score this one, of either kind, as it is, on all its classes; none is taught.")
     ] = None,
     num_steps: NumSteps = None,
     device: Device = None,
@@ -55,8 +55,11 @@ def evaluate(
     from toolkit import experiments, fewshot
 
     if segmenter is not None:
+        for option, given in (("--classes", classes), ("--network", network), ("--save", save)):
+            if given is not None:
+                raise ToolkitError("evaluate", "--segmenter alone", f"{option} beside it", "Leave one of them out")
+        judged = experiments.source_of("evaluate", world, data, gan or str(segmenter), thing)  # it names its GAN
         taught = fewshot.load_segmenter(segmenter, device, load_gan(gan, device) if gan else None)
-        judged = experiments.source_of("evaluate", world, data, gan or "its own", thing)
         how: dict[str, Any] = {"num_test": num_test, "num_steps": num_steps, "progress": not as_json}
         show(experiments.judge(taught, judged, **how), as_json)
         return
@@ -293,8 +296,9 @@ def _run(
     source = experiments.source_of(name, world, data, gan)
     study = experiments.Study(load_gan(gan or source.gan, device), source, num, num_steps=num_steps, folder=out)
     if autoshot is not None:
-        start = "imagenet" if study.gan.imagenet else "scratch"  # as its hypercolumns
-        distillation = {"num_images": autoshot[0], "num_epochs": autoshot[1], "start": start}
+        distillation: dict[str, Any] = {"num_images": autoshot[0], "num_epochs": autoshot[1]}
+        if study.gan.imagenet:  # as its hypercolumns; else as ever, so that what was measured still counts
+            distillation["start"] = "imagenet"
         study = dataclasses.replace(study, distillation=distillation)
         check(study.gan.resolution, **study.distillation)
     workers = torch.get_num_threads() if study.gan.device.type == "cpu" else 1

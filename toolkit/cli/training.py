@@ -88,7 +88,7 @@ def train_encoder(
     """Train an encoder for any GAN on what it draws itself, and put it where the GAN's file is.
 
     Projection then starts from its guess, and trust is known."""
-    from toolkit.experiments.sources import GANS
+    from toolkit.experiments.sources import World
     from toolkit.gan.files import zoo
     from toolkit.gan.loading import JUDGED_BY, encoder_path, install_encoder
     from toolkit.pictures.images import as_float
@@ -98,7 +98,7 @@ def train_encoder(
     if world is not None and folder is not None:
         raise ToolkitError("train-encoder", "--world or --folder or neither", "both", "Give one of them")
     plan = EncoderPlan(num_pictures, batch_size, seed)
-    model, images = load_gan(gan or (None if world is None else GANS.get(world)), device), None
+    model, images = load_gan(gan or (None if world is None else World(world).gan), device), None
     check(model.generator, plan, out, mixed_precision=mixed_precision)
     check_can_write(out / "encoder.safetensors")
     bundled = model.path.parent == zoo.folder().resolve()

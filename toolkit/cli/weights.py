@@ -77,7 +77,7 @@ def calibrate_autoshot(
     half: Annotated[bool, typer.Option(help="Write float16, half the bytes.")] = False,
     device: Device = None,
 ) -> None:
-    """Teach an auto-shot network how parts usually lie, so that it says its trust; and add the GAN's framer."""
+    """Teach an auto-shot network how parts usually lie, to tell its trust; and add the GAN's framer and terms."""
     import torch
 
     from toolkit.autoshot import AutoShotSegmenter
@@ -97,6 +97,6 @@ def calibrate_autoshot(
         image = torch.cat([load_image(one, model.resolution) for one in some])
     pixels = torch.from_numpy(to_uint8(image)).permute(0, 3, 1, 2)  # as it learned from them
     auto.layout = learn_layout(auto.network, as_float(pixels, model.device))
-    auto.framer = model.framer or auto.framer
+    auto.framer, auto.licence = model.framer or auto.framer, model.metadata.get("licence", auto.licence)
     auto.save(file, torch.float16 if half else torch.float32)
     print(f"{file}: {len(pixels)} pictures" + (", with a framer" if auto.framer else ""))

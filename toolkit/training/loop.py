@@ -1,7 +1,7 @@
 """What every training shares: the loop, an optimiser's step, the cool-down, the average, and running means."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -52,17 +52,22 @@ class Learner:
     Args:
         network: all its parameters are learned.
         rate: learning rate before any cool-down.
+        parts: the network's parts -> at how many times the rate each learns; None for all at the rate.
         adam: further options of `torch.optim.Adam`.
     """
 
-    def __init__(self, network: nn.Module, rate: float, **adam: Any) -> None:
-        self.network, self.rate = network, rate
-        self.adam = torch.optim.Adam(network.parameters(), rate, **adam)
+    def __init__(
+        self, network: nn.Module, rate: float, parts: Mapping[nn.Module, float] | None = None, **adam: Any
+    ) -> None:
+        self.network = network
+        groups = {part: times * rate for part, times in (parts or {network: 1.0}).items()}
+        self.rates = list(groups.values())
+        self.adam = torch.optim.Adam([{"params": part.parameters(), "lr": own} for part, own in groups.items()], **adam)
 
     def cool_down(self, factor: float) -> None:
         """Learn at `factor` times the rate from now on."""
-        for group in self.adam.param_groups:
-            group["lr"] = self.rate * factor
+        for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
 
     def learn(self, loss: Tensor) -> None:
         """One step against loss (), along the mean gradient of all processes: each has pictures of its own."""
