@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from toolkit.errors import ImageError, ShapeError
+from toolkit.errors import ImageError, ShapeError, ToolkitError
 from toolkit.pictures import images
 from toolkit.pictures.images import (
     Frame,
@@ -17,6 +17,7 @@ from toolkit.pictures.images import (
     given_box,
     grid,
     load_image,
+    pad_box,
     save_png,
     to_pil,
     to_uint8,
@@ -82,6 +83,34 @@ def test_the_centred_square_is_kept():
     pixels = noise(4, 8)
     assert torch.equal(load_image(pixels, 4), load_image(pixels[:, 2:6]))
     assert torch.equal(load_image(pixels.swapaxes(0, 1), 4), load_image(pixels[:, 2:6].swapaxes(0, 1)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(width=st.integers(1, 12), height=st.integers(1, 12))
+def test_padding_keeps_the_whole_picture_and_repeats_its_edges(width, height):
+    """At its own size, pixel by pixel; labels come back as they were."""
+    pixels, side = noise(height, width), max(width, height)
+    beyond = [((side - n + 1) // 2, (side - n) // 2) for n in (height, width)]
+    image, frame = frame_image(pixels, side, pad_box)
+    np.testing.assert_array_equal(to_uint8(image)[0], np.pad(pixels, (*beyond, (0, 0)), mode="edge"))
+    assert torch.equal(load_image(pixels, side, "pad"), image)
+    label_map = torch.arange(side * side).view(side, side)
+    (top, _), (left, _) = beyond
+    assert torch.equal(frame.restore(label_map), label_map[top : top + height, left : left + width])
+
+
+@settings(max_examples=60, deadline=None)
+@given(width=st.integers(1, 900), height=st.integers(1, 900), resolution=st.integers(1, 16))
+def test_pictures_of_any_shape_are_padded(width, height, resolution):
+    """Also one so long that its other side is less than a pixel."""
+    grey = Image.new("RGB", (width, height), (90, 90, 90))
+    assert (to_uint8(load_image(grey, resolution, "pad")) == 90).all()
+
+
+@pytest.mark.parametrize("fit", ["stretch", "", None, ["pad"]])
+def test_another_fit_is_refused(fit):
+    with pytest.raises(ToolkitError, match=r"load_image: expected fit to be crop or pad; got .*Choose one\."):
+        load_image(noise(), 3, fit)
 
 
 def test_shrinking_is_antialiased():

@@ -111,6 +111,22 @@ def test_another_or_an_edited_folder_is_noticed(tmp_path):
     assert greys(bright, path) == [1, 2, 255]
 
 
+def test_the_whole_picture_is_kept_where_that_is_wanted(tmp_path, monkeypatch):
+    """The same file is read anew for another fit, but not twice for one."""
+    path = tmp_path / "pictures-8.npy"
+    (tmp_path / "in").mkdir()
+    wide = Image.new("RGB", (32, 16), (255, 0, 0))
+    wide.paste((0, 0, 255), (8, 0, 24, 16))
+    wide.save(tmp_path / "in" / "wide.png")
+    for fit, red in (("crop", []), ("pad", [0, 1, 6, 7]), ("crop", [])):
+        (picture,) = from_folder(tmp_path / "in", 8, path, progress=False, fit=fit)
+        assert all(np.flatnonzero(row > 127).tolist() == red for row in picture[0])
+    monkeypatch.setattr("toolkit.pictures.cache.load_image", lambda *_: pytest.fail("read again"))
+    from_folder(tmp_path / "in", 8, path, progress=False, fit="crop")
+    with pytest.raises(ToolkitError, match="from_folder: expected fit to be crop or pad; got 'squash'"):
+        from_folder(tmp_path / "in", 8, path, progress=False, fit="squash")
+
+
 def test_the_same_pictures_elsewhere_are_not_read_again(tmp_path, monkeypatch):
     path = tmp_path / "pictures-8.npy"
     folder = grey_folder(tmp_path / "a", 5, 6)

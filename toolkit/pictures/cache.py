@@ -23,7 +23,7 @@ from tqdm import tqdm
 from toolkit.errors import ImageError, ToolkitError
 from toolkit.files import replace_when_done
 from toolkit.pictures.folders import pictures_in
-from toolkit.pictures.images import load_image, to_uint8
+from toolkit.pictures.images import check_fit, load_image, to_uint8
 from toolkit.pictures.uploads import READ
 
 LAST_TRAINING_SEED = 600_000  # later seeds belong to parsers and shots, those from 1,000,000 to tests
@@ -67,29 +67,32 @@ def from_world(
     return _collect(batches(), num, resolution, path, source, progress)
 
 
-def from_folder(folder: str | PathLike, resolution: int, path: str | PathLike, progress: bool = True) -> np.ndarray:
-    """Read every picture below a folder, cut to the centred square and resized.
+def from_folder(
+    folder: str | PathLike, resolution: int, path: str | PathLike, progress: bool = True, fit: str = "crop"
+) -> np.ndarray:
+    """Read every picture below a folder, made square and resized.
 
     Pictures that cannot be read are left out, each with a line on stderr; other files too, counted in one line.
 
     Args:
         folder: searched with its sub-folders for all formats of `uploads`, except the folder of `path`.
         resolution, progress: as in `from_world`.
-        path: the .npy file to make, or to reuse when these files made it: compared by names, sizes and
-            times, and where times differ by content.
+        path: the .npy file to make, or to reuse when these files made it with this fit: compared by names, sizes
+            and times, and where times differ by content.
+        fit: "crop" or "pad", as `images.load_image` takes it.
     Returns:
         (N, 3, R, R) uint8, memory-mapped.
     Raises:
-        ImageError: no pictures there, or none that can be read.
+        ImageError: no pictures there, or none that can be read. ToolkitError: another fit.
         WriteError: the file cannot be written, or the disk is full.
     """
-    folder, path = Path(folder), Path(path)
+    folder, path, fit = Path(folder), Path(path), check_fit(fit, "from_folder")
     found = pictures_in(folder, deep=True, but=path.parent)
     if remark := found.remark(folder):
         print(remark, file=sys.stderr)
     if not found.files:
         raise ImageError("from_folder", f"a folder with pictures ({READ})", folder, "Check the path")
-    source = _Files(folder, found.files)
+    source = _Files(folder, found.files, fit)
     if source.made(_kept_source(path, (None, 3, resolution, resolution))):
         if source.renewed:
             _note(path, source.to_json())
@@ -98,10 +101,11 @@ def from_folder(folder: str | PathLike, resolution: int, path: str | PathLike, p
 
 
 class _Files:
-    """The files of a folder, and what identifies them: names, sizes and times first, then hashes."""
+    """The files of a folder, and what identifies them: names, sizes and times first, then hashes; and how they are
+    made square."""
 
-    def __init__(self, folder: Path, files: list[Path]) -> None:
-        self.folder, self.files, self.noted_at = folder.resolve(), files, time.time()
+    def __init__(self, folder: Path, files: list[Path], fit: str) -> None:
+        self.folder, self.files, self.fit, self.noted_at = folder.resolve(), files, fit, time.time()
         self.names = [file.relative_to(folder).as_posix() for file in files]
         self.stats = [self._stat(file) for file in files]
         self.hashes: list[str] = []
@@ -118,6 +122,8 @@ class _Files:
     def made(self, kept: dict | None) -> bool:
         """Whether a cache was made from these files, by its record of them."""
         if kept is None or kept.get("names") != self.names or [s[0] for s in kept["stats"]] != self.sizes:
+            return False
+        if kept.get("fit", "crop") != self.fit:  # version 0.3 always cropped
             return False
         moved = kept["folder"] != str(self.folder)
         sure_until = (kept["noted_at"] - YOUNG) * 1e9  # a file changed later may have changed again without a new time
@@ -140,14 +146,14 @@ class _Files:
             self.hashes.append(_hash(data))
             try:
                 # A file that cannot be opened is opened once more, for the system's error message.
-                yield load_image(file if data is None else data, resolution)
+                yield load_image(file if data is None else data, resolution, self.fit)
             except ImageError as error:
                 tqdm.write(f"{file}: {error}", file=sys.stderr)
                 yield None
 
     def to_json(self) -> dict:
         """The record that `made` compares with."""
-        about = {"folder": str(self.folder), "noted_at": self.noted_at, "names": self.names}
+        about = {"folder": str(self.folder), "fit": self.fit, "noted_at": self.noted_at, "names": self.names}
         return {**about, "stats": self.stats, "hashes": self.hashes}
 
 

@@ -119,6 +119,14 @@ def centre_box(picture: Image.Image) -> Box:
     return left, top, left + side, top + side
 
 
+def pad_box(picture: Image.Image) -> Box:
+    """The smallest centred square that holds all of a PIL image, whose edges repeat in the rest of it: (left, top,
+    right, bottom)."""
+    side = max(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return left, top, left + side, top + side
+
+
 def whole_box(picture: Image.Image) -> Box:
     """All of a PIL image: (left, top, right, bottom)."""
     return 0, 0, *picture.size
@@ -217,8 +225,12 @@ def _part_inside(start, end, length, resolution):
     step = (end - start) / resolution
     first = max(0, math.ceil(-start / step - SLACK))
     last = min(resolution, math.floor((length - start) / step + SLACK))
-    if first >= last:
+    inside = max(0.0, start), min(float(length), end)
+    if inside[1] - inside[0] <= SLACK * step:
         return None
+    if first >= last:  # a picture far longer than wide: less than a column, which the one around its middle shows
+        first = min(resolution - 1, int((sum(inside) / 2 - start) / step))
+        last = first + 1
     return first, last, max(0.0, start + first * step), min(float(length), start + last * step)
 
 

@@ -12,19 +12,22 @@ from torch import Tensor
 
 from toolkit.errors import ImageError, ShapeError, ToolkitError, describe
 from toolkit.files import replace_when_done
-from toolkit.pictures.frames import Box, Frame, centre_box, whole_box
+from toolkit.pictures.frames import Box, Frame, centre_box, pad_box, whole_box
 from toolkit.pictures.uploads import PAPER, open_rgb
 
 __all__ = [
+    "FITS",
     "Box",
     "Frame",
     "as_float",
     "centre_box",
+    "check_fit",
     "frame_image",
     "frame_of",
     "given_box",
     "grid",
     "load_image",
+    "pad_box",
     "save_png",
     "to_pil",
     "to_uint8",
@@ -36,6 +39,15 @@ ROUNDING = 1e-3  # how far beyond [-1, 1] a tensor may stray
 # Where a picture lies in an upload: a frame, or a function that says so of a PIL image in RGB.
 Align = Callable[[Image.Image], Box | Frame] | Frame
 ALIGN: dict[str, Align] = {"centre": centre_box, "none": whole_box}
+# How pictures of any shape become square: their centre alone, or all of them, with their edges repeated.
+FITS: dict[str, Callable[[Image.Image], Box]] = {"crop": centre_box, "pad": pad_box}
+
+
+def check_fit(fit: Any, call: str) -> str:
+    """A word of `FITS`, itself; raises ToolkitError, in the name of `call`, for any other."""
+    if not isinstance(fit, str) or fit not in FITS:
+        raise ToolkitError(call, f"fit to be {' or '.join(FITS)}", repr(fit), "Choose one")
+    return fit
 
 
 def given_box(box: Box) -> Callable[[Image.Image], Box]:
@@ -91,28 +103,31 @@ def frame_image(source: Any, resolution: int, align: Align | str = "centre") -> 
     return _to_tensor(frame.cut(picture, resolution, "frame_image")), frame
 
 
-def load_image(source: Any, resolution: int | None = None) -> Tensor:
+def load_image(source: Any, resolution: int | None = None, fit: str = "crop") -> Tensor:
     """Turn whatever a person calls a picture into a tensor.
 
     Args:
         source: a path, bytes or binary file (see `uploads.READ`), a PIL image, a NumPy array (H, W),
             (H, W, 3) or (H, W, 4) uint8, or a float tensor (N, 3, H, W) in [-1, 1], which is only
             checked. EXIF orientation is honoured, transparency laid on white, 16 bits become 8.
-        resolution: cut the largest centred square and resize it (antialiased) to this many pixels,
-            >= 1; None keeps the whole picture at its own size. A tensor must have it already.
+        resolution: make it square and resize it (antialiased) to this many pixels, >= 1; None keeps the whole
+            picture at its own size. A tensor must have it already.
+        fit: how it becomes square: "crop" to the largest centred square, or "pad" the whole picture to the smallest
+            one by repeating its edges.
     Returns:
         image (1, 3, H, W) float32 in [-1, 1]; (N, 3, H, W) from such a tensor.
     Raises:
         ImageError: unreadable, truncated, empty or far too large.
-        ShapeError: a tensor or a resolution that is not as above.
+        ShapeError: a tensor or a resolution that is not as above. ToolkitError: another fit.
     """
+    square = FITS[check_fit(fit, "load_image")]
     if resolution is not None:
         _check_resolution(resolution, "load_image")
     if isinstance(source, torch.Tensor):
         return _check_tensor(source, resolution, "load_image")
     picture = open_rgb(source, "load_image")
     if resolution is not None:
-        picture = Frame(centre_box(picture), picture.size).cut(picture, resolution, "load_image")
+        picture = Frame(square(picture), picture.size).cut(picture, resolution, "load_image")
     elif picture.width * picture.height > MAX_WHOLE:
         raise ImageError(
             "load_image",
