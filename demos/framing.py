@@ -14,7 +14,7 @@ from wiring import PRIVATE, on
 from words import Sorry, remedy
 
 from toolkit.errors import ImageError, ToolkitError
-from toolkit.pictures.images import Frame, frame_of
+from toolkit.pictures.images import FITS, Frame, frame_of
 from toolkit.pictures.uploads import open_rgb
 from toolkit.show import framing
 
@@ -127,10 +127,11 @@ def opened(path: str) -> Image.Image:
 
 
 def frame_in(session: Session, path: str, upload: Image.Image) -> Frame:
-    """Where networks look in an upload: as it was left, else as the GAN's framer finds it, else the centred square."""
+    """Where networks look in an upload: as it was left, else as the GAN's framer finds it, else as the pictures that
+    it learned from became square."""
     if path not in session.frames:
         found = session.gan.find(upload) if session.gan.framer is not None else []
-        session.frames[path] = found[0].frame if found else frame_of(upload, "centre")
+        session.frames[path] = found[0].frame if found else frame_of(upload, FITS[session.gan.fit])
     return session.frames[path]
 
 

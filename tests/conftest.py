@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from toolkit import fewshot
-from toolkit.gan.files.checkpoints import save_gan
+from toolkit.gan.files.checkpoints import load_networks, save_gan
 from toolkit.gan.model import GAN
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
@@ -40,6 +40,19 @@ def tiny_gan_file(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_gan(tiny_gan_file):
     return fewshot.load_gan(tiny_gan_file)
+
+
+@pytest.fixture(scope="session")
+def padded_gan_file(tiny_gan_file, tmp_path_factory):
+    """The same network, of pictures that became square by padding."""
+    path = tmp_path_factory.mktemp("gan") / "padded.safetensors"
+    save_gan(path, *load_networks(tiny_gan_file), {"fit": "pad"})
+    return path
+
+
+@pytest.fixture
+def padded_gan(padded_gan_file):
+    return fewshot.load_gan(padded_gan_file)
 
 
 class Finds(torch.nn.Module):

@@ -28,7 +28,7 @@ def pictures():
 @pytest.fixture(scope="module")
 def trained(pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("autoencoder")
-    train_autoencoder(pictures, folder, PLAN, progress=False)
+    train_autoencoder(pictures, folder, PLAN, fit="pad", progress=False)
     return folder
 
 
@@ -36,6 +36,7 @@ def test_it_comes_near_the_pictures(trained, pictures):
     gan = fewshot.load_gan(trained / "gan.safetensors")
     encoder = load_encoder(trained / "encoder.safetensors")
     assert encoder.metadata["gan_hash"] == gan.hash and gan.metadata["pictures_seen"] == 1600
+    assert gan.fit == "pad" and gan.imagenet
     image = as_float(pictures)
     with torch.no_grad():
         again = gan.generator.synthesis(encoder(image), noise_mode="none")

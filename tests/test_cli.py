@@ -22,6 +22,7 @@ from toolkit.parts import fitting
 
 ROOT = Path(__file__).parent.parent
 GAN = ("train-gan", "--out", "x", "--world", "portraits")
+REDRAW = ("train-autoencoder", "--out", "x")
 
 
 def process(*arguments, cwd):
@@ -66,6 +67,8 @@ def test_evaluate_prints_one_json_object(quick, tiny_gan_file, tmp_path):
         (["alchemy"], "toolkit: expected one of quickstart, evaluate, "),
         (["benchmark", "trust"], "benchmark: expected a clone of the repository as the current folder; got no tests"),
         (["train-gan", "--out", "x"], "train-gan: expected either --world or --folder; got None and None."),
+        ([*REDRAW, "--world", "portraits", "--fit", "pad"], "train-autoencoder: expected --fit with a folder of "),
+        ([*REDRAW, "--folder", ".", "--fit", "zoom"], "train-autoencoder: expected fit to be crop or pad; got 'zoom'."),
         ([*GAN, "--resolution", "96"], "train: expected resolution a power of two; got 96. Use 64 or 128."),
         (
             ["train-encoder", "--out", "x", "--mixed-precision", "fp16"],
@@ -185,6 +188,54 @@ def test_train_gan_runs_resumes_and_its_gan_loads(quick, tmp_path):
     few = ("--num-test", 1, "--num-steps", 2)
     done = run("quickstart", "--gan", tmp_path / "run" / "gan.safetensors", *few, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def cars(tmp_path):
+    """Two pictures twice as wide as high, red left and right of their centred square, which is blue."""
+    (tmp_path / "cars").mkdir()
+    for i in range(2):
+        wide = Image.new("RGB", (64, 32), (255, i, 0))
+        wide.paste((0, i, 255), (16, 0, 48, 32))
+        wide.save(tmp_path / "cars" / f"{i}.png")
+    return tmp_path / "cars"
+
+
+def red(file):
+    """Of cached pictures, which columns of the first row are red."""
+    return np.flatnonzero(np.load(file)[0, 0, 0] > 127).tolist()
+
+
+def test_wide_pictures_are_kept_whole_and_the_gan_remembers(cars, tmp_path, monkeypatch):
+    """From the folder to its label map: what is trained, bundled, and made with it, pads as it did."""
+    from toolkit.cli.training import bundle
+    from toolkit.gan.files import zoo
+
+    ends = [0, 1, 2, 3, 12, 13, 14, 15]
+    few = ("--resolution", 16, "--batch-size", 2, "--channel-base", 64, "--num-pictures", 2)
+    redraw = ("train-autoencoder", *few, "--num-components", 2)
+    done = run(*redraw, "--folder", cars, "--fit", "pad", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert red(tmp_path / "run" / "pictures-16.npy") == ends
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(zoo, "folder", lambda: tmp_path / "weights")
+    bundle(tmp_path / "run" / "gan.safetensors", "cars")
+    gan = fewshot.load_gan("cars")
+    assert gan.fit == "pad"
+    learn = ("train-encoder", "--gan", "cars", "--folder", cars, "--num-pictures", 2, "--batch-size", 2)
+    for name, options, columns in (("own", [], ends), ("other", ["--fit", "crop"], [])):
+        done = run(*learn, "--out", tmp_path / name, *options)
+        assert done.returncode == 0, done.stderr
+        assert red(tmp_path / name / "pictures-16.npy") == columns
+    label_map = np.zeros((16, 16), int)
+    label_map[:8] = 1
+    shot = fewshot.Shot(gan.sample(), label_map, ["background", "top"], gan)
+    fewshot.fit(gan, [shot], network="linear", num_steps=2).save(tmp_path / "seg.safetensors")
+    done = run("segment", cars, "--segmenter", tmp_path / "seg.safetensors", "--out", tmp_path / "o", "--num-steps", 1)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "o" / "0.json").read_text())["box"] == [0, -16, 64, 48]
+    parts = np.asarray(Image.open(tmp_path / "o" / "0.parts.png"))
+    assert parts.shape == (32, 64) and parts.max() < 2  # no pixel is left out
 
 
 def test_a_foreign_file_is_converted_and_described(tmp_path):

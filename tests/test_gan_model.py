@@ -34,6 +34,26 @@ def test_frames_say_where_the_picture_was(gan):
     assert sample[1].frames == sample.frames[1:] and len(sample[1].trust) == 1
 
 
+def test_a_gan_of_padded_pictures_sees_uploads_whole(padded_gan):
+    """Where nothing else is asked for; labels come back in the upload's own pixels, none of them missing."""
+    upload = Image.fromarray(np.full((40, 60, 3), 90, np.uint8))
+    sample = padded_gan.project([upload, upload.rotate(90, expand=True)], num_steps=2)
+    assert sample.frames == [images.Frame((0, -10, 60, 50), (60, 40)), images.Frame((-10, 0, 50, 60), (40, 60))]
+    auto = padded_gan.place(sample.image, "auto")[1]  # a tensor fills its frame
+    assert images.frame_image(sample.image, 16, auto[0])[1].box == (0, 0, 16, 16)
+    for align, box in (("none", (0, 0, 60, 40)), (images.centre_box, (10, 0, 50, 40))):
+        assert padded_gan.project(upload, num_steps=0, align=align).frames[0].box == box
+    result = fit(padded_gan).segment(upload, num_steps=2)
+    assert result.frame == sample.frames[0] and result.full_label_map.shape == (40, 60)
+    assert set(result.full_label_map.unique().tolist()) <= {0, 1}
+
+
+def test_a_gan_of_pictures_made_square_in_a_way_unknown_here_is_refused(tmp_path, tiny_gan_file):
+    save_gan(tmp_path / "x.safetensors", *load_networks(tiny_gan_file), {"fit": "stretch"})
+    with pytest.raises(ToolkitError, match="load_gan: expected fit to be crop or pad; got 'stretch'"):
+        fewshot.load_gan(tmp_path / "x.safetensors")
+
+
 def test_no_pictures_are_refused(gan):
     with pytest.raises(ToolkitError, match="GAN.sample: expected num >= 1; got 0. Ask for at least one picture"):
         gan.sample(num=0)

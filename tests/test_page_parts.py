@@ -256,6 +256,13 @@ def test_an_upload_keeps_its_frame_and_the_framer_is_asked_once(session, monkeyp
     assert frame_in(session, "a", upload).centre == (150, 100)
 
 
+def test_an_uploads_frame_starts_around_all_of_it_where_the_gans_own_pictures_were_padded(session, monkeypatch):
+    monkeypatch.setattr(session.gan, "fit", "pad")
+    frame = frame_in(session, "a", Image.new("RGB", (300, 200)))
+    assert frame.centre == (150, 100) and frame.side == 300
+    assert moved(session, {"of": "a", "frame": [*frame.centre, frame.side, 5]}) == "a"
+
+
 @pytest.mark.parametrize(
     "sent",
     [

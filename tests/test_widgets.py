@@ -311,6 +311,10 @@ def test_a_frame_starts_where_the_framer_finds_something(tiny_gan, monkeypatch):
     assert Framing(Image.new("RGB", (300, 200)), tiny_gan).frame.centre == (150, 100)
 
 
+def test_a_frame_starts_around_all_of_a_picture_where_the_gans_own_were_padded(padded_gan):
+    assert Framing(Image.new("RGB", (300, 200)), padded_gan).frame == Frame((0, -50, 300, 250), (300, 200))
+
+
 def test_the_page_half_of_frames_fetches_nothing():
     code = Framing._esm + Framing._css
     for word in ("http:", "https:", "import ", "import(", "fetch(", "XMLHttp", "@import", "url(", "eval("):

@@ -14,6 +14,12 @@ Gan = Annotated[str | None, typer.Option(help="A bundled GAN's name or a weights
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")]
 NumSteps = Annotated[int | None, typer.Option(help="Optimiser steps of projection; default: as many as usual.")]
 Precision = Annotated[str, typer.Option(help="bf16, no, or auto: the faster of the two on this machine.")]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        help="How pictures become square: crop, or pad: whole, edges repeated; default: as the GAN's own, else crop."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 
@@ -42,6 +48,24 @@ def load_gan(name: str | None, device: str | None = None) -> Any:
     if device is not None:
         os.environ["ACCELERATE_TORCH_DEVICE"] = str(there)  # what is trained after it, is trained there
     return fewshot.load_gan(name or zoo.DEFAULT, there)
+
+
+def fit_of(call: str, fit: str | None, pictures: Any, gan: Any = None) -> str:
+    """How pictures become square: as --fit says, else as those that a GAN learned from, else cropped.
+
+    Args:
+        call: the command.
+        fit: what --fit says, or None.
+        pictures: the folder of them, None where --fit has nothing to fit.
+        gan: has `fit`; or None.
+    Raises:
+        ToolkitError: another word, or --fit without pictures of any shape.
+    """
+    from toolkit.pictures.images import check_fit
+
+    if fit is not None and pictures is None:
+        raise ToolkitError(call, "--fit with a folder of pictures of any shape", "no folder", "Leave --fit out")
+    return check_fit(fit or getattr(gan, "fit", "crop"), call)
 
 
 def show_version(wanted: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from toolkit.cli.commands import Device, Gan, NumSteps, Precision, load_gan
+from toolkit.cli.commands import Device, Fit, Gan, NumSteps, Precision, fit_of, load_gan
 from toolkit.errors import ToolkitError
 from toolkit.files import check_can_write
 
@@ -16,7 +16,10 @@ Pictures = Annotated[
 
 Align = Annotated[
     str | None,
-    typer.Option(help="auto: found by the framer; centre: the centred square; none: the whole picture."),
+    typer.Option(
+        help="auto: found by the framer; centre: the centred square, or padded to one if the GAN's own pictures were; "
+        "none: the whole picture."
+    ),
 ]
 
 
@@ -114,6 +117,7 @@ def autoshot(
     folder: Annotated[
         Path | None, typer.Option(help="Label pictures of this folder, framed as the GAN's, instead of generated ones.")
     ] = None,
+    fit: Fit = None,
     truncation_psi: float = 1.0,
     drop: Annotated[float, typer.Option(help="Share of the pictures, the least certain ones, to leave out.")] = 0.0,
     start: Annotated[
@@ -143,11 +147,12 @@ def autoshot(
 
     state = processes(device)
     few = fewshot.Segmenter.load(segmenter, fewshot.load_gan(gan, state.device) if gan else None, state.device)
+    fit = fit_of("autoshot", fit, folder, few.gan)
     check_can_write(out)
     work = out.with_name(f"{out.stem}-work")
     size, photographs = few.gan.resolution, None
     if folder is not None:
-        photographs = from_folder(folder, size, work / f"pictures-{size}.npy", state.is_main_process)
+        photographs = from_folder(folder, size, work / f"pictures-{size}.npy", state.is_main_process, fit)
     steps = distilling(
         few,
         num_images,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from toolkit.cli.commands import Device, Gan, Precision, load_gan
+from toolkit.cli.commands import Device, Fit, Gan, Precision, fit_of, load_gan
 from toolkit.errors import ToolkitError
 from toolkit.files import check_can_write, read_metadata
 
@@ -48,7 +48,7 @@ def train_gan(
     check(plan, out, init_from=init_from, mixed_precision=mixed_precision)
     state = processes(device)
     with state.main_process_first():
-        images = _pictures(folder, world, num_images, resolution, out, state.device)
+        images = _pictures(folder, world, num_images, resolution, out, "crop", state.device)
     print(train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision))
 
 
@@ -57,14 +57,16 @@ def _check_one_of(call: str, world: str | None, folder: Path | None) -> None:
         raise ToolkitError(call, "either --world or --folder", f"{world} and {folder}", "Give one of them")
 
 
-def _pictures(folder: Path | None, world: str | None, num: int, resolution: int, out: Path, device: Any = "cpu") -> Any:
+def _pictures(
+    folder: Path | None, world: str | None, num: int, resolution: int, out: Path, fit: str, device: Any = "cpu"
+) -> Any:
     """Pictures to train on, kept in the folder of the training."""
     from toolkit import experiments
     from toolkit.pictures.cache import from_folder, from_world
 
     cache = out / f"pictures-{resolution}.npy"
     if folder is not None:
-        return from_folder(folder, resolution, cache)
+        return from_folder(folder, resolution, cache, fit=fit)
     return from_world(experiments.world_named(str(world)).render, num, resolution, cache, device)
 
 
@@ -78,6 +80,7 @@ def train_encoder(
     gan: Gan = None,
     world: Annotated[str | None, typer.Option(help="Also learn from this world's pictures, unlabelled.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Also learn from a folder of pictures.")] = None,
+    fit: Fit = None,
     num_images: Annotated[int, typer.Option(help="Different pictures to render.")] = 20_000,
     num_pictures: Annotated[int, typer.Option(help="Pictures the encoder sees, in all.")] = 100_000,
     batch_size: int = 16,
@@ -99,6 +102,7 @@ def train_encoder(
         raise ToolkitError("train-encoder", "--world or --folder or neither", "both", "Give one of them")
     plan = EncoderPlan(num_pictures, batch_size, seed)
     model, images = load_gan(gan or (None if world is None else World(world).gan), device), None
+    fit = fit_of("train-encoder", fit, folder, model)
     check(model.generator, plan, out, mixed_precision=mixed_precision)
     check_can_write(out / "encoder.safetensors")
     bundled = model.path.parent == zoo.folder().resolve()
@@ -106,7 +110,7 @@ def train_encoder(
         check_can_write(encoder_path(model.path))
     known = None
     if folder is not None or world is not None:
-        images = _pictures(folder, world, num_images, model.resolution, out)
+        images = _pictures(folder, world, num_images, model.resolution, out, fit)
         if not bundled and (num_known := min(JUDGED_BY, len(images) // 10)):  # trust is judged by unseen ones
             images, known = images[num_known:], as_float(images[:num_known])
     file = train(model.generator, model.discriminator, out, plan, pictures=images, mixed_precision=mixed_precision)
@@ -120,6 +124,7 @@ def train_framer(
     out: Annotated[Path, typer.Option(help="Folder of this training; the same command goes on where it stopped.")],
     gan: Annotated[str | None, typer.Option(help="Learn from what this GAN draws; default: bundled.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Learn from a folder of framed pictures instead.")] = None,
+    fit: Fit = None,
     backgrounds: Annotated[
         Path | None, typer.Option(help="A folder of pictures without the object; default: drawn backgrounds.")
     ] = None,
@@ -136,13 +141,14 @@ def train_framer(
 
     if gan is not None and folder is not None:
         raise ToolkitError("train-framer", "--gan or --folder or neither", "both", "Give one of them")
+    fit = fit_of("train-framer", fit, folder)
     plan = FramerPlan(num_windows, batch_size, seed)
     pictures: Any
     if folder is not None:
         key, metadata = str(folder.resolve()), {"folder": folder.resolve().name}
         check(key, plan, out)
         check_can_write(out / "framer.safetensors")
-        pictures = from_folder(folder, PICTURE_SIDE, out / f"pictures-{PICTURE_SIDE}.npy")
+        pictures = from_folder(folder, PICTURE_SIDE, out / f"pictures-{PICTURE_SIDE}.npy", fit=fit)
     else:
         model = load_gan(gan, device)
         key, metadata = model.hash, {"gan": model.metadata.get("name"), "gan_hash": model.hash}
@@ -188,6 +194,7 @@ def bundle_encoder(
     gan: Gan = None,
     world: Annotated[str, typer.Option(help="The world that trust is calibrated on.")] = "portraits",
     folder: Annotated[Path | None, typer.Option(help="Pictures to calibrate trust on instead.")] = None,
+    fit: Fit = None,
     num: Annotated[int, typer.Option(help="How many of them.")] = 2000,
     device: Device = None,
 ) -> None:
@@ -202,6 +209,7 @@ def bundle_encoder(
     from toolkit.pictures.images import as_float
 
     model = load_gan(gan or (World(world).gan if folder is None else None), device)
+    fit = fit_of("bundle-encoder", fit, folder, model)
     model.encoder = load_encoder(checkpoint, model.device)
     if (of := model.encoder.metadata.get("gan_hash")) not in (model.hash, model.metadata.get("made_from")):
         want, got = f"an encoder of GAN {model.hash[:12]}", f"one of GAN {str(of)[:12]}"
@@ -210,7 +218,7 @@ def bundle_encoder(
         image, _ = experiments.world_named(world).render(num, model.resolution, experiments.CALIBRATION_SEED)
     else:
         cache = checkpoint.with_name(f"calibration-{model.resolution}.npy")
-        image = as_float(from_folder(folder, model.resolution, cache)[:num])
+        image = as_float(from_folder(folder, model.resolution, cache, fit=fit)[:num])
     calibration = model.measure(image.to(model.device), 0, progress=True)
     path = zoo.folder() / f"{model.metadata['name']}-encoder.safetensors"
     facts = {**model.encoder.metadata, "gan_hash": model.hash, "licence": model.metadata.get("licence", "MIT")}
@@ -242,6 +250,7 @@ def train_autoencoder(
     out: Annotated[Path, typer.Option(help="Folder of this training; the same command goes on where it stopped.")],
     world: Annotated[str | None, typer.Option(help="Learn from this world's pictures.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Learn from a folder of pictures.")] = None,
+    fit: Fit = None,
     resolution: int = 64,
     num_images: Annotated[int, typer.Option(help="Different pictures to render.")] = 32_000,
     num_pictures: Annotated[int, typer.Option(help="Pictures seen, in all.")] = 100_000,
@@ -257,6 +266,7 @@ def train_autoencoder(
     from toolkit.training.autoencoder import train_autoencoder as train
 
     _check_one_of("train-autoencoder", world, folder)
+    fit = fit_of("train-autoencoder", fit, folder)
     plan = AutoencoderPlan(
         resolution=resolution,
         num_pictures=num_pictures,
@@ -268,4 +278,5 @@ def train_autoencoder(
     )
     place = check(plan, out, device)
     check_can_write(out / "gan.safetensors")
-    print(train(_pictures(folder, world, num_images, resolution, out), out, plan, device=place))
+    pictures = _pictures(folder, world, num_images, resolution, out, fit)
+    print(train(pictures, out, plan, fit=fit, device=place))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from toolkit.cli.commands import Device, Gan, Json, NumSteps, load_gan, show
+from toolkit.cli.commands import Device, Fit, Gan, Json, NumSteps, fit_of, load_gan, show
 from toolkit.errors import check_count
 from toolkit.files import check_can_write
 
@@ -74,6 +74,7 @@ def calibrate_autoshot(
     folder: Annotated[
         Path | None, typer.Option(help="Pictures it should know, framed as the GAN's, instead of drawn ones.")
     ] = None,
+    fit: Fit = None,
     half: Annotated[bool, typer.Option(help="Write float16, half the bytes.")] = False,
     device: Device = None,
 ) -> None:
@@ -87,6 +88,7 @@ def calibrate_autoshot(
 
     check_count("calibrate-autoshot", "num", num)
     model = load_gan(gan, device)
+    fit = fit_of("calibrate-autoshot", fit, folder, model)
     auto = AutoShotSegmenter.load(file, model.device)
     if folder is None:
         drawn = [model.sample(seed, SAMPLES_AT_ONCE, 1.0).image for seed in range(-(-num // SAMPLES_AT_ONCE))]
@@ -94,7 +96,7 @@ def calibrate_autoshot(
     else:
         files = pictures_in(folder, deep=True).files
         some = files[:: max(1, len(files) // num)][:num]
-        image = torch.cat([load_image(one, model.resolution) for one in some])
+        image = torch.cat([load_image(one, model.resolution, fit) for one in some])
     pixels = torch.from_numpy(to_uint8(image)).permute(0, 3, 1, 2)  # as it learned from them
     auto.layout = learn_layout(auto.network, as_float(pixels, model.device))
     auto.framer, auto.licence = model.framer or auto.framer, model.metadata.get("licence", auto.licence)

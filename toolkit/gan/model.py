@@ -61,6 +61,8 @@ class GAN:
         self.resolution, self.metadata, self.hash = generator.resolution, generator.metadata, generator.hash
         # Whether its hypercolumns also hold what ImageNet's features see in the picture.
         self.imagenet = bool(self.metadata.get("imagenet_features", False))
+        # How the pictures that it learned from became square: "crop" or "pad"; where "centre" looks in others.
+        self.fit = images.check_fit(self.metadata.get("fit", "crop"), "load_gan")
         self.path: Path | None = None  # of the file it was loaded from
         self._calibrations: dict[int, Tensor] = {}  # number of steps -> errors
         self._costs: dict[int, cost.Cost] = {}  # pictures at once -> cost of a step
@@ -230,7 +232,7 @@ class GAN:
     def place(
         self, source: Any, align: images.Align | str | list[images.Align | str] = "centre", all: bool = False
     ) -> tuple[list, list[images.Align | str]]:
-        """What to project, and where it lies: "auto" is looked up.
+        """What to project, and where it lies: "auto" is looked up, and "centre" is as the GAN's own pictures.
 
         Args:
             source, align, all: as `projecting` takes them.
@@ -247,7 +249,7 @@ class GAN:
         placed: list[tuple[Any, images.Align | str]] = []
         for one, how in zip(sources, aligns, strict=True):
             if how != "auto" or isinstance(one, Tensor):  # a tensor fills its frame
-                placed.append((one, "centre" if how == "auto" else how))
+                placed.append((one, images.FITS[self.fit] if how in ("auto", "centre") else how))
                 continue
             picture = open_rgb(one, "project")
             found = self.find(picture)
@@ -289,7 +291,8 @@ class GAN:
             source: whatever `images.frame_image` takes, or a list of such, or (N, 3, R, R) in [-1, 1].
             num_steps: optimiser steps, >= 0; None for `projection_steps`.
             align: as `images.frame_image` takes it, or a list of such, one for each picture; or "auto": found by the
-                GAN's framer, see `find`.
+                GAN's framer, see `find`. "centre" is as the GAN's own pictures became square, its `fit`: where they
+                were padded, the whole picture with its edges repeated.
             all: of "auto", everything that is found in a picture, the most trusted first, not that one alone.
             every: steps between two results.
             judge: where there is a calibration, compute trust at the end, and warn when it is low. Without one

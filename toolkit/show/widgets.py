@@ -15,7 +15,7 @@ import torch
 from toolkit.errors import LabelError, ShapeError, ToolkitError, describe
 from toolkit.fewshot import GAN, Sample, Segmenter, Shot, save_shots
 from toolkit.parts.drawings import load_drawings, save_drawings, shots_of
-from toolkit.pictures.images import Align, Frame, frame_of, load_image, to_pil
+from toolkit.pictures.images import FITS, Align, Frame, frame_of, load_image, to_pil
 from toolkit.pictures.labels import IGNORE_INDEX, as_label_map, check_classes, keep, palette_of
 from toolkit.pictures.uploads import open_rgb
 from toolkit.show import framing, labeller, plots
@@ -237,7 +237,7 @@ class Framing(anywidget.AnyWidget):
     Args:
         source: a path, bytes, a binary file, a PIL image or a NumPy array, see `uploads.open_rgb`.
         gan: a `GAN` whose framer finds where to start; without a framer, or where it finds nothing, and with None,
-            that is the centred square.
+            that is the centred square, or the whole picture's where the GAN's `fit` is "pad".
         align: where to start instead, as `images.frame_image` takes it.
     Raises:
         ImageError: not a picture, or an align that does not fit it.
@@ -259,7 +259,7 @@ class Framing(anywidget.AnyWidget):
         picture = open_rgb(source, "Framing")
         if align is None:
             found = gan.find(picture) if gan is not None and gan.framer is not None else []
-            align = found[0].frame if found else "centre"
+            align = found[0].frame if found else FITS["crop" if gan is None else gan.fit]
         frame = frame_of(picture, align, "Framing")
         shown = framing.state(picture, frame)
         name = Path(source).name if isinstance(source, (str, PathLike)) else ""

@@ -21,7 +21,7 @@ from toolkit.files import replace_when_done
 from toolkit.gan.encoder import PrincipalEncoder, save_encoder
 from toolkit.gan.files.checkpoints import load_generator, save_gan
 from toolkit.gan.stylegan2 import Generator
-from toolkit.pictures.images import as_float, grid
+from toolkit.pictures.images import as_float, check_fit, grid
 from toolkit.projection.imagenet import imagenet_features
 from toolkit.projection.perceptual import apart, unit
 from toolkit.training.batches import real_batch
@@ -94,6 +94,7 @@ def train_autoencoder(
     out_dir: str | Path,
     plan: AutoencoderPlan | None = None,
     *,
+    fit: str = "crop",
     device: str | torch.device | None = None,
     save_every: float = 300,
     progress: bool = True,
@@ -108,6 +109,7 @@ def train_autoencoder(
         pictures: (N, 3, R, R) uint8 tensor or memory-mapped array, R = plan.resolution.
         out_dir: folder of this training.
         plan: `AutoencoderPlan`; None for its defaults.
+        fit: how the pictures were made square, "crop" or "pad", for the file to say.
         device: to train on; None for the best there is.
         save_every: seconds between checkpoints.
         progress: show a bar.
@@ -126,7 +128,7 @@ def train_autoencoder(
     if not len(pictures) or tuple(pictures.shape[1:]) != (3, side, side) or str(pictures.dtype)[-5:] != "uint8":
         want, got = f"pictures (N, 3, {side}, {side}) uint8, N >= 1", f"{tuple(pictures.shape)} {pictures.dtype}"
         raise ToolkitError("train_autoencoder", want, got, "Resize them first")
-    job = _Job(pictures, Path(out_dir), plan, place)
+    job = _Job(pictures, Path(out_dir), plan, check_fit(fit, "train_autoencoder"), place)
     run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "gan.safetensors"
 
@@ -155,8 +157,8 @@ def _networks(plan):
 
 
 class _Job:
-    def __init__(self, pictures, out_dir, plan, device):
-        self.pictures, self.out_dir, self.plan, self.device = pictures, out_dir, plan, device
+    def __init__(self, pictures, out_dir, plan, fit, device):
+        self.pictures, self.out_dir, self.plan, self.fit, self.device = pictures, out_dir, plan, fit, device
         self.features = imagenet_features(device)
         self.seen, self.means = 0, Means(LOG_KEEP)
         state = _starting_point(plan, out_dir)
@@ -295,7 +297,8 @@ class _Job:
             state |= {"judges": self.judges.state_dict(), "code": self.code, "judged_from": self.judged_from}
         save_checkpoint(self.out_dir / "checkpoint.pt", state)
         generator, encoder = self._finished()
-        metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict(), "imagenet_features": True}
+        metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict(), "fit": self.fit}
+        metadata["imagenet_features"] = True
         save_gan(self.out_dir / "gan.safetensors", generator, None, metadata)
         facts = {"gan_hash": load_generator(self.out_dir / "gan.safetensors").hash, **metadata}
         save_encoder(self.out_dir / "encoder.safetensors", encoder, facts)

@@ -32,7 +32,7 @@ def describe_gan(generator: Generator, discriminator: Discriminator | None = Non
         "name": meta.get("name", "none"),
         "source": meta.get("source", "trained by this toolkit"),
         "licence": meta.get("licence", "not known: see where the file came from"),
-        **{key: meta[key] for key in ("draws", "credit", "remark") if key in meta},
+        **{key: meta[key] for key in ("draws", "fit", "credit", "remark") if key in meta},
         "hash": generator.hash,
         "resolution": generator.resolution,
         "z_dim": generator.z_dim,
