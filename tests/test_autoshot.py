@@ -326,6 +326,13 @@ def test_it_has_the_terms_of_its_gan(pairs, monkeypatch):
     assert autoshot.train(pairs, **plan).licence == "research use only"
 
 
+def test_it_has_the_fit_of_its_gan(pairs, monkeypatch):
+    plan = SMALL | {"num_epochs": 1}
+    assert autoshot.train(pairs, **plan).about()["fit"] == "crop"
+    monkeypatch.setattr(pairs.segmenter.gan, "fit", "pad")
+    assert autoshot.train(pairs, **plan).fit == "pad"
+
+
 def test_a_folder_of_another_training_is_left_alone(pairs, tmp_path):
     autoshot.train(pairs, **SMALL | {"num_epochs": 1}, out_dir=tmp_path)
     before = (tmp_path / "last.pt").read_bytes()

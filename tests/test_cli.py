@@ -238,6 +238,77 @@ def test_wide_pictures_are_kept_whole_and_the_gan_remembers(cars, tmp_path, monk
     assert parts.shape == (32, 64) and parts.max() < 2  # no pixel is left out
 
 
+@pytest.fixture
+def labelled_cars(cars):
+    """Twelve of them as a data set, in both parts of its split."""
+    for i in range(12):
+        for folder in ("images", "masks"):
+            (cars / "set" / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(cars / f"{i % 2}.png", cars / "set" / "images" / f"{i}.png")
+        mask = Image.new("L", (64, 32))
+        mask.paste(1, (16, 0, 48, 32))
+        mask.save(cars / "set" / "masks" / f"{i}.png")
+    (cars / "set" / "classes.txt").write_text("background\nbody\n")
+    return cars / "set"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate --data SET --gan GAN",
+        "evaluate --data SET --segmenter SEGMENTER",
+        "experiment table1 --data SET --gan GAN",
+        "experiment table2 --data SET --gan GAN",
+        "experiment gap --data SET --gan GAN",
+        "experiment gan-quality --folder CARS --gan GAN",
+        "experiment framing --folder CARS --gan GAN --framer FRAMER --segmenter SEGMENTER",
+        "experiment refusals CARS --segmenter SEGMENTER",
+        "experiment reconstruction CARS --gan GAN",
+        "train-encoder --folder CARS --gan GAN --out OUT",
+        "bundle-encoder ENCODER --folder CARS --gan GAN",
+        "autoshot --folder CARS --segmenter SEGMENTER --out OUT",
+        "calibrate-autoshot NETWORK --folder CARS --gan GAN",
+        "fit --data SET --gan GAN --out OUT",
+        "project CARS --gan GAN --out OUT",
+        "segment CARS --segmenter SEGMENTER --out OUT",
+        "segment CARS --segmenter NETWORK --out OUT",
+    ],
+)
+def test_pictures_become_square_as_the_gans_own_unless_fit_says_otherwise(
+    command, cars, labelled_cars, padded_gan_file, padded_gan, tmp_path, monkeypatch
+):
+    from toolkit.autoshot.unet import UNet
+    from toolkit.gan.encoder import Encoder, save_encoder
+    from toolkit.pictures import images
+    from toolkit.projection.framing import Framer, save_framer
+
+    files = {"GAN": padded_gan_file, "CARS": cars, "SET": labelled_cars, "OUT": tmp_path / "out" / "a.safetensors"}
+    for name in ("SEGMENTER", "NETWORK", "FRAMER", "ENCODER"):
+        files[name] = tmp_path / f"{name}.safetensors"
+    label_map = np.zeros((16, 16), int)
+    label_map[:8] = 1
+    shot = fewshot.Shot(padded_gan.sample(), label_map, ["background", "body"], padded_gan)
+    fewshot.fit(padded_gan, [shot], network="linear", num_steps=2).save(files["SEGMENTER"])
+    fewshot.AutoShotSegmenter(UNet(2, 4), shot.classes, 16, fit="pad").save(files["NETWORK"])
+    save_framer(files["FRAMER"], Framer((4, 8, 8, 16)), {})
+    generator = padded_gan.generator
+    encoder = Encoder(16, {4: 8, 8: 8, 16: 8}, generator.num_ws, generator.w_dim)
+    save_encoder(files["ENCODER"], encoder, {"gan_hash": padded_gan.hash})
+
+    def squared(how):
+        def refuse(picture):
+            raise ToolkitError("squared", "a picture", f"one to {how}", "Stop here")
+
+        return refuse
+
+    for how in ("crop", "pad"):
+        monkeypatch.setitem(images.FITS, how, squared(how))
+    words = [files.get(word, word) for word in command.split()]
+    assert "squared: expected a picture; got one to pad." in run(*words, cwd=tmp_path).stderr
+    if words[0] not in ("fit", "project", "segment"):
+        assert "got one to crop." in run(*words, "--fit", "crop", cwd=tmp_path).stderr
+
+
 def test_a_foreign_file_is_converted_and_described(tmp_path):
     golden = ROOT / "tests" / "golden" / "nvidia_c_cond3.pkl"
     done = run("convert", golden, tmp_path / "gan.safetensors", "--licence", "test data")

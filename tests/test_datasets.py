@@ -17,6 +17,7 @@ from toolkit.errors import ImageError, LabelError, ToolkitError
 from toolkit.experiments import evaluate
 from toolkit.experiments.sources import Collection
 from toolkit.pictures import labels
+from toolkit.pictures.images import Frame, pad_box
 from toolkit.pictures.labels import PORTRAIT_CLASSES
 from toolkit.worlds import portraits
 
@@ -232,6 +233,19 @@ def test_own_folder(own):
     assert image[:, 0, 0, 0].tolist() == pytest.approx([30 / 127.5 - 1, 110 / 127.5 - 1])
     row = torch.tensor([0] * 14 + [255] + [1] * 15)
     assert torch.equal(label_map, row.expand(2, 30, 30))
+
+
+def test_padding_keeps_every_label_and_invents_none(own):
+    data = datasets.open_dataset(own, "pad")
+    image, label_map = data.read(["03", "11"], 40)
+    assert torch.equal(image, image[:, :, :1, :1].expand(2, 3, 40, 40))  # of one colour, also beyond its edges
+    row = torch.tensor([0] * 19 + [255] + [1] * 20)
+    assert torch.equal(label_map[:, 5:35], row.expand(2, 30, 40)) and (label_map[:, :5] == 255).all()
+    assert (label_map[:, 35:] == 255).all()
+    frame = Frame(pad_box(Image.new("RGB", (40, 30))), (40, 30))
+    assert torch.equal(frame.restore(label_map[0]), row.expand(30, 40))  # and back in the picture's own pixels
+    with pytest.raises(ToolkitError, match="OwnFolder: expected fit to be crop or pad; got 'stretch'"):
+        datasets.open_dataset(own, "stretch")
 
 
 @pytest.mark.parametrize(

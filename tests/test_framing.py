@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -15,7 +16,8 @@ from toolkit.autoshot import AutoShotSegmenter
 from toolkit.autoshot.unet import UNet
 from toolkit.errors import CheckpointError, ImageError, ToolkitError
 from toolkit.gan.model import GAN
-from toolkit.pictures.frames import Frame
+from toolkit.pictures.frames import Frame, pad_box
+from toolkit.pictures.images import frame_image
 from toolkit.projection.framing import TURN, WINDOW, Framer, Placed, load_framer, placed, save_framer, view
 
 
@@ -202,6 +204,20 @@ def test_auto_shot_gives_one_for_each_that_was_found():
 def test_auto_shot_centre_is_the_centred_square():
     assert auto().segment(PHOTO, align="centre").frame.box == (10, 0, 50, 40)
     assert auto().segment(PHOTO).frame.box == (0, 0, 60, 40)
+
+
+@pytest.mark.parametrize("align", ["none", "centre"])
+def test_auto_shot_of_padded_pictures_sees_uploads_as_they_were(align, tmp_path):
+    network = auto()
+    network.fit = "pad"
+    network.save(tmp_path / "a.safetensors")
+    network = AutoShotSegmenter.load(tmp_path / "a.safetensors")
+    result, seen = network.segment(PHOTO, align=align), frame_image(PHOTO, 16, pad_box)[0]
+    logits = F.interpolate(network.predict(seen), size=(60, 60), mode="bilinear")
+    assert torch.equal(result.label_map, logits[0].argmax(0)) and result.frame.box == (0, -10, 60, 50)
+    assert torch.equal(result.full_label_map, result.label_map[10:50])  # of the picture's own pixels all, no others
+    assert network.segment(PHOTO, align=FRAMES[0]).frame == FRAMES[0]
+    assert network.segment(torch.zeros(1, 3, 20, 30)).label_map.shape == (20, 30)  # a tensor is taken whole
 
 
 def test_its_file_keeps_the_framer(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from toolkit.errors import ImageError
-from toolkit.experiments import frechet_to_folder
+from toolkit.experiments import frechet, frechet_to_folder
 from toolkit.pictures import images
 
 
@@ -27,3 +27,12 @@ def test_a_folder_of_too_few_is_refused(bundled_gan, own_pictures, tmp_path):
     (tmp_path / "0.png").write_bytes((own_pictures / "0.png").read_bytes())
     with pytest.raises(ImageError, match="gan-quality: expected at least 4 photographs; got 1 in"):
         frechet_to_folder(bundled_gan, tmp_path)
+
+
+def test_photographs_become_square_as_the_gans_own(padded_gan, own_pictures, monkeypatch):
+    asked = []
+    read = frechet.from_folder
+    monkeypatch.setattr(frechet, "from_folder", lambda *given: asked.append(given[-1]) or read(*given))
+    for fit in (None, "crop"):
+        frechet_to_folder(padded_gan, own_pictures, num=4, fit=fit)
+    assert asked == ["pad", "crop"]

@@ -26,6 +26,8 @@ def test_kinds_are_told_apart(bundled_gan, tmp_path):
 
 
 def test_what_it_cannot_say_is_said(tiny_gan, tmp_path):
+    with pytest.raises(ToolkitError, match="reconstruction: expected fit to be crop or pad; got 'zoom'"):
+        reconstruction(tiny_gan, [tmp_path], fit="zoom")
     with pytest.raises(ToolkitError, match="reconstruction: expected a folder with pictures"):
         reconstruction(tiny_gan, [tmp_path])
     save_png(tmp_path / "one.png", to_pil(tiny_gan.sample().image))

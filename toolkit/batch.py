@@ -300,7 +300,8 @@ def shots_from(
 
     Args:
         gan: a `GAN` of such things.
-        folder: as `datasets.OwnFolder` takes it: pictures, masks and the names of the classes.
+        folder: as `datasets.OwnFolder` takes it: pictures, masks and the names of the classes. They become square as
+            the GAN's own pictures did.
         num_steps: of projection; None for the GAN's default.
         progress: say what it will take, then show a bar.
     Returns:
@@ -308,7 +309,7 @@ def shots_from(
     Raises:
         ToolkitError, LabelError, ImageError: as `OwnFolder`, or a picture with a single class; known before the work.
     """
-    data = OwnFolder(folder)
+    data = OwnFolder(folder, gan.fit)
     names = sorted(data.split("train") + data.split("test"))
     found = [data.read([name], gan.resolution) for name in names]
     for name, (_, label_map) in zip(names, found, strict=True):

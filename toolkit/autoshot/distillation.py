@@ -224,7 +224,7 @@ class _Job:
         return AutoShotSegmenter(net, self.pairs.classes, self.pairs.resolution, self.pairs.palette)
 
     def judged(self, found):
-        """It with the layouts of pictures it should know, and its GAN's framer and terms."""
+        """It with the layouts of pictures it should know, and its GAN's framer, terms and fit."""
         some = []
         for i in range(self.pairs.num_shards):
             if sum(map(len, some)) < JUDGED_BY:
@@ -234,6 +234,7 @@ class _Job:
         found.layout = Layout(*(value.cpu() for value in layout))
         gan = self.pairs.segmenter.gan
         found.framer, found.licence = getattr(gan, "framer", None), gan.metadata.get("licence")
+        found.fit = getattr(gan, "fit", "crop")
         return found
 
     def _shards(self, rank):

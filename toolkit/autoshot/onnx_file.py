@@ -22,8 +22,9 @@ def export(network: nn.Module, about: dict[str, Any], path: str | Path) -> None:
 
     Its input "image" is (N, 3, height, width) float32 in [-1, 1], its output "logits" (N, K, height,
     width), N, height and width dynamic. Its metadata has "classes" (a JSON list, background first),
-    "palette" (a JSON list of RGB) and "resolution" (the shorter side it learned from). Of a network that judges its
-    trust a second output "trust" is (N,), 0 to 1, and the metadata's "low_trust" says below what not to believe it.
+    "palette" (a JSON list of RGB), "resolution" (the shorter side it learned from) and "fit" ("pad" where it learned
+    from whole pictures, padded to squares by repeating their edges: give it such). Of a network that judges its trust
+    a second output "trust" is (N,), 0 to 1, and the metadata's "low_trust" says below what not to believe it.
 
     Args:
         network: a `UNet`, in eval mode, or one `layout.Judged`.

@@ -44,6 +44,9 @@ class AutoShotSegmenter:
         framer: finds in a picture what it learned to segment; None for none.
         layout: how parts usually lie, by which trust is judged; None for no trust.
         licence: the terms of its weights, those of the GAN it was distilled from; None where they are not known.
+        fit: how the pictures that it learned from became square, "crop" or "pad".
+    Raises:
+        ToolkitError: another fit.
     """
 
     def __init__(
@@ -55,9 +58,11 @@ class AutoShotSegmenter:
         framer: Framer | None = None,
         layout: Layout | None = None,
         licence: str | None = None,
+        fit: str = "crop",
     ) -> None:
         self.network, self.resolution = network.eval().requires_grad_(False), resolution
         self.framer, self.layout, self.licence = framer, layout, licence
+        self.fit = images.check_fit(fit, "AutoShotSegmenter")
         self.classes = labels.check_classes(classes, "AutoShotSegmenter")
         self.palette = labels.palette_of(self.classes) if palette is None else palette
 
@@ -99,8 +104,10 @@ class AutoShotSegmenter:
                 gives a list.
             resolution: shorter side of the network's input; None for that of the training pictures,
                 which suits uploads with similar framing.
-            align: "none" for the whole picture in its own shape; else as `images.frame_image` takes it, or "auto":
-                found by the framer of the GAN it was distilled from. A tensor is always taken whole.
+            align: "none" for the whole picture, in its own shape or, of `fit` "pad", padded to a square as those that
+                it learned from; "centre" for such a square, too, else the centred one; else as `images.frame_image`
+                takes it, or "auto": found by the framer of the GAN it was distilled from. A tensor is always taken
+                whole.
             all: of "auto", everything that is found in a picture, the most trusted first, not that one alone.
         Returns:
             `Result`, or a list of them. Its image and label map have the size of the upload, or of the frame in
@@ -133,9 +140,10 @@ class AutoShotSegmenter:
 
     def _frames(self, upload, align):
         """Where to look in an upload: frames, or None for all of it in its own shape."""
-        if isinstance(upload, Tensor) or align == "none":
+        if isinstance(upload, Tensor) or (align == "none" and self.fit == "crop"):
             return [None]
         if align != "auto":
+            align = images.FITS[self.fit] if align in ("none", "centre") else align
             return [images.frame_of(upload, align, "segment")]
         if self.framer is None:
             fix = "Distil it from a GAN that has one (see train-framer), or align by hand"
@@ -207,8 +215,8 @@ class AutoShotSegmenter:
             kind = STARTS[about.get("start", "scratch")]  # files of version 0.2 are all from scratch
             network = kind(len(classes), tensors["classify.weight"].shape[1])
             network.load_state_dict(tensors)
-            size, licence = int(about["resolution"]), about.get("licence")
-            return cls(network.to(device), classes, size, palette, framer, usual, licence)
+            size, licence, fit = int(about["resolution"]), about.get("licence"), about.get("fit", "crop")
+            return cls(network.to(device), classes, size, palette, framer, usual, licence, fit)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).split("\n")[0][:120]
             raise CheckpointError(
@@ -216,8 +224,9 @@ class AutoShotSegmenter:
             ) from error
 
     def about(self) -> dict[str, Any]:
-        """JSON-serialisable dict: classes, palette, resolution, and the licence if it is known."""
-        about = {"classes": list(self.classes), "palette": self.palette.tolist(), "resolution": self.resolution}
+        """JSON-serialisable dict: classes, palette, resolution, fit, and the licence if it is known."""
+        about: dict[str, Any] = {"classes": list(self.classes), "palette": self.palette.tolist()}
+        about |= {"resolution": self.resolution, "fit": self.fit}
         return about if self.licence is None else {**about, "licence": self.licence}
 
     def export_onnx(self, path: str | Path) -> None:

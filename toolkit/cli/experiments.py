@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from toolkit.cli.commands import Commands, Device, Gan, Json, NumSteps, load_gan, show
+from toolkit.cli.commands import Commands, Device, Fit, Gan, Json, NumSteps, fit_of, load_gan, show
 from toolkit.errors import ToolkitError
 
 OUT = Path("out/experiments")
@@ -36,6 +36,7 @@ def quickstart(
 def evaluate(
     world: World = "portraits",
     data: Data = None,
+    fit: Fit = None,
     thing: Annotated[str | None, typer.Option("--object", help="Of PASCAL-Parts as --data: car or horse.")] = None,
     classes: Annotated[int | None, typer.Option(help="Of faces, 10 or 3; default: all.")] = None,
     shots: int = 1,
@@ -60,12 +61,13 @@ def evaluate(
                 raise ToolkitError("evaluate", "--segmenter alone", f"{option} beside it", "Leave one of them out")
         judged = experiments.source_of("evaluate", world, data, gan or str(segmenter), thing)  # it names its GAN
         taught = fewshot.load_segmenter(segmenter, device, load_gan(gan, device) if gan else None)
+        judged = _squared(judged, data, fit_of("evaluate", fit, data, getattr(taught, "gan", taught)))
         how: dict[str, Any] = {"num_test": num_test, "num_steps": num_steps, "progress": not as_json}
         show(experiments.judge(taught, judged, **how), as_json)
         return
-    source = experiments.source_of("evaluate", world, data, gan, thing)
+    source, model = _source_and_gan("evaluate", world, data, fit, gan, device, thing)
     report = experiments.evaluate(
-        load_gan(gan or source.gan, device),
+        model,
         source=source,
         num_classes=classes,
         num_shots=shots,
@@ -96,6 +98,7 @@ def table(
     context: typer.Context,
     world: World = "portraits",
     data: Data = None,
+    fit: Fit = None,
     num: Num = 200,
     seeds: Seeds = 3,
     out: Out = OUT,
@@ -105,13 +108,14 @@ def table(
     as_json: Json = False,
 ) -> None:
     """A table of few-shot networks."""
-    _run(str(context.info_name), world, data, num, seeds, None, out, (gan, num_steps, device), as_json)
+    _run(str(context.info_name), world, (data, fit), num, seeds, None, out, (gan, num_steps, device), as_json)
 
 
 def table_with_autoshot(
     context: typer.Context,
     world: World = "portraits",
     data: Data = None,
+    fit: Fit = None,
     num: Num = 200,
     seeds: Seeds = 3,
     num_images: NumImages = 5000,
@@ -123,7 +127,8 @@ def table_with_autoshot(
     as_json: Json = False,
 ) -> None:
     """A table in which auto-shot networks stand, too."""
-    _run(str(context.info_name), world, data, num, seeds, (num_images, epochs), out, (gan, num_steps, device), as_json)
+    how = (num_images, epochs)
+    _run(str(context.info_name), world, (data, fit), num, seeds, how, out, (gan, num_steps, device), as_json)
 
 
 TABLES: dict[str, tuple[Callable[..., None], str]] = {
@@ -146,6 +151,7 @@ for name, (command, text) in TABLES.items():
 def gan_quality(
     world: World = "portraits",
     folder: Annotated[Path | None, typer.Option(help="Photographs it never saw, instead of a world.")] = None,
+    fit: Fit = None,
     num: Num = 2000,
     out: Annotated[Path, typer.Option(help="Where to draw both kinds side by side.")] = Path("out/gan-quality.png"),
     gan: Gan = None,
@@ -157,11 +163,12 @@ def gan_quality(
     from toolkit.experiments import sources
 
     options: dict[str, Any] = {"num": num, "out": out, "progress": not as_json}
+    model = load_gan(gan or (sources.World(world).gan if folder is None else None), device)
+    fit = fit_of("gan-quality", fit, folder, model)
     if folder is None:
-        model = load_gan(gan or sources.World(world).gan, device)
         show(experiments.gan_quality(model, world=world, **options), as_json)
     else:
-        show(experiments.frechet_to_folder(load_gan(gan, device), folder, **options), as_json)
+        show(experiments.frechet_to_folder(model, folder, fit=fit, **options), as_json)
 
 
 @experiment.command()
@@ -169,6 +176,7 @@ def framing(
     world: World = "portraits",
     data: Data = None,
     folder: Annotated[Path | None, typer.Option(help="Framed pictures without labels, instead of a world.")] = None,
+    fit: Fit = None,
     photographs: Annotated[
         Path | None, typer.Option(help="A folder of photographs to paste them on; default: drawn ones.")
     ] = None,
@@ -197,13 +205,14 @@ def framing(
     finder = load_framer(framer) if framer is not None else model.framer
     if finder is None:
         raise ToolkitError("framing", "a GAN with a framer, or --framer", "neither", "Make one with train-framer")
+    fit = fit_of("framing", fit, folder or data, model)
     networks = {str(file): fewshot.load_segmenter(file, gan=model) for file in segmenter or ()}
     label_map = None
     if folder is not None:
         some = pictures_in(folder, deep=True).files[:num]
-        image = torch.cat([images.load_image(file, experiments.FRAMING_SIDE) for file in some])
+        image = torch.cat([images.load_image(file, experiments.FRAMING_SIDE, fit) for file in some])
     else:
-        source = Collection(open_dataset(data)) if data is not None else World(world)
+        source = Collection(open_dataset(data, fit)) if data is not None else World(world)
         image, label_map = source.test(num, experiments.FRAMING_SIDE)
     files = pictures_in(photographs, deep=True).files if photographs is not None else []
     options: dict[str, Any] = {"segmenters": networks, "seed": seed, "progress": not as_json}
@@ -214,6 +223,7 @@ def framing(
 def refusals(
     folders: Annotated[list[Path], typer.Argument(help="Folders, each with pictures of one kind.")],
     segmenter: Annotated[Path, typer.Option(help="What Segmenter.save or AutoShotSegmenter.save wrote.")],
+    fit: Fit = None,
     num: Num = 200,
     device: Device = None,
     as_json: Json = False,
@@ -222,12 +232,14 @@ def refusals(
     from toolkit import experiments, fewshot
 
     network = fewshot.load_segmenter(segmenter, device)
-    show({"refused": experiments.refusals(network, folders, num=num, progress=not as_json)}, as_json)
+    options: dict[str, Any] = {"fit": fit, "num": num, "progress": not as_json}
+    show({"refused": experiments.refusals(network, folders, **options)}, as_json)
 
 
 @experiment.command()
 def reconstruction(
     folders: Annotated[list[Path], typer.Argument(help="Folders, each with pictures of one kind.")],
+    fit: Fit = None,
     num: Num = 200,
     gan: Gan = None,
     num_steps: NumSteps = None,
@@ -237,7 +249,7 @@ def reconstruction(
     """How near does the GAN come to pictures of each folder, and which of them does it trust?"""
     from toolkit import experiments
 
-    options: dict[str, Any] = {"num": num, "num_steps": num_steps, "progress": not as_json}
+    options: dict[str, Any] = {"fit": fit, "num": num, "num_steps": num_steps, "progress": not as_json}
     show({"projected": experiments.reconstruction(load_gan(gan, device), folders, **options)}, as_json)
 
 
@@ -245,6 +257,7 @@ def reconstruction(
 def gap(
     world: World = "portraits",
     data: Data = None,
+    fit: Fit = None,
     num: Num = 200,
     gan: Gan = None,
     num_steps: NumSteps = None,
@@ -254,9 +267,9 @@ def gap(
     """Where IoU is lost: in the GAN and projection, or in the segmenter."""
     from toolkit import experiments
 
-    source = experiments.source_of("gap", world, data, gan)
+    source, model = _source_and_gan("gap", world, data, fit, gan, device)
     options: dict[str, Any] = {"num_test": num, "num_steps": num_steps, "progress": not as_json}
-    show(experiments.gap(load_gan(gan or source.gan, device), source=source, **options), as_json)
+    show(experiments.gap(model, source=source, **options), as_json)
 
 
 @experiment.command()
@@ -270,10 +283,37 @@ def readme(
     show({text: ", ".join(experiments.into_readme(text, out)) for text in texts}, as_json)
 
 
-def _run(
+def _source_and_gan(
     name: str,
     world: str,
     data: Path | None,
+    fit: str | None,
+    gan: str | None,
+    device: str | None,
+    thing: str | None = None,
+) -> tuple[Any, Any]:
+    """Where an experiment's pictures come from, and the `GAN` that they are measured with."""
+    from toolkit import experiments
+
+    source = experiments.source_of(name, world, data, gan, thing)  # before a GAN is fetched
+    model = load_gan(gan or source.gan, device)
+    return _squared(source, data, fit_of(name, fit, data, model)), model
+
+
+def _squared(source: Any, data: Path | None, fit: str) -> Any:
+    """The source, one's own pictures made square by `fit`; those of published data sets are square."""
+    from toolkit.datasets import OwnFolder
+    from toolkit.experiments.sources import Collection
+
+    if fit == "crop" or data is None or not isinstance(source.dataset, OwnFolder):
+        return source
+    return Collection(OwnFolder(data, fit))
+
+
+def _run(
+    name: str,
+    world: str,
+    photographs: tuple[Path | None, str | None],
     num: int,
     seeds: int,
     autoshot: tuple[int, int] | None,
@@ -284,6 +324,7 @@ def _run(
     """One table or all.
 
     Args:
+        photographs: what --data and --fit say.
         autoshot: the pictures it learns from and its epochs, where it has a part.
         model: what --gan, --num-steps and --device say.
     """
@@ -293,8 +334,8 @@ def _run(
     from toolkit.autoshot import check
 
     gan, num_steps, device = model
-    source = experiments.source_of(name, world, data, gan)
-    study = experiments.Study(load_gan(gan or source.gan, device), source, num, num_steps=num_steps, folder=out)
+    source, network = _source_and_gan(name, world, *photographs, gan, device)
+    study = experiments.Study(network, source, num, num_steps=num_steps, folder=out)
     if autoshot is not None:
         distillation: dict[str, Any] = {"num_images": autoshot[0], "num_epochs": autoshot[1]}
         if study.gan.imagenet:  # as its hypercolumns; else as ever, so that what was measured still counts

@@ -171,6 +171,7 @@ def autoshot(
         mixed_precision=mixed_precision,
     )
     auto = last(steps, progress=state.is_main_process)
+    auto.fit = fit
     if state.is_main_process:
         auto.save(out, torch.float16 if half else torch.float32)
         print(f"{out}: {', '.join(auto.classes)}; pairs and log in {work}")

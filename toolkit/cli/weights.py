@@ -99,6 +99,7 @@ def calibrate_autoshot(
         image = torch.cat([load_image(one, model.resolution, fit) for one in some])
     pixels = torch.from_numpy(to_uint8(image)).permute(0, 3, 1, 2)  # as it learned from them
     auto.layout = learn_layout(auto.network, as_float(pixels, model.device))
+    auto.fit = fit
     auto.framer, auto.licence = model.framer or auto.framer, model.metadata.get("licence", auto.licence)
     auto.save(file, torch.float16 if half else torch.float32)
     print(f"{file}: {len(pixels)} pictures" + (", with a framer" if auto.framer else ""))

@@ -15,20 +15,22 @@ from toolkit.errors import ToolkitError
 __all__ = ["CelebAMask", "OwnFolder", "PascalParts", "open_dataset"]
 
 
-def open_dataset(folder: str | PathLike) -> CelebAMask | OwnFolder:
+def open_dataset(folder: str | PathLike, fit: str = "crop") -> CelebAMask | OwnFolder:
     """The data set that lies in a folder, recognised by its layout.
 
     Args:
         folder: of CelebAMask-HQ, or of your own pictures and masks. PASCAL-Parts needs an object's
             name: `PascalParts(folder, "car")`.
+        fit: how your own pictures become square, as `OwnFolder` takes it; those of CelebAMask-HQ are.
     Returns:
         `CelebAMask` or `OwnFolder`.
     Raises:
         ToolkitError: neither, or an incomplete one.
     """
     folder = Path(folder)
-    for kind in (CelebAMask, OwnFolder):
-        if (folder / kind.PICTURES).is_dir():
-            return kind(folder)
+    if (folder / CelebAMask.PICTURES).is_dir():
+        return CelebAMask(folder)
+    if (folder / OwnFolder.PICTURES).is_dir():
+        return OwnFolder(folder, fit)
     want = f"a folder with {CelebAMask.PICTURES}/ (CelebAMask-HQ) or {OwnFolder.PICTURES}/ (your own)"
     raise ToolkitError("open_dataset", want, folder, f"{CelebAMask.SOURCE}. {OwnFolder.SOURCE}")

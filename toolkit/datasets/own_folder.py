@@ -11,7 +11,7 @@ from torch import Tensor
 from toolkit.datasets.class_names import read_class_names
 from toolkit.datasets.reading import MOST_NAMED, check_layout, cut, only, some, split_by_name, stack
 from toolkit.errors import LabelError, ToolkitError
-from toolkit.pictures.images import centre_box
+from toolkit.pictures.images import FITS, check_fit
 from toolkit.pictures.labels import IGNORE_INDEX, load_label_png
 from toolkit.pictures.masks import colors_of
 from toolkit.pictures.uploads import SUFFIXES, decode, open_rgb
@@ -23,12 +23,14 @@ class OwnFolder:
     Folders below `images` and `masks` are read too, and NAME may be "some/folder/NAME". Hidden files and other
     kinds of files are ignored. A mask's values are classes, 255 = unlabelled; if `classes.txt` gives colours
     (`leaf #00AA00`), the mask's colours are. A mask may have another resolution than its picture, but must show the
-    same area. One picture in five, chosen by its name, is for scoring. Pictures are cropped to their centred square.
+    same area. One picture in five, chosen by its name, is for scoring.
 
     Args:
         folder: that contains these.
+        fit: how pictures become square: "crop" to the centred square, or "pad" by repeating their edges, where nothing
+            is labelled.
     Raises:
-        ToolkitError: a folder or file is missing, a mask has no picture or two, or is no PNG.
+        ToolkitError: a folder or file is missing, a mask has no picture or two, or is no PNG; another fit.
         LabelError: a wrong `classes.txt`, see `read_class_names`.
     Warns:
         UserWarning: pictures without a mask, which are left out.
@@ -40,8 +42,8 @@ class OwnFolder:
         "into classes.txt, one a line, background first"
     )
 
-    def __init__(self, folder: str | PathLike) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | PathLike, fit: str = "crop") -> None:
+        self.folder, self.fit = Path(folder), check_fit(fit, "OwnFolder")
         layout = {self.PICTURES: "pictures", self.MASKS: "PNG masks", self.CLASSES: "a class a line"}
         check_layout("OwnFolder", self.folder, layout, self.SOURCE)
         self.name = self.folder.resolve().name
@@ -95,7 +97,7 @@ class OwnFolder:
             if len(wrong) > MOST_NAMED:
                 got, fix = f"{got} and {len(wrong) - MOST_NAMED} others", "Save class numbers, without soft edges"
             raise LabelError("OwnFolder.read", want, got, fix)
-        return cut(picture, label_map, centre_box(picture), len(self.classes), resolution)
+        return cut(picture, label_map, FITS[self.fit](picture), len(self.classes), resolution)
 
     def _check_colors(self, mask):
         """Refuse indexed masks whose palettes disagree: some programs sort each mask's palette on its own."""

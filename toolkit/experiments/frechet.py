@@ -22,6 +22,7 @@ def frechet_to_folder(
     *,
     num: int = 2000,
     seed: int = 0,
+    fit: str | None = None,
     out: str | Path | None = None,
     progress: bool = False,
 ) -> dict:
@@ -32,6 +33,7 @@ def frechet_to_folder(
         folder: photographs not used in training, framed as the GAN's; two disjoint sets of `num` are drawn.
         num: photographs in each set, and samples; at most half of the photographs in the folder.
         seed: of the sets and the samples.
+        fit: how photographs become square, "crop" or "pad"; None for as those that the GAN learned from did.
         out: PNG to write: 64 photographs left, 64 uncurated samples at truncation 0.7 right; None writes none.
         progress: show a bar while reading.
     Returns:
@@ -46,7 +48,8 @@ def frechet_to_folder(
         check_can_write(out)
     network = imagenet_features(gan.device)
     with tempfile.TemporaryDirectory() as temporary:
-        pictures = from_folder(folder, gan.resolution, Path(temporary) / "pictures.npy", progress=progress)
+        fit = gan.fit if fit is None else fit
+        pictures = from_folder(folder, gan.resolution, Path(temporary) / "pictures.npy", progress, fit)
         num = min(num, len(pictures) // 2)
         if num < 2:
             raise ImageError("gan-quality", "at least 4 photographs", f"{len(pictures)} in {folder}", "Add some")

@@ -10,19 +10,27 @@ from tqdm import tqdm
 from toolkit.errors import ToolkitError
 from toolkit.fewshot import GAN
 from toolkit.pictures.folders import pictures_in
+from toolkit.pictures.images import FITS, check_fit
 from toolkit.projection.trust import LOW
 
 AT_ONCE = 20  # pictures projected together
 
 
 def reconstruction(
-    gan: GAN, folders: Sequence[str | Path], *, num: int = 200, num_steps: int | None = None, progress: bool = False
+    gan: GAN,
+    folders: Sequence[str | Path],
+    *,
+    fit: str | None = None,
+    num: int = 200,
+    num_steps: int | None = None,
+    progress: bool = False,
 ) -> dict[str, dict[str, float]]:
     """Project some pictures of each folder, by the encoder's guess alone and by optimisation from there.
 
     Args:
         gan: with an encoder, or calibrated.
-        folders: each of one kind of pictures, searched with their sub-folders; centred squares are taken.
+        folders: each of one kind of pictures, searched with their sub-folders.
+        fit: how they become square, "crop" or "pad"; None for as the GAN's own pictures did.
         num: of each folder, evenly spread over the sorted files.
         num_steps: of optimisation, >= 0; None for the GAN's default. Trust needs none where there is an encoder.
         progress: show a bar.
@@ -30,8 +38,9 @@ def reconstruction(
         dict, folder's name -> {"pictures": number, "guess": mean dB of the encoder's guess, where there is an encoder,
         "projected": mean dB after the steps, "low trust": percent}.
     Raises:
-        ToolkitError: a folder without pictures, or a GAN that tells no trust.
+        ToolkitError: another fit, a folder without pictures, or a GAN that tells no trust.
     """
+    align = FITS[check_fit(gan.fit if fit is None else fit, "reconstruction")]
     found: dict[str, dict[str, float]] = {}
     for folder in map(Path, folders):
         files = pictures_in(folder, deep=True).files
@@ -43,7 +52,7 @@ def reconstruction(
         for part in tqdm(parts, desc=folder.name, unit=f"x{AT_ONCE}", disable=not progress):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of low trust, which is counted
-                sample = gan.project(part, num_steps=num_steps)
+                sample = gan.project(part, num_steps=num_steps, align=align)
             if sample.trust is None:
                 raise ToolkitError("reconstruction", "a GAN that tells its trust", "none", "Run calibrate first")
             trust.append(sample.trust)

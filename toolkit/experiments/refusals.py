@@ -9,24 +9,27 @@ from tqdm import tqdm
 
 from toolkit.errors import ToolkitError
 from toolkit.pictures.folders import pictures_in
+from toolkit.pictures.images import FITS, check_fit
 from toolkit.projection.trust import LOW
 
 
 def refusals(
-    segmenter: Any, folders: Sequence[str | Path], *, num: int = 200, progress: bool = False
+    segmenter: Any, folders: Sequence[str | Path], *, fit: str | None = None, num: int = 200, progress: bool = False
 ) -> dict[str, Any]:
     """Segment some pictures of each folder, and count those with low trust.
 
     Args:
         segmenter: one with segment(file) -> `Result`, of either kind.
         folders: each of one kind of pictures; searched with their sub-folders.
+        fit: how they become square, "crop" or "pad"; None for the segmenter's own way.
         num: of each folder, evenly spread over the sorted files.
         progress: show a bar.
     Returns:
         dict, folder's name -> {"pictures": number, "low trust": percent}.
     Raises:
-        ToolkitError: a folder without pictures, or a segmenter that tells no trust.
+        ToolkitError: another fit, a folder without pictures, or a segmenter that tells no trust.
     """
+    options = {} if fit is None else {"align": FITS[check_fit(fit, "refusals")]}
     found: dict[str, dict[str, float]] = {}
     for folder in map(Path, folders):
         files = pictures_in(folder, deep=True).files
@@ -36,7 +39,7 @@ def refusals(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of low trust, which is counted
             bar = tqdm(files, desc=folder.name, unit="picture", disable=not progress)
-            trusts = [segmenter.segment(file).trust for file in bar]
+            trusts = [segmenter.segment(file, **options).trust for file in bar]
         if None in trusts:
             fix = "Run calibrate, or calibrate-autoshot, first"
             raise ToolkitError("refusals", "a segmenter that tells its trust", "none", fix)

@@ -129,6 +129,8 @@ def _markdown(study, plan, tables, seeds, about):
         parts.append(markdown_table(_rows(rows)))
     made = ", ".join(f"{name} {about[name]}" for name in ("toolkit", "commit", "torch", "python"))
     chosen = "" if study.source.is_world else f" --data {about['world']} --gan {about['gan']}"
+    if not study.source.is_world and (fit := getattr(study.source.dataset, "fit", study.gan.fit)) != study.gan.fit:
+        chosen += f" --fit {fit}"
     parts.append(f"`python -m toolkit experiment {plan.name}{chosen} --seeds {seeds}`: {made}; {about['machine']}.")
     return "\n\n".join(parts) + "\n"
 
