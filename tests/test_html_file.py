@@ -180,6 +180,25 @@ def test_labels_of_pictures_of_any_size_are_near_those_of_segment(reader, auto, 
     assert abs(said - result.trust) < 0.03
 
 
+def test_a_network_of_padded_pictures_sees_them_as_segment_does(browser, exported, tmp_path):
+    """Their edges repeated to a square, and the labels cut back."""
+    auto = AutoShotSegmenter.load(NETWORK, "cpu")
+    auto.fit = "pad"
+    page = exported.read_text("utf-8").replace('"fit": "crop"', '"fit": "pad"')
+    (tmp_path / "parts.html").write_text(page, "utf-8")
+    reader = Reader(browser, tmp_path / "parts.html")
+    for name, size in (("wide.png", (400, 240)), ("tall.png", (201, 320))):
+        portrait(512).resize(size).save(tmp_path / name)
+        result = auto.segment(tmp_path / name)
+        reader.open(tmp_path / name)
+        found, _ = reader.labels(name, tmp_path / "labels.png")
+        assert found.shape == result.full_label_map.shape
+        assert (found == result.full_label_map).float().mean() > 0.99
+        said = float(re.search(r"Trust (\d\.\d\d)\.", reader.card(name).inner_text())[1])
+        assert abs(said - result.trust) < 0.03
+    reader.page.context.close()
+
+
 # ---- the page ----------------------------------------------------------------------------------
 def test_nothing_is_requested_and_what_is_no_picture_is_named(reader, tmp_path):
     save_png(tmp_path / "car.png", torch.rand(3, 64, 64) * 2 - 1)
