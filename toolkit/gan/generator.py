@@ -25,6 +25,7 @@ from toolkit.gan.layers import (
     blur,
     check_architecture,
     check_table,
+    low_passed,
     normal,
     upsample,
 )
@@ -67,7 +68,9 @@ class SynthesisConv(nn.Module):
         demodulation = (style.square() @ self.weight.square().sum((2, 3)).T + 1e-8).rsqrt()
         x = x * style.to(x.dtype)[:, :, None, None]
         weight = self.weight.to(x.dtype)
-        if self.up:
+        if self.up and x.is_cuda:
+            x = F.conv_transpose2d(x, low_passed(weight.transpose(0, 1), gain=4), stride=2, padding=2)
+        elif self.up:
             x = blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), pad=1, gain=4)
         else:
             x = F.conv2d(x, weight, padding=1)

@@ -17,6 +17,7 @@ from toolkit.files import replace_when_done
 from toolkit.gan.files.checkpoints import save_gan
 from toolkit.gan.stylegan2 import Generator
 from toolkit.pictures.images import grid
+from toolkit.training.augmentation import augment, next_probability
 from toolkit.training.batches import real_batch
 from toolkit.training.checkpoint import save_checkpoint, write_log
 from toolkit.training.growth import GrowingDiscriminator, finished, grow
@@ -104,6 +105,7 @@ class _Job:
         self.seen = self.steps = 0
         self.seen_before = 0  # by the GAN this one started from
         self.grown_at = 0  # pictures seen when the present resolution began
+        self.changed = 0.0  # probability that a picture is changed before it is judged
         self.started, self.means = time.monotonic(), Means(LOG_KEEP)
         self.rng, self.noise_rng = torch.Generator(), torch.Generator(self.device)
         torch.manual_seed(plan.seed)
@@ -188,6 +190,7 @@ class _Job:
         self.steps += 1
         self.seen += self.batch
         self.means.add(loss_d=loss_d, loss_g=loss_g, real_sign=sign)
+        self.changed = next_probability(self.changed, sign, self.batch)
 
     def _real(self):
         """A random batch of pictures at the present resolution, half of them mirrored."""
@@ -214,19 +217,23 @@ class _Job:
 
     def _discriminate(self, real, fake):
         self.discriminator.requires_grad_(True)
-        on_real, on_fake = (self.discriminator(x.to(self.dtype)) for x in (real, fake))
+        on_real, on_fake = (self.discriminator(self._seen(x).to(self.dtype)) for x in (real, fake))
         loss = (F.softplus(-on_real) + F.softplus(on_fake)).mean()
         self.judging.learn(loss)
         return float(loss.detach()), float(on_real.detach().sign().mean())
 
+    def _seen(self, image):
+        """What the discriminator sees of pictures."""
+        return augment(image, self.changed, self.rng)
+
     def _penalise(self, real):
         gamma = 0.0002 * self.generator.resolution**2 / self.plan.batch_size
-        real = real.detach().requires_grad_(True)
+        real = self._seen(real).detach().requires_grad_(True)
         self.judging.learn(R1_INTERVAL * r1_penalty(self.discriminator, real, gamma))
 
     def _generate(self):
         self.discriminator.requires_grad_(False)
-        loss = F.softplus(-self.discriminator(self._fake().to(self.dtype))).mean()
+        loss = F.softplus(-self.discriminator(self._seen(self._fake()).to(self.dtype))).mean()
         self.drawing.learn(loss)
         return float(loss.detach())
 
@@ -242,6 +249,7 @@ class _Job:
             "grown_at": self.grown_at,
             "seen_before": self.seen_before,
             "fade": self.discriminator.fade,
+            "changed": self.changed,
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "ema": self.ema.state_dict(),
@@ -257,7 +265,7 @@ class _Job:
             grid(image, columns=8).save(temporary)
         row = {"pictures": self.seen, "resolution": self.generator.resolution}
         row["seconds"] = round(time.monotonic() - self.started)
-        write_log(self.out_dir / "log.csv", row | self.means.rounded())
+        write_log(self.out_dir / "log.csv", row | self.means.rounded() | {"changed": round(self.changed, 4)})
 
     def _restore(self, state):
         if "stem.weight" in state["discriminator"]:
@@ -271,6 +279,7 @@ class _Job:
         self.seen, self.steps, self.grown_at = state["seen"], state["steps"], state["grown_at"]
         self.seen_before = state.get("seen_before", 0)  # checkpoints from before there was one
         self._set_fade(state.get("fade", 1.0))
+        self.changed = state.get("changed", 0.0)
 
 
 def r1_penalty(discriminator: nn.Module, real: Tensor, gamma: float) -> Tensor:
