@@ -101,6 +101,18 @@ def test_the_learning_rate_cools_down_at_the_end(pictures, tmp_path):
     assert rates == pytest.approx([0.5 * 2.5e-3, 0.5 * 2.5e-3 * 16 / 17])
 
 
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_its_file_says_how_the_pictures_were_made_square(pictures, tmp_path, fit):
+    path = train(pictures, tmp_path, PLAN._replace(num_pictures=4), fit=fit)
+    assert load_generator(path).metadata["fit"] == fit
+
+
+def test_another_fit_is_refused_before_anything_is_trained(pictures, tmp_path):
+    with pytest.raises(ToolkitError, match="train: expected fit to be crop or pad; got 'zoom'"):
+        train(pictures, tmp_path / "run", PLAN, fit="zoom")
+    assert not (tmp_path / "run").exists()
+
+
 # ---- growth -------------------------------------------------------------------------------
 def test_growth_keeps_what_the_generator_draws():
     generator, discriminator = growing_pair(8)

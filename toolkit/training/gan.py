@@ -16,7 +16,7 @@ from toolkit.errors import ToolkitError
 from toolkit.files import replace_when_done
 from toolkit.gan.files.checkpoints import save_gan
 from toolkit.gan.stylegan2 import Generator
-from toolkit.pictures.images import grid
+from toolkit.pictures.images import check_fit, grid
 from toolkit.training.augmentation import augment, next_probability
 from toolkit.training.batches import real_batch
 from toolkit.training.checkpoint import save_checkpoint, write_log
@@ -53,6 +53,7 @@ def train(
     *,
     init_from: str | Path | None = None,
     mixed_precision: str = "auto",
+    fit: str = "crop",
     save_every: float = 300,
     progress: bool = True,
 ) -> Path:
@@ -68,6 +69,7 @@ def train(
         init_from: a `gan.safetensors` to start from, of plan.start_resolution; None starts anew.
         mixed_precision: "bf16" (convolutions; penalties and small layers stay float32), "no", or "auto":
             the faster of the two on this device, tried at the start and after growth.
+        fit: how the pictures were made square, "crop" or "pad", for the file to say.
         save_every: seconds between checkpoints.
         progress: show a bar.
     Returns:
@@ -90,14 +92,14 @@ def train(
             f"{tuple(pictures.shape)} {pictures.dtype}",
             "Resize them first",
         )
-    job = _Job(pictures, Path(out_dir), plan, init_from, mixed_precision)
+    job = _Job(pictures, Path(out_dir), plan, init_from, mixed_precision, check_fit(fit, "train"))
     run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "gan.safetensors"
 
 
 class _Job:
-    def __init__(self, pictures, out_dir, plan, init_from, mixed_precision):
-        self.pictures, self.out_dir, self.plan = pictures, out_dir, plan
+    def __init__(self, pictures, out_dir, plan, init_from, mixed_precision, fit="crop"):
+        self.pictures, self.out_dir, self.plan, self.fit = pictures, out_dir, plan, fit
         self.processes = processes()
         self.device = self.processes.device
         self.batch = plan.batch_size * self.processes.num_processes  # pictures a step, of all processes
@@ -256,7 +258,7 @@ class _Job:
             "optimizers": [learner.adam.state_dict() for learner in (self.drawing, self.judging)],
         }
         save_checkpoint(self.out_dir / "checkpoint.pt", state)
-        metadata = {"pictures_seen": self.seen_before + self.seen, "plan": self.plan._asdict()}
+        metadata = {"pictures_seen": self.seen_before + self.seen, "plan": self.plan._asdict(), "fit": self.fit}
         save_gan(self.out_dir / "gan.safetensors", *finished(self.ema, self.discriminator), metadata)
         z = torch.randn(48, self.plan.z_dim, generator=torch.Generator().manual_seed(1)).to(self.device)
         with torch.no_grad():
