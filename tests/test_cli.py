@@ -389,3 +389,6 @@ def test_a_bundled_gan_has_a_name_and_segment_takes_pictures_and_latents(tmp_pat
     for name in ("../cats", "ffhq-1024", ".cats"):
         with pytest.raises(ToolkitError, match="bundle: expected a name that is no path"):
             bundle(moved, name)
+    assert not gan.imagenet
+    bundle(moved, "my-cats", imagenet_features=True)
+    assert fewshot.load_gan("my-cats").imagenet

@@ -165,6 +165,9 @@ def bundle(
     checkpoint: Annotated[Path, typer.Argument(help="A gan.safetensors made by train-gan.")],
     name: Annotated[str, typer.Argument(help="What to call it, e.g. portraits-64.")],
     licence: Annotated[str, typer.Option(help="The terms of its weights, as gan-info says them.")] = "MIT",
+    imagenet_features: Annotated[
+        bool, typer.Option("--imagenet-features", help="Its segmenters see pictures through ImageNet's features, too.")
+    ] = False,
 ) -> None:
     """Store a trained GAN in weights/, in float16, under a name; what belongs to a former one is put aside."""
     import torch
@@ -177,6 +180,8 @@ def bundle(
     path = zoo.folder() / f"{name}.safetensors"
     # In float16 it is another GAN by its hash; what was made with this one still belongs to it.
     metadata = {**generator.metadata, "name": name, "licence": licence, "made_from": generator.hash}
+    if imagenet_features:
+        metadata["imagenet_features"] = True
     checkpoints.save_gan(path, generator, discriminator, metadata, torch.float16)
     own = checkpoints.load_generator(path).hash
     kinds = {"encoder": "encoder", "framer": "framer", "shots": "shot"}  # those of another GAN are refused
