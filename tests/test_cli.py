@@ -206,6 +206,17 @@ def red(file):
     return np.flatnonzero(np.load(file)[0, 0, 0] > 127).tolist()
 
 
+def test_train_gan_keeps_wide_pictures_whole_too(cars, tmp_path):
+    few = ("--resolution", 16, "--start-resolution", 8, "--batch-size", 2, "--channel-base", 64, "--num-pictures", 2)
+    for fit in ("pad", "crop"):
+        done = run("train-gan", "--folder", cars, "--fit", fit, "--out", tmp_path / fit, *few)
+        assert done.returncode == 0, done.stderr
+        assert bool(red(tmp_path / fit / "pictures-16.npy")) == (fit == "pad")
+        assert fewshot.load_gan(tmp_path / fit / "gan.safetensors").fit == fit
+    done = run(*GAN, "--fit", "pad", cwd=tmp_path)
+    assert "train-gan: expected --fit with a folder of pictures of any shape; got no folder." in done.stderr
+
+
 def test_wide_pictures_are_kept_whole_and_the_gan_remembers(cars, tmp_path, monkeypatch):
     """From the folder to its label map: what is trained, bundled, and made with it, pads as it did."""
     from toolkit.cli.training import bundle

@@ -17,6 +17,7 @@ def train_gan(
     out: Annotated[Path, typer.Option(help="Folder of this training; the same command goes on where it stopped.")],
     world: Annotated[str | None, typer.Option(help="Train on this world's pictures.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Train on a folder of pictures.")] = None,
+    fit: Fit = None,
     resolution: int = 64,
     start_resolution: int = 32,
     num_images: Annotated[int, typer.Option(help="Different pictures to render.")] = 32_000,
@@ -35,6 +36,7 @@ def train_gan(
     from toolkit.training.processes import processes
 
     _check_one_of("train-gan", world, folder)
+    fit = fit_of("train-gan", fit, folder)
     plan = Plan(
         resolution=resolution,
         start_resolution=start_resolution,
@@ -48,8 +50,8 @@ def train_gan(
     check(plan, out, init_from=init_from, mixed_precision=mixed_precision)
     state = processes(device)
     with state.main_process_first():
-        images = _pictures(folder, world, num_images, resolution, out, "crop", state.device)
-    print(train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision))
+        images = _pictures(folder, world, num_images, resolution, out, fit, state.device)
+    print(train(images, out, plan, init_from=init_from, mixed_precision=mixed_precision, fit=fit))
 
 
 def _check_one_of(call: str, world: str | None, folder: Path | None) -> None:
