@@ -460,3 +460,31 @@ def test_precision_is_checked_at_the_start(pictures, tmp_path):
         with pytest.raises(ToolkitError, match="train: expected mixed_precision .*; got 'fp16'"):
             call()
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- changes against overfitting ----------------------------------------------------------
+def test_a_resumed_run_changes_as_many_pictures(pictures, tmp_path):
+    whole, broken = (new_job(pictures, tmp_path / name) for name in ("whole", "broken"))
+    whole.changed = broken.changed = 0.4
+    while broken.seen < 24:
+        broken.step()
+    broken.save()
+    assert 0.3 < broken.changed != 0.4
+    again = new_job(pictures, tmp_path / "broken")
+    assert again.changed == broken.changed
+    for job in (again, whole):
+        while job.seen < 48:
+            job.step()
+        job.save()
+    assert again.changed == whole.changed
+    assert_same(tensors(tmp_path / "broken"), tensors(tmp_path / "whole"))
+    with (tmp_path / "broken" / "log.csv").open() as file:
+        assert float(list(csv.DictReader(file))[-1]["changed"]) == round(whole.changed, 4)
+
+
+def test_changes_follow_the_verdicts_of_all_processes(pictures, tmp_path, monkeypatch):
+    job = new_job(pictures, tmp_path)
+    for mean, changed in ((0.9, 4e-5), (0.9, 8e-5), (0.1, 4e-5)):  # 4 of 100,000 pictures a step
+        monkeypatch.setattr(training, "share_mean", lambda tensors, mean=mean: [t.fill_(mean) for t in tensors])
+        job.step()
+        assert job.changed == pytest.approx(changed)

@@ -33,8 +33,8 @@ def low_passed(weight: Tensor, gain: float = 1.0) -> Tensor:
     convolution takes a tenth of the time that these two take.
     """
     k = weight.shape[-1]
-    spread = _spread(k, weight.device)
-    return (weight.flatten(2) @ (spread * gain).to(weight.dtype)).view(*weight.shape[:2], k + 3, k + 3)
+    spread = _spread(k, weight.device).to(weight.dtype) * gain
+    return (weight.flatten(2) @ spread).view(*weight.shape[:2], k + 3, k + 3)
 
 
 @lru_cache

@@ -24,7 +24,7 @@ from toolkit.training.growth import GrowingDiscriminator, finished, grow
 from toolkit.training.loop import Learner, Means, average, cool_down, run
 from toolkit.training.plan import Plan, starting_point
 from toolkit.training.precision import check_precision, dtype_of
-from toolkit.training.processes import processes
+from toolkit.training.processes import processes, share_mean
 
 R1_INTERVAL = 16  # discriminator steps between two penalties
 EMA_HALF_LIFE = 8_000  # pictures
@@ -191,8 +191,13 @@ class _Job:
         average(self.ema, self.generator, self.batch, EMA_HALF_LIFE, self.seen - self.grown_at)
         self.steps += 1
         self.seen += self.batch
-        self.means.add(loss_d=loss_d, loss_g=loss_g, real_sign=sign)
-        self.changed = next_probability(self.changed, sign, self.batch)
+        self._note(loss_d, loss_g, sign)
+
+    def _note(self, loss_d, loss_g, sign):
+        """Count a step's results (), and change pictures as often as they ask for."""
+        share_mean([sign])  # so that all processes change as many
+        self.means.add(loss_d=float(loss_d), loss_g=float(loss_g), real_sign=float(sign))
+        self.changed = next_probability(self.changed, float(sign), self.batch)
 
     def _real(self):
         """A random batch of pictures at the present resolution, half of them mirrored."""
@@ -222,7 +227,7 @@ class _Job:
         on_real, on_fake = (self.discriminator(self._seen(x).to(self.dtype)) for x in (real, fake))
         loss = (F.softplus(-on_real) + F.softplus(on_fake)).mean()
         self.judging.learn(loss)
-        return float(loss.detach()), float(on_real.detach().sign().mean())
+        return loss.detach(), on_real.detach().sign().mean()
 
     def _seen(self, image):
         """What the discriminator sees of pictures."""
@@ -237,7 +242,7 @@ class _Job:
         self.discriminator.requires_grad_(False)
         loss = F.softplus(-self.discriminator(self._seen(self._fake()).to(self.dtype))).mean()
         self.drawing.learn(loss)
-        return float(loss.detach())
+        return loss.detach()
 
     # ---- files ---------------------------------------------------------------------------
     def save(self):
