@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from toolkit.training import loop
-from toolkit.training.loop import Learner, Means, average, cool_down, run
+from toolkit.training.loop import LateMeans, Learner, Means, average, cool_down, run
 
 
 class Counting:
@@ -89,3 +89,26 @@ def test_running_means_begin_at_the_first_value():
     means.add(a=2.0, b=-1 / 3)
     assert means == pytest.approx({"a": 1.1, "b": -1 / 3})
     assert means.rounded(2) == {"a": 1.1, "b": -0.33}
+
+
+def test_an_average_of_many_is_each_ones_own_to_the_last_bit():
+    torch.manual_seed(0)
+    slow, fast = (nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Linear(7, 2)) for _ in range(2))
+    slow[0].to(memory_format=torch.channels_last)
+    expected = [old.detach().lerp(new.detach(), 1 - 0.5**0.3) for old, new in zip(slow.parameters(), fast.parameters())]
+    average(slow, fast, 30, 100, 10**6)
+    assert all(map(torch.equal, slow.parameters(), expected))
+
+
+@given(st.lists(st.tuples(*[st.floats(-9, 9, width=32)] * 2), min_size=1, max_size=9))
+def test_late_means_are_the_means(values):
+    early, late = Means(0.9), LateMeans(0.9)
+    assert late.read() == late.rounded() == {}
+    for a, b in values:
+        early.add(a=a, b=b)
+        numbers = torch.tensor([a, b], requires_grad=True)
+        late.add(a=numbers[0], b=numbers[1])
+        with torch.no_grad():
+            numbers.fill_(99.0)  # as what a graph puts out is overwritten
+    assert late.read() == pytest.approx(early, abs=1e-5)
+    assert late.rounded(2) == {name: round(value, 2) for name, value in late.read().items()}

@@ -71,3 +71,13 @@ def test_unknown_precisions_are_refused(unknown):
         check_precision("train", unknown)
     for known in ("auto", "bf16", "no"):
         check_precision("train", known)
+
+
+@pytest.mark.parametrize("capability, taken", [((7, 5), "no"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_with_graphs_a_gpu_that_computes_in_bfloat16_does(monkeypatch, capability, taken):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    gpu = torch.device("cuda")
+    assert precision.dtype_in_graphs("auto", gpu) == precision.DTYPES[taken]
+    assert precision.dtype_in_graphs("auto", CPU) == torch.float32
+    for chosen, dtype in precision.DTYPES.items():
+        assert precision.dtype_in_graphs(chosen, gpu) == dtype

@@ -16,7 +16,6 @@ PICTURES = 100_000  # over which the probability may rise from 0 to 1
 HIGHEST = 0.8  # above it drawn pictures would learn the changes
 SHIFT, SCALE, STRETCH, TURN = 0.125, 0.2, 0.2, math.pi / 12  # of a side; powers of 2, deviations; radians at most
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5, 1.0  # deviations; the latter two of powers of 2
-LUMA = torch.full((3,), 3**-0.5)  # the grey axis
 
 
 def next_probability(probability: float, real_sign: float, num: int) -> float:
@@ -37,7 +36,7 @@ def augment(image: Tensor, probability: float, rng: torch.Generator) -> Tensor:
     Args:
         image: (N, 3, R, R).
         probability: of each change, for each picture by itself, 0 to 1; at 0 nothing is drawn from `rng`.
-        rng: on the CPU.
+        rng: on the CPU or on image's device; the numbers are drawn where it is.
     Returns:
         (N, 3, R, R), edges mirrored.
     """
@@ -55,8 +54,8 @@ def _moves(n, probability, rng):
     def some(values, neutral=0.0):
         return _some(values, neutral, probability, rng)
 
-    scale = some(2 ** (SCALE * torch.randn(n, generator=rng)), 1.0)
-    stretch = some(2 ** (STRETCH * torch.randn(n, generator=rng)), 1.0)
+    scale = some(2 ** (SCALE * _normal(n, rng)), 1.0)
+    stretch = some(2 ** (STRETCH * _normal(n, rng)), 1.0)
     angle = some(TURN * _spread(n, rng))
     shift = some(2 * SHIFT * _spread(2 * n, rng).view(n, 2))  # a side is 2 long here
     cos, sin = angle.cos(), angle.sin()
@@ -71,20 +70,25 @@ def _colours(n, probability, rng):
     def some(values, neutral=0.0):
         return _some(values, neutral, probability, rng)
 
-    brightness = some(BRIGHTNESS * torch.randn(n, generator=rng))
-    contrast = some(2 ** (CONTRAST * torch.randn(n, generator=rng)), 1.0)
-    saturation = some(2 ** (SATURATION * torch.randn(n, generator=rng)), 1.0)
-    grey = LUMA[:, None] * LUMA
-    along = contrast[:, None, None] * (grey + saturation[:, None, None] * (torch.eye(3) - grey))
+    brightness = some(BRIGHTNESS * _normal(n, rng))
+    contrast = some(2 ** (CONTRAST * _normal(n, rng)), 1.0)
+    saturation = some(2 ** (SATURATION * _normal(n, rng)), 1.0)
+    luma = torch.full((3,), 3**-0.5, device=rng.device)  # the grey axis
+    grey = luma[:, None] * luma
+    along = contrast[:, None, None] * (grey + saturation[:, None, None] * (torch.eye(3, device=rng.device) - grey))
     return along, brightness[:, None].expand(n, 3)
 
 
 def _some(values, neutral, probability, rng):
     """Each picture's value with the probability, else what changes nothing."""
-    kept = (torch.rand(len(values), generator=rng) < probability).view(-1, *[1] * (values.dim() - 1))
+    kept = (torch.rand(len(values), generator=rng, device=rng.device) < probability).view(-1, *[1] * (values.dim() - 1))
     return torch.where(kept, values, torch.full_like(values, neutral))
+
+
+def _normal(n, rng):
+    return torch.randn(n, generator=rng, device=rng.device)
 
 
 def _spread(n, rng):
     """Uniform in [-1, 1]."""
-    return 2 * torch.rand(n, generator=rng) - 1
+    return 2 * torch.rand(n, generator=rng, device=rng.device) - 1

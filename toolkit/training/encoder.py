@@ -16,8 +16,11 @@ from toolkit.pictures.images import grid
 from toolkit.projection.perceptual import PERCEPTUAL_WEIGHT, Distance
 from toolkit.training.batches import real_batch
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
+from toolkit.training.encoder_on_cuda import GraphedSteps
 from toolkit.training.loop import MAX_SEED, Learner, Means, average, cool_down, run
 from toolkit.training.precision import check_precision, dtype_of
+from toolkit.training.processes import processes
+from toolkit.training.styles import mixed_styles
 
 LEARNING_RATE = 1e-3
 COOL_DOWN = 0.5  # last share of the pictures, over which the learning rate falls to zero
@@ -75,7 +78,8 @@ def train_encoder(
         out_dir: folder of this training.
         plan: `EncoderPlan`; None for its defaults.
         pictures: (N, 3, R, R) uint8 tensor or array of unlabelled pictures; None for none.
-        mixed_precision: "bf16" (convolutions only), "no", or "auto": the faster of the two on this device.
+        mixed_precision: "bf16" (convolutions only), "no", or "auto": the faster of the two on this device;
+            with CUDA graphs bf16, if the GPU has it.
         save_every: seconds between checkpoints.
         progress: show a bar.
     Returns:
@@ -94,7 +98,8 @@ def train_encoder(
         if not fits or "uint8" not in str(pictures.dtype):
             want, got = f"pictures (N, 3, {size}, {size}) uint8, N >= 1", f"{tuple(pictures.shape)} {pictures.dtype}"
             raise ToolkitError("train_encoder", want, got, "Resize them first")
-    job = _Job(generator, discriminator, Path(out_dir), plan, pictures, mixed_precision)
+    kind = _kind(generator, discriminator)
+    job = kind(generator, discriminator, Path(out_dir), plan, pictures, mixed_precision)
     run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "encoder.safetensors"
 
@@ -109,12 +114,20 @@ def _starting_point(generator, out_dir):
     return state
 
 
+def _kind(generator, discriminator):
+    """Which job: with CUDA graphs, if one process has a GPU to itself."""
+    alone = generator.mapping.w_avg.is_cuda and processes().num_processes == 1
+    # One that reads its picture at every resolution makes its filters anew each time, of numbers of Python's.
+    as_graph = discriminator is None or discriminator.architecture != "skip"
+    return _GraphedJob if alone and as_graph else _Job
+
+
 class _Job:
     def __init__(self, generator, discriminator, out_dir, plan, pictures, mixed_precision):
         self.generator, self.discriminator, self.out_dir, self.plan = generator, discriminator, out_dir, plan
         self.pictures = pictures
         self.device = generator.mapping.w_avg.device
-        self.seen, self.means = 0, Means(LOG_KEEP)
+        self.seen, self.means, self.rng = 0, Means(LOG_KEEP), torch.Generator()
         torch.manual_seed(plan.seed)
         encoder = Encoder(generator.resolution, TRUNK_CHANNELS, generator.num_ws, generator.w_dim)
         # Of its own kind only: others lack a branch, or read the picture otherwise.
@@ -131,17 +144,23 @@ class _Job:
         state = _starting_point(generator, out_dir)
         if state:
             self._restore(state)
+        self._choose_dtype(mixed_precision)
+
+    def _choose_dtype(self, mixed_precision):
         self.dtype = dtype_of(mixed_precision, self._trial, self.device)
 
     def step(self):
         """One batch: generated pictures with their latents, and real ones without."""
         # Seeded by the step: a resumed run draws what an unbroken one would.
-        rng = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.seen)
+        self.rng.manual_seed(self.plan.seed * 1_000_003 + self.seen)
         self.learner.cool_down(cool_down(self.seen, self.plan.num_pictures, COOL_DOWN))
-        loss, parts = self._loss(rng)
+        loss, parts = self._loss(self.rng)
         self.learner.learn(loss)
         self.seen += self.plan.batch_size
         average(self.ema, self.encoder, self.plan.batch_size, EMA_HALF_LIFE, self.seen)
+        self._note(parts)
+
+    def _note(self, parts):
         self.means.add(**{name: float(value.detach().float().mean()) for name, value in parts.items()})
 
     def _trial(self, dtype):
@@ -151,15 +170,20 @@ class _Job:
 
     def _loss(self, rng):
         """Of one batch; and its parts, unweighted, by name."""
+        return self._compare(*self._batch(rng))
+
+    def _batch(self, rng):
+        """Pictures, and the latents of the first of them."""
         image, latents = self._drawn(rng)
-        num_drawn = len(image)
-        if self.pictures is not None:
-            image = torch.cat([image, self._real(rng)])
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        return image if self.pictures is None else torch.cat([image, self._real(rng)]), latents
+
+    def _compare(self, image, latents):
+        half = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype, enabled=half, cache_enabled=False):
             ws = self.encoder(image)
         again = self.generator.synthesis(ws, noise_mode="none", dtype=self.dtype)
         pixel, perceptual = Distance(image.to(self.dtype), self.discriminator)(again.to(self.dtype))
-        latent = ((ws[:num_drawn] - latents) / self.encoder.w_std).square().sum(2).mean()
+        latent = ((ws[: len(latents)] - latents) / self.encoder.w_std).square().sum(2).mean()
         distance = pixel.float().mean() + PERCEPTUAL_WEIGHT * perceptual.mean()
         return distance + LATENT_WEIGHT * latent, {"pixel": pixel, "perceptual": perceptual, "latent": latent}
 
@@ -169,12 +193,9 @@ class _Job:
     @torch.no_grad()
     def _drawn(self, rng):
         n, g = self.plan.batch_size - self._num_real(), self.generator
-        z = torch.randn(2, n, g.z_dim, generator=rng).to(self.device)
-        ws, other = g.mapping(z[0]), g.mapping(z[1])
-        cut = torch.randint(1, g.num_ws, (n, 1), generator=rng)
-        mixed = (torch.rand(n, 1, generator=rng) < STYLE_MIXING) & (torch.arange(g.num_ws) >= cut)
-        ws = torch.where(mixed.to(self.device)[..., None], other, ws)
-        noise_rng = torch.Generator(self.device).manual_seed(int(torch.randint(2**31, (), generator=rng)))
+        ws, noise_rng = mixed_styles(g, n, STYLE_MIXING, rng, self.device), rng
+        if rng.device.type == "cpu":  # noise is drawn where the generator is
+            noise_rng = torch.Generator(self.device).manual_seed(int(torch.randint(2**31, (), generator=rng)))
         image = g.synthesis(ws, noise_mode="random", rng=noise_rng, dtype=self.dtype)
         return image.clamp(-1, 1).expand(-1, 3, -1, -1), ws  # the encoder reads colours, of a grayscale GAN too
 
@@ -215,3 +236,7 @@ class _Job:
         self.ema.load_state_dict(state["ema"])
         self.learner.adam.load_state_dict(state["optimizer"])
         self.seen = state["seen"]
+
+
+class _GraphedJob(GraphedSteps, _Job):
+    pass

@@ -20,11 +20,13 @@ from toolkit.pictures.images import check_fit, grid
 from toolkit.training.augmentation import augment, next_probability
 from toolkit.training.batches import real_batch
 from toolkit.training.checkpoint import save_checkpoint, write_log
+from toolkit.training.gan_on_cuda import GraphedSteps
 from toolkit.training.growth import GrowingDiscriminator, finished, grow
 from toolkit.training.loop import Learner, Means, average, cool_down, run
-from toolkit.training.plan import Plan, starting_point
+from toolkit.training.plan import GROUP, Plan, starting_point
 from toolkit.training.precision import check_precision, dtype_of
 from toolkit.training.processes import processes, share_mean
+from toolkit.training.styles import mixed_styles
 
 R1_INTERVAL = 16  # discriminator steps between two penalties
 EMA_HALF_LIFE = 8_000  # pictures
@@ -68,7 +70,8 @@ def train(
         plan: `Plan`; None for its defaults.
         init_from: a `gan.safetensors` to start from, of plan.start_resolution; None starts anew.
         mixed_precision: "bf16" (convolutions; penalties and small layers stay float32), "no", or "auto":
-            the faster of the two on this device, tried at the start and after growth.
+            the faster of the two on this device, tried at the start and after growth; with CUDA graphs bf16, if
+            the GPU has it.
         fit: how the pictures were made square, "crop" or "pad", for the file to say.
         save_every: seconds between checkpoints.
         progress: show a bar.
@@ -92,9 +95,16 @@ def train(
             f"{tuple(pictures.shape)} {pictures.dtype}",
             "Resize them first",
         )
-    job = _Job(pictures, Path(out_dir), plan, init_from, mixed_precision, check_fit(fit, "train"))
+    job = _kind(plan)(pictures, Path(out_dir), plan, init_from, mixed_precision, check_fit(fit, "train"))
     run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "gan.safetensors"
+
+
+def _kind(plan):
+    """Which job: with CUDA graphs, if one process has a GPU to itself and groups of pictures come out even."""
+    place = processes()
+    alone = place.device.type == "cuda" and place.num_processes == 1
+    return _GraphedJob if alone and plan.batch_size % GROUP == 0 else _Job
 
 
 class _Job:
@@ -210,24 +220,24 @@ class _Job:
         return batch
 
     def _fake(self):
-        n, p = self.plan.batch_size, self.plan
-        z = torch.randn(2, n, p.z_dim, generator=self.rng).to(self.device)
-        ws, other = self.generator.mapping(z[0]), self.generator.mapping(z[1])
+        ws = mixed_styles(self.generator, self.plan.batch_size, STYLE_MIXING, self.rng, self.device)
         with torch.no_grad():
             self.generator.mapping.w_avg.lerp_(ws[:, 0].mean(0), 0.005)
-        rows = torch.arange(ws.shape[1])
-        cut = torch.randint(1, ws.shape[1], (n, 1), generator=self.rng)
-        mixed = (torch.rand(n, 1, generator=self.rng) < STYLE_MIXING) & (rows >= cut)
-        ws = torch.where(mixed.to(self.device)[..., None], other, ws)
+        return self._draw(ws)
+
+    def _draw(self, ws):
         self.noise_rng.manual_seed(int(torch.randint(2**31, (), generator=self.rng)))
         return self.generator.synthesis(ws, noise_mode="random", rng=self.noise_rng, dtype=self.dtype)
 
     def _discriminate(self, real, fake):
         self.discriminator.requires_grad_(True)
-        on_real, on_fake = (self.discriminator(self._seen(x).to(self.dtype)) for x in (real, fake))
+        on_real, on_fake = self._verdicts(self._seen(real), self._seen(fake))
         loss = (F.softplus(-on_real) + F.softplus(on_fake)).mean()
         self.judging.learn(loss)
         return loss.detach(), on_real.detach().sign().mean()
+
+    def _verdicts(self, real, fake):
+        return self.discriminator(real.to(self.dtype)), self.discriminator(fake.to(self.dtype))
 
     def _seen(self, image):
         """What the discriminator sees of pictures."""
@@ -287,6 +297,10 @@ class _Job:
         self.seen_before = state.get("seen_before", 0)  # checkpoints from before there was one
         self._set_fade(state.get("fade", 1.0))
         self.changed = state.get("changed", 0.0)
+
+
+class _GraphedJob(GraphedSteps, _Job):
+    pass
 
 
 def r1_penalty(discriminator: nn.Module, real: Tensor, gamma: float) -> Tensor:

@@ -110,8 +110,8 @@ def average(slow: nn.Module, fast: nn.Module, num: int, half_life: float, seen: 
         seen: pictures since the average began.
     """
     decay = 0.5 ** (num / max(1.0, min(half_life, EMA_RAMP * seen)))
-    for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
-        old.lerp_(new, 1 - decay)
+    # All of them in one call: on a GPU, to launch one costs more than its work.
+    torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), 1 - decay)
     for buffer, latest in zip(slow.buffers(), fast.buffers(), strict=True):
         buffer.copy_(latest)
 
@@ -131,3 +131,27 @@ class Means(dict):
     def rounded(self, digits: int = 4) -> dict[str, float]:
         """The means, fit for a log."""
         return {name: round(value, digits) for name, value in self.items()}
+
+
+class LateMeans:
+    """`Means` kept on their device: to read a number of a GPU's is to wait for all that it has yet to do."""
+
+    def __init__(self, keep: float) -> None:
+        self.keep = keep
+        self.names: tuple[str, ...] = ()
+        self.values = torch.empty(0)
+
+    @torch.no_grad()
+    def add(self, **values: Tensor) -> None:
+        """Count one more value () of each; always the same names."""
+        latest = torch.stack([value.detach() for value in values.values()])
+        self.values = self.values.lerp_(latest, 1 - self.keep) if self.names else latest
+        self.names = tuple(values)
+
+    def read(self) -> dict[str, float]:
+        """The means by name."""
+        return dict(zip(self.names, self.values.tolist(), strict=True))
+
+    def rounded(self, digits: int = 4) -> dict[str, float]:
+        """The means, fit for a log."""
+        return {name: round(value, digits) for name, value in self.read().items()}

@@ -38,6 +38,18 @@ def dtype_of(mixed_precision: str, trial: Callable[[torch.dtype], object], devic
     return DTYPES[mixed_precision] if mixed_precision in DTYPES else _faster(trial, device)
 
 
+def dtype_in_graphs(mixed_precision: str, device: torch.device) -> torch.dtype:
+    """As `dtype_of`, for passes that CUDA graphs will launch: a trial without them would time launches, not work.
+
+    Returns:
+        for "auto" torch.bfloat16, if the device computes in it.
+    """
+    if mixed_precision in DTYPES:
+        return DTYPES[mixed_precision]
+    able = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.bfloat16 if able else torch.float32
+
+
 def _faster(trial, device):
     plain, half = [], []
     for _ in range(ROUNDS):
