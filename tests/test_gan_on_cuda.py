@@ -199,7 +199,7 @@ def test_a_growing_run_leaves_its_files_and_goes_on_with_or_without_a_gpu(pictur
 
 def test_adversaries_learn_a_single_colour(tmp_path, on_cuda):
     red = torch.tensor([255, 0, 0], dtype=torch.uint8)[None, :, None, None].expand(8, 3, 8, 8).contiguous()
-    plan = PLAN._replace(resolution=8, num_pictures=800)
+    plan = PLAN._replace(resolution=8, num_pictures=400)
     training.train(red, tmp_path, plan, mixed_precision="no", progress=False)
     with torch.no_grad():
         color = load_generator(tmp_path / "gan.safetensors")(torch.randn(16, 6)).mean((0, 2, 3))
