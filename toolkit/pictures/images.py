@@ -16,8 +16,8 @@ from toolkit.pictures.frames import Box, Frame, centre_box, pad_box, whole_box
 from toolkit.pictures.uploads import PAPER, open_rgb
 
 __all__ = [
-    "FITS",
     "Box",
+    "FITS",
     "Frame",
     "as_float",
     "centre_box",
