@@ -8,33 +8,23 @@ import torch
 from cuda_graphs import replayed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_training import PLAN as SMALL
+from small_training import noise
 
 from toolkit.gan.files.checkpoints import load_generator
 from toolkit.gan.stylegan2 import Discriminator
 from toolkit.training import gan as training
 from toolkit.training import gan_on_cuda
-from toolkit.training.gan import Plan, _GraphedJob
+from toolkit.training.gan import _GraphedJob
 from toolkit.training.gan_on_cuda import READ_EVERY, apart, together
 
-CHANNELS = {4: 8, 8: 8, 16: 8}
-PLAN = Plan(
-    resolution=16,
-    start_resolution=8,
-    grow_after=16,
-    fade=16,
-    num_pictures=48,
-    batch_size=8,
-    z_dim=6,
-    w_dim=8,
-    num_mapping_layers=2,
-    channels=tuple(CHANNELS.items()),
-)
+PLAN = SMALL._replace(batch_size=8)
 GROWN = PLAN._replace(start_resolution=16)
 
 
 @pytest.fixture(scope="module")
 def pictures():
-    return torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return noise()
 
 
 @pytest.fixture
@@ -66,7 +56,7 @@ def assert_close(ours, other, tolerance=1e-5):
 @given(st.integers(1, 4), st.integers(0, 99))
 def test_real_and_drawn_pictures_are_not_compared_with_each_other(quarter, seed):
     torch.manual_seed(seed)
-    judge, real = Discriminator(8, CHANNELS), torch.randn(4 * quarter, 3, 8, 8)
+    judge, real = Discriminator(8, dict(PLAN.channels)), torch.randn(4 * quarter, 3, 8, 8)
     fake = 3 * torch.randn(4 * quarter, 3, 8, 8)  # of another variety
     with torch.no_grad():
         on_real, on_fake = apart(judge(together(real, fake)))

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from small_training import PLAN, noise
 from torch import nn
 
 from toolkit.errors import ToolkitError
@@ -18,24 +19,12 @@ from toolkit.training import gan as training
 from toolkit.training.gan import Plan, check, r1_penalty
 from toolkit.training.growth import GrowingDiscriminator, grow
 
-CHANNELS = {4: 8, 8: 8, 16: 8, 32: 4}
-PLAN = Plan(
-    resolution=16,
-    start_resolution=8,
-    grow_after=16,
-    fade=16,
-    num_pictures=48,
-    batch_size=4,
-    z_dim=6,
-    w_dim=8,
-    num_mapping_layers=2,
-    channels=tuple(CHANNELS.items()),
-)
+CHANNELS = dict(PLAN.channels)
 
 
 @pytest.fixture(scope="module")
 def pictures():
-    return torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return noise()
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,13 @@ def low_passed(weight: Tensor, gain: float = 1.0) -> Tensor:
     """A convolution's weight (A, B, k, k) and the low-pass filter beside it as one weight (A, B, k + 3, k + 3).
 
     An accelerator multiplies faster than it reads and writes, and is slow at depthwise filters: there one larger
-    convolution takes a tenth of the time that these two take.
+    convolution is faster than the two.
+
+    Args:
+        weight: k odd or even, of either order of channels: the filter is the same for all.
+        gain: multiplies the filter.
+    Returns:
+        (A, B, k + 3, k + 3), differentiable in weight.
     """
     k = weight.shape[-1]
     spread = _spread(k, weight.device).to(weight.dtype) * gain

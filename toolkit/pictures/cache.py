@@ -123,7 +123,7 @@ class _Files:
         """Whether a cache was made from these files, by its record of them."""
         if kept is None or kept.get("names") != self.names or [s[0] for s in kept["stats"]] != self.sizes:
             return False
-        if kept.get("fit", "crop") != self.fit:  # version 0.3 always cropped
+        if kept.get("fit", "crop") != self.fit:  # those of before there was a choice were cropped
             return False
         moved = kept["folder"] != str(self.folder)
         sure_until = (kept["noted_at"] - YOUNG) * 1e9  # a file changed later may have changed again without a new time
