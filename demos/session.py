@@ -25,7 +25,7 @@ from toolkit.fewshot import GAN, Result, Sample, Segmenter, Shot
 from toolkit.pictures import labels
 from toolkit.pictures.images import Frame
 
-FIRST_SEED, FIRST_TRUNCATION = 7, 0.7  # of the face a new tab shows
+FIRST_SEED, FIRST_TRUNCATION = 64, 0.7  # of the face a new tab shows
 IDLE_SECONDS = 3600
 CLOSED_SECONDS = 90  # a connection that broke, on a busy or sleeping machine, may come back
 SWEEP_SECONDS = 10
