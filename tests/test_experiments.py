@@ -30,7 +30,7 @@ from toolkit.experiments import (
     tables,
 )
 from toolkit.experiments import study as studies
-from toolkit.experiments.study import Cell, Study
+from toolkit.experiments.study import UNET, Cell, Study
 from toolkit.parts import fitting, views
 from toolkit.pictures.labels import PORTRAIT_CLASSES, THREE_CLASSES, merge
 from toolkit.worlds import portraits
@@ -382,6 +382,9 @@ def test_keys_are_of_settings_pictures_and_weights(study, tiny_gan):
     keys += [fingerprint.key_of(study, c) for c in (cell._replace(seed=1), cell._replace(layers=("b4.conv1",)))]
     assert len({fingerprint.hash_of(k) for k in (key, *keys)}) == 6
     assert fingerprint.key_of(replace(study, distillation={}), cell) == key  # of which only auto-shot knows
+    baseline = cell._replace(method=UNET)  # uses neither GAN nor projection: another GAN's table may have it too
+    assert fingerprint.key_of(others[0], baseline) == fingerprint.key_of(study, baseline)
+    assert fingerprint.key_of(others[1], baseline) != fingerprint.key_of(study, baseline)
 
 
 def test_moved_portraits_keep_their_labels_and_know_nothing_of_outside():

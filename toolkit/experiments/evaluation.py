@@ -111,7 +111,8 @@ def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, T
         cell: a `Cell`.
         save: file for a few-shot network's segmenter; None writes none.
     Returns:
-        dict: weighted_iou, mean_iou, per_class, boundary_f, psnr, seconds; with `cell.moved` also moved, its scores;
+        dict: weighted_iou, mean_iou, per_class, boundary_f, psnr (None without a GAN), seconds; with `cell.moved` also
+        moved, its scores;
         label_map (N, R, R) predicted for the test pictures as they are.
     Raises:
         ToolkitError: a class set that the source does not have, or more shots than it has.
@@ -123,7 +124,8 @@ def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, T
     image, label_map = shot_pictures(study, cell)
     shots = project(study.gan, image, study.num_steps, study.cache, study.progress) if cell.needs_latents else None
     clock("project_shots")
-    test, truth = test_pictures(study)
+    look = test_pictures if cell.needs_latents else test_images
+    test, truth = look(study)
     clock("project_test")
     label_map, truth = (labels.merge(m, study.source.classes, classes) for m in (label_map, truth))
     shots = None if shots is None else shots[: cell.num_shots]
@@ -131,34 +133,33 @@ def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, T
     clock("fit")
     prediction = predict(test)
     clock("segment")
-    found = {**score(prediction, truth, classes), "psnr": round(float(test.psnr.mean()), 2), "seconds": clock.laps}
+    psnr = round(float(test.psnr.mean()), 2) if isinstance(test, fewshot.Sample) else None
+    found = {**score(prediction, truth, classes), "psnr": psnr, "seconds": clock.laps}
     if cell.moved:
-        test, truth = test_pictures(study, moved=True)
+        test, truth = look(study, moved=True)
         found["moved"] = score(predict(test), labels.merge(truth, study.source.classes, classes), classes)
     return found, prediction
 
 
 def _fit(study, cell, image, shots, label_map, classes, save):
-    """Fit the cell's method; returns a function, `Sample` -> label_map."""
+    """Fit the cell's method; returns a function, `Sample` (of baselines: image) -> label_map."""
     if cell.method in (UNET, UNET_IMAGENET):
         start = "scratch" if cell.method == UNET else "imagenet"
-        predict = baselines.fit_unet(image, label_map, classes, cell.seed, start=start)
-    elif cell.method == IMAGENET:
-        predict = fit_imagenet(image, label_map, classes, cell.seed)
-    elif cell.method == MEAN_MAP:
-        predict = baselines.fit_mean_map(label_map, len(classes))
-    elif cell.method == AUTO_SHOT:
+        return baselines.fit_unet(image, label_map, classes, cell.seed, start=start)
+    if cell.method == IMAGENET:
+        return fit_imagenet(image, label_map, classes, cell.seed)
+    if cell.method == MEAN_MAP:
+        return baselines.fit_mean_map(label_map, len(classes))
+    if cell.method == AUTO_SHOT:
         auto = distilled(study, cell, lambda: _few_shot(study.gan, cell, shots, label_map, classes))
         return lambda sample: auto.predict(sample.image).argmax(1)
-    else:
-        gan = study.gan
-        if cell.layers or cell.upsampling != "bilinear":
-            gan = OtherFeatures(gan, cell.layers, cell.upsampling)
-        segmenter = _few_shot(gan, cell, shots, label_map, classes)
-        if save is not None:
-            segmenter.save(save)
-        return lambda sample: segmenter.predict(with_noise(gan, sample, cell.noise, 1 + cell.seed)).argmax(1)
-    return lambda sample: predict(sample.image)
+    gan = study.gan
+    if cell.layers or cell.upsampling != "bilinear":
+        gan = OtherFeatures(gan, cell.layers, cell.upsampling)
+    segmenter = _few_shot(gan, cell, shots, label_map, classes)
+    if save is not None:
+        segmenter.save(save)
+    return lambda sample: segmenter.predict(with_noise(gan, sample, cell.noise, 1 + cell.seed)).argmax(1)
 
 
 def _few_shot(gan, cell, shots, label_map, classes):

@@ -19,18 +19,22 @@ def hash_of(key: Any) -> str:
 
 
 def key_of(study: Study, cell: Cell) -> dict:
-    """All that a cell's result depends on: JSON-serialisable dict."""
+    """All that a cell's result depends on: JSON-serialisable dict. Baselines do not depend on the GAN."""
     gan = study.gan
     key = {
         **cell._asdict(),
         "layers": list(cell.layers),
         "data": data_key(study, cell),
         "num_test": study.num_test,
+        "version": [RESULTS_VERSION, projection.VERSION],
+    }
+    if not cell.needs_latents:
+        return key
+    key |= {
         "gan": gan.hash,
         "class_index": gan.class_index,
         "encoder": None if gan.encoder is None else gan.encoder.hash,
         "num_steps": study.projection_steps,
-        "version": [RESULTS_VERSION, projection.VERSION],
     }
     return {**key, "distillation": study.distillation} if cell.method == AUTO_SHOT else key
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ def write(study: Study, plan: TablePlan, found: dict, tables: dict[str, Any], se
         "resolution": study.gan.resolution,
         "num_test": len(test_images(study)[1]),  # a data set may have fewer than were asked for
         "seeds": list(range(seeds)),
-        "psnr": round(sum(found[c]["psnr"] for c in plan.cells) / len(plan.cells), 2),
+        "psnr": round(mean(found[c]["psnr"] for c in plan.cells if c.needs_latents), 2),
         **versions(),
     }
     files = {"text": study.folder / f"{plan.name}.md", "contact sheet": study.folder / f"{plan.name}.png"}
