@@ -490,13 +490,16 @@ def test_tables_go_into_the_readme(tmp_path):
     readme = tmp_path / "README.md"
     text = "before\n<!-- experiment {} -->\nold\n<!-- end -->\nafter\n"
     readme.write_text(text.format("table1"), "utf-8")
-    with pytest.raises(ToolkitError, match="experiment readme: expected .*table1.md; got no such file. Run experiment"):
+    with pytest.raises(ToolkitError, match="experiment readme: expected one of table1.md .*; got none. Run experiment"):
         experiments.into_readme(readme, tmp_path)
     assert "old" in readme.read_text("utf-8")
     (tmp_path / "table1.md").write_text("new ± \\1\n", "utf-8")
     for _ in range(2):
         assert experiments.into_readme(readme, tmp_path) == ["table1"]
         assert readme.read_text("utf-8") == text.format("table1").replace("old", "new ± \\1")
+    readme.write_text(text.format("table1") + text.format("photographs/table1"), "utf-8")
+    assert experiments.into_readme(readme, tmp_path) == ["table1"]  # what was not run again stays
+    assert readme.read_text("utf-8").endswith(text.format("photographs/table1"))
 
 
 def test_every_plan_has_its_name(study):

@@ -26,7 +26,7 @@ def key_of(study: Study, cell: Cell) -> dict:
         "layers": list(cell.layers),
         "data": data_key(study, cell),
         "num_test": study.num_test,
-        "version": [RESULTS_VERSION, projection.VERSION],
+        "version": RESULTS_VERSION,
     }
     if not cell.needs_latents:
         return key
@@ -35,6 +35,7 @@ def key_of(study: Study, cell: Cell) -> dict:
         "class_index": gan.class_index,
         "encoder": None if gan.encoder is None else gan.encoder.hash,
         "num_steps": study.projection_steps,
+        "projection": projection.VERSION,
     }
     return {**key, "distillation": study.distillation} if cell.method == AUTO_SHOT else key
 

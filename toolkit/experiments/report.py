@@ -21,8 +21,7 @@ from toolkit.files import replace_when_done
 from toolkit.pictures import images, labels
 from toolkit.show import plots
 
-CAPTION = """Means over {seeds} choices of labelled pictures, ± their standard deviation; scored on {num_test} other \
-pictures of {source}; GAN {gan}, {resolution} pixels.
+CAPTION = """{choices}; scored on {num_test} other pictures of {source}; GAN {gan}, {resolution} pixels.
 Mean: plain mean IoU over classes. "Paper": its own numbers, on photographs at 1024 pixels."""
 
 
@@ -67,23 +66,31 @@ def into_readme(readme: str | Path, folder: str | Path) -> list[str]:
     Args:
         readme: file with lines `<!-- experiment NAME -->` and, later, `<!-- end -->`; what is between them
             is replaced by NAME.md; "photographs/table1" is that of experiments with --out in that sub-folder.
+            Tables that were not run again stay as they are.
         folder: of the experiments.
     Returns:
-        list of the names that were found.
+        list of the names that were replaced.
     Raises:
-        ToolkitError: a marker names an experiment that has not been run.
+        ToolkitError: there are markers, and none of their experiments has been run.
     """
-    names = []
+    marked, names = [], []
 
     def fresh(match):
-        names.append(match[1])
+        marked.append(match[1])
         file = Path(folder) / f"{match[1]}.md"
         if not file.is_file():
-            raise ToolkitError("experiment readme", f"{file}", "no such file", f"Run experiment {match[1]} first")
+            return match[0]
+        names.append(match[1])
         return f"<!-- experiment {match[1]} -->\n{file.read_text('utf-8')}<!-- end -->"
 
     text = Path(readme).read_text("utf-8")
-    _write(readme, re.sub(r"<!-- experiment ([\w/-]+) -->\n.*?<!-- end -->", fresh, text, flags=re.DOTALL))
+    text = re.sub(r"<!-- experiment ([\w/-]+) -->\n.*?<!-- end -->", fresh, text, flags=re.DOTALL)
+    if marked and not names:
+        tables = ", ".join(f"{name}.md" for name in marked)
+        raise ToolkitError(
+            "experiment readme", f"one of {tables} in {folder}", "none", f"Run experiment {marked[0]} first"
+        )
+    _write(readme, text)
     return names
 
 
@@ -121,9 +128,11 @@ def _text(value):
 
 def _markdown(study, plan, tables, seeds, about):
     source = f"the world {about['world']}" if study.source.is_world else about["world"]
-    caption = CAPTION.format(
-        seeds=seeds, num_test=about["num_test"], source=source, gan=about["gan"], resolution=about["resolution"]
-    )
+    choices = "One choice of labelled pictures"
+    if seeds > 1:
+        choices = f"Means over {seeds} choices of labelled pictures, ± their standard deviation"
+    settings = {name: about[name] for name in ("num_test", "gan", "resolution")}
+    caption = CAPTION.format(choices=choices, source=source, **settings)
     parts = [f"### {plan.title}", caption]
     for title, rows in tables.items():
         parts += [f"**{title}**"] if len(tables) > 1 else []
@@ -132,6 +141,8 @@ def _markdown(study, plan, tables, seeds, about):
     chosen = "" if study.source.is_world else f" --data {about['world']} --gan {about['gan']}"
     if not study.source.is_world and (fit := getattr(study.source.dataset, "fit", study.gan.fit)) != study.gan.fit:
         chosen += f" --fit {fit}"
+    if study.num_steps is not None:
+        chosen += f" --num-steps {study.num_steps}"
     parts.append(f"`python -m toolkit experiment {plan.name}{chosen} --seeds {seeds}`: {made}; {about['machine']}.")
     return "\n\n".join(parts) + "\n"
 

@@ -40,12 +40,11 @@ def table1(study: Study, seeds: int) -> TablePlan:
             row = {"network": NAMES.get(method, method), "shots": number(study, shots)}
             for num in sets:
                 here = summary(found, [Cell(method, num, shots, s) for s in range(seeds)])
-                row |= {
-                    f"{num}-class": here["weighted"],
-                    f"{num}-class ±": here["±"],
-                    f"{num}-class, mean": here["mean"],
-                    f"{num}-class, paper": paper.TABLE1.get((method, shots), {}).get(num),
-                }
+                row[f"{num}-class"] = here["weighted"]
+                if seeds > 1:
+                    row[f"{num}-class ±"] = here["±"]
+                row[f"{num}-class, mean"] = here["mean"]
+                row[f"{num}-class, paper"] = paper.TABLE1.get((method, shots), {}).get(num)
             rows.append(row)
         return {"IoU": rows}
 
@@ -185,10 +184,15 @@ def noise(study: Study, seeds: int) -> TablePlan:
 
 
 def summary(found: dict[Cell, dict], cells: list[Cell]) -> dict:
-    """Mean over cells that differ in their seed alone: weighted IoU, its std ("±"), mean IoU, IoU of each class."""
+    """Mean over cells that differ in their seed alone: weighted IoU, its std ("±"), mean IoU, IoU of each class.
+
+    One cell has no standard deviation, and no "±".
+    """
     results = [found[cell] for cell in cells]
     weighted = [r["weighted_iou"] for r in results]
-    row = {"weighted": _mean(weighted), "±": round(statistics.stdev(weighted), 1) if len(weighted) > 1 else None}
+    row = {"weighted": _mean(weighted)}
+    if len(weighted) > 1:
+        row["±"] = round(statistics.stdev(weighted), 1)
     row["mean"] = _mean([r["mean_iou"] for r in results])
     return row | {name: _mean([r["per_class"][name] for r in results]) for name in results[0]["per_class"]}
 
