@@ -89,7 +89,9 @@ def show(report: dict, as_json: bool) -> None:
         print(json.dumps(report))
         return
     for key, value in report.items():
-        if isinstance(value, list):
+        if isinstance(value, list) and not value:
+            print(f"{key}: none")
+        elif isinstance(value, list):
             print(f"{key}\n{plots.table([tuple(value[0]), *(tuple(row.values()) for row in value)])}")
         elif isinstance(value, dict):
             header = ("", *next(iter(value.values()))) if isinstance(next(iter(value.values())), dict) else (key, "")

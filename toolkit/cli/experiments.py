@@ -255,6 +255,18 @@ def reconstruction(
 
 
 @experiment.command()
+def overlap(
+    folder: Annotated[Path, typer.Argument(help="Pictures to look for, e.g. those to score on.")],
+    others: Annotated[Path, typer.Argument(help="Where to look for them, e.g. what a GAN learned from.")],
+    as_json: Json = False,
+) -> None:
+    """Which pictures of one folder are in another as well, cut otherwise, or mirrored?"""
+    from toolkit import experiments
+
+    show(experiments.overlap(folder, others, progress=not as_json), as_json)
+
+
+@experiment.command()
 def gap(
     world: World = "portraits",
     data: Data = None,

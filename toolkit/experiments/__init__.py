@@ -6,6 +6,7 @@ from toolkit.experiments.framing import FRAMING_SIDE, framing
 from toolkit.experiments.frechet import frechet_to_folder
 from toolkit.experiments.gan_quality import gan_quality
 from toolkit.experiments.gap import gap
+from toolkit.experiments.overlap import overlap
 from toolkit.experiments.projection import projected
 from toolkit.experiments.quickstart import quickstart
 from toolkit.experiments.reconstruction import reconstruction
@@ -30,6 +31,7 @@ __all__ = [
     "gap",
     "into_readme",
     "judge",
+    "overlap",
     "projected",
     "quickstart",
     "reconstruction",
