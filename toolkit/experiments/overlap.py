@@ -28,7 +28,9 @@ FINER = ((0.97, 0.985, 1.0, 1.015, 1.03), (-0.02, 0.0, 0.02))  # steps around th
 
 
 def overlap(folder: str | Path, others: str | Path, *, progress: bool = False) -> dict[str, Any]:
-    """Pictures of a folder that are in another folder too, cut a tenth larger or smaller, moved by an eighth, or mirrored.
+    """Pictures of a folder that are in another folder too, cut a little otherwise, or mirrored.
+
+    Found are those cut up to a tenth larger or smaller, or moved by up to an eighth of the side; not those turned.
 
     Args:
         folder: pictures to look for, e.g. those to score on; searched with its sub-folders.
