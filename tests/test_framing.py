@@ -292,6 +292,31 @@ def test_auto_shot_sees_the_frame_and_puts_it_back():
     assert torch.equal(again.label_map, result.label_map) and again.as_dict()["angle"] == 30
 
 
+class Dark(torch.nn.Module):
+    """Labels what is dark; a network without anything learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(5.0))
+
+    def forward(self, image):
+        light = image.mean(1, keepdim=True) * self.scale
+        return torch.cat([light, -light], 1)
+
+
+@pytest.mark.parametrize("angle", [0, 30])
+def test_several_looks_at_a_frame_lie_on_one_another(angle):
+    picture = Image.new("RGB", (200, 160), "white")
+    frame = Frame.around((100, 80), 120, angle, picture.size)
+    lines = torch.zeros(64, 64)
+    lines[6:9, 4:-4] = lines[:, 55:58] = 1  # near the edges, and thinner than the looks differ there
+    drawn = frame.restore(lines.long(), 0).bool()
+    picture = Image.fromarray(np.where(drawn[..., None], 0, np.asarray(picture)).astype(np.uint8))
+    result = AutoShotSegmenter(Dark(), ["background", "line"], 64).segment(picture, align=frame)
+    found = result.full_label_map == 1
+    assert (found & drawn).sum() / (found | drawn).sum() > 0.85
+
+
 def test_auto_shot_gives_one_for_each_that_was_found():
     network = auto(Finds(FRAMES))
     assert [r.frame for r in network.segment(PHOTO, align="auto", all=True)] == FRAMES
