@@ -64,6 +64,7 @@ def test_evaluate_prints_one_json_object(quick, tiny_gan_file, tmp_path):
             "evaluate: expected --segmenter alone; got --save beside it.",
         ),
         (["experiment", "alchemy"], "experiment: expected one of table1, table2, table3, "),
+        (["experiment", "readme"], "experiment readme: expected tables in out/experiments that README.md or docs/"),
         (["alchemy"], "toolkit: expected one of quickstart, evaluate, "),
         (["benchmark", "trust"], "benchmark: expected a clone of the repository as the current folder; got no tests"),
         (["train-gan", "--out", "x"], "train-gan: expected either --world or --folder; got None and None."),
@@ -84,6 +85,18 @@ def test_an_error_is_one_line_and_status_2(arguments, message, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and message in done.stderr
     assert list(tmp_path.iterdir()) == []  # no pictures were made for it first
+
+
+def test_what_two_folders_share_is_said(tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.random.default_rng(seed).integers(0, 255, (64, 64), np.uint8)).save(
+            tmp_path / f"{name}/0.png"
+        )
+    apart = run("experiment", "overlap", "a", "b", cwd=tmp_path)
+    assert apart.returncode == 0 and "found: none" in apart.stdout
+    same = run("experiment", "overlap", "a", "a", cwd=tmp_path)
+    assert same.returncode == 0 and same.stdout.count("0.png") == 2
 
 
 def test_a_process_of_its_own_ends_as_the_other_tests_see_it(tmp_path):
@@ -109,8 +122,8 @@ def test_every_command_that_runs_a_network_takes_a_device():
     without = {name for name, command in commands.items() if "--device" not in options(command)}
     assert (
         without
-        == {"experiment", "experiment readme", "convert", "export", "bundle", "bundle-framer", "benchmark"}
-        & commands.keys()
+        == {"experiment", "experiment overlap", "experiment readme"}
+        | {"convert", "export", "bundle", "bundle-framer", "benchmark"} & commands.keys()
     )
     projecting = {
         "fit",

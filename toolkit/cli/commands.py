@@ -89,7 +89,7 @@ def show(report: dict, as_json: bool) -> None:
         print(json.dumps(report))
         return
     for key, value in report.items():
-        if isinstance(value, list) and not value:
+        if value in ([], {}):
             print(f"{key}: none")
         elif isinstance(value, list):
             print(f"{key}\n{plots.table([tuple(value[0]), *(tuple(row.values()) for row in value)])}")

@@ -291,8 +291,12 @@ def readme(
     """Put the tables that were written into README.md and docs/results.md, where these have room for them."""
     from toolkit import experiments
 
-    texts = ("README.md", "docs/results.md")
-    show({text: ", ".join(experiments.into_readme(text, out)) for text in texts}, as_json)
+    texts = [text for text in ("README.md", "docs/results.md") if Path(text).is_file()]
+    found = {text: experiments.into_readme(text, out) for text in texts}
+    if not any(found.values()):
+        want = f"tables in {out} that README.md or docs/results.md of the current folder have room for"
+        raise ToolkitError("experiment readme", want, "none", "Run an experiment first, in a clone of the repository")
+    show({text: ", ".join(names) for text, names in found.items()}, as_json)
 
 
 def _source_and_gan(

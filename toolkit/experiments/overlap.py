@@ -14,14 +14,8 @@ from toolkit.errors import ToolkitError
 from toolkit.pictures.folders import pictures_in
 from toolkit.pictures.images import load_image
 
-LIKE, CANDIDATES = (
-    24,
-    12,
-)  # pixels of the pictures as all are compared, and how many of the likest are looked at closely
-CLOSE, COARSE = (
-    48,
-    9,
-)  # pixels of those, and of the mean that is taken off: light and dark places are alike in many faces
+LIKE, CANDIDATES = 24, 12  # pixels of pictures as all are compared, and how many of the likest are looked at closely
+CLOSE, COARSE = 48, 9  # pixels of those, and of the mean that is taken off: many faces are light and dark alike
 SAME = 0.87  # correlation of what is left, at the best place and size: of other faces at most 0.8, of the same 0.94
 SCALES, SHIFTS = (0.9, 0.95, 1.0, 1.05, 1.1), (-0.12, -0.08, -0.04, 0.0, 0.04, 0.08, 0.12)
 FINER = ((0.97, 0.985, 1.0, 1.015, 1.03), (-0.02, 0.0, 0.02))  # steps around the best of these
@@ -40,19 +34,18 @@ def overlap(folder: str | Path, others: str | Path, *, progress: bool = False) -
         dict: pictures, their number; others, theirs; found, a list of {"picture", "other": files' names, "alike":
         correlation in 0..1} with alike >= `SAME`, the likest first.
     Raises:
-        ToolkitError: a folder without pictures.
+        ToolkitError: a folder without pictures. ImageError: a file that cannot be read.
     """
     mine, theirs = (_files(path) for path in (folder, others))
-    image = _read(mine, CLOSE, progress)
-    like = _unit(F.interpolate(_read(theirs, CLOSE, progress), size=LIKE, mode="area"))
+    image, other = (_read(files, progress) for files in (mine, theirs))
+    like = _unit(F.interpolate(other, size=LIKE, mode="area"))
     found = []
     for i in tqdm(range(len(mine)), desc="compare", disable=not progress):
         both = torch.cat([image[i : i + 1], image[i : i + 1].flip(3)])
         here = F.interpolate(both, size=LIKE, mode="area")
         shifted = torch.cat([here.roll((dy, dx), (2, 3)) for dy, dx in product((-1, 0, 1), repeat=2)])
         near = (_unit(shifted) @ like.T).max(0).values.topk(min(CANDIDATES, len(theirs))).indices
-        close = _read([theirs[j] for j in near], CLOSE)
-        alike = torch.stack([_best(view, close) for view in both]).max(0).values
+        alike = torch.stack([_best(view, other[near]) for view in both]).max(0).values
         if alike.max() >= SAME:
             pair = {"picture": mine[i].name, "other": theirs[near[alike.argmax()]].name}
             found.append({**pair, "alike": round(float(alike.max()), 3)})
@@ -67,10 +60,10 @@ def _files(folder):
     return files
 
 
-def _read(files: Sequence[Path], size: int, progress: bool = False) -> Tensor:
-    """Grey pictures (N, 1, size, size)."""
+def _read(files: Sequence[Path], progress: bool) -> Tensor:
+    """Grey pictures (N, 1, CLOSE, CLOSE)."""
     bar = tqdm(files, desc="read", disable=not progress)
-    return torch.cat([load_image(file, size).mean(1, keepdim=True) for file in bar])
+    return torch.cat([load_image(file, CLOSE).mean(1, keepdim=True) for file in bar])
 
 
 def _unit(image):

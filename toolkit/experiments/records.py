@@ -115,6 +115,6 @@ def _chunks(study, cells):
             tens = -(-cell.num_shots // projection.CHUNK)
             wanted.setdefault((cell.seed, tens), lambda c=cell: material.shot_pictures(study, c))
             wanted.setdefault("test", lambda: material.test_images(study))
-        if cell.needs_latents and cell.moved:
-            wanted.setdefault("moved", lambda: material.test_images(study, moved=True))
+            if cell.moved:
+                wanted.setdefault("moved", lambda: material.test_images(study, moved=True))
     return [chunk for make in wanted.values() for chunk in make()[0].split(projection.CHUNK)]

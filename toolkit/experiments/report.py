@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from toolkit.errors import ToolkitError
 from toolkit.experiments import records
 from toolkit.experiments.material import test_images
 from toolkit.experiments.study import Study
@@ -71,12 +70,11 @@ def into_readme(readme: str | Path, folder: str | Path) -> list[str]:
     Returns:
         list of the names that were replaced.
     Raises:
-        ToolkitError: there are markers, and none of their experiments has been run.
+        OSError: no such file, or one that cannot be written.
     """
-    marked, names = [], []
+    names = []
 
     def fresh(match):
-        marked.append(match[1])
         file = Path(folder) / f"{match[1]}.md"
         if not file.is_file():
             return match[0]
@@ -84,13 +82,7 @@ def into_readme(readme: str | Path, folder: str | Path) -> list[str]:
         return f"<!-- experiment {match[1]} -->\n{file.read_text('utf-8')}<!-- end -->"
 
     text = Path(readme).read_text("utf-8")
-    text = re.sub(r"<!-- experiment ([\w/-]+) -->\n.*?<!-- end -->", fresh, text, flags=re.DOTALL)
-    if marked and not names:
-        tables = ", ".join(f"{name}.md" for name in marked)
-        raise ToolkitError(
-            "experiment readme", f"one of {tables} in {folder}", "none", f"Run experiment {marked[0]} first"
-        )
-    _write(readme, text)
+    _write(readme, re.sub(r"<!-- experiment ([\w/-]+) -->\n.*?<!-- end -->", fresh, text, flags=re.DOTALL))
     return names
 
 
