@@ -107,7 +107,7 @@ class Teach:
             losses.append((done, loss))
             plot = gr.LinePlot(value=pd.DataFrame(losses, columns=["step", "loss"]), visible=True)
             updates = {self.status: progress(done, total, f"loss {loss:.3f}"), self.loss: plot, **shots}
-            if done < total and len(losses) in (1, 5):
+            if start is None and done < total and len(losses) in (1, 5):  # what is taught more is done as soon
                 updates[self.gallery] = gallery(session, segmenter)
             yield updates
             shots = {}  # they do not change while fitting

@@ -386,6 +386,26 @@ def test_an_encoder_is_bundled_with_its_own_gan_only(tmp_path, tiny_gan, tiny_ga
     assert (tmp_path / "weights" / "my-cats-encoder.safetensors.former").exists()
 
 
+def test_a_framer_is_bundled_with_what_it_is_off_by(tmp_path, tiny_gan_file, cars):
+    """On pictures that it never saw, where they are given; and no other GAN's is bundled."""
+    from toolkit.cli.training import bundle_framer
+    from toolkit.projection.framing import Framer, save_framer
+
+    shutil.copy(tiny_gan_file, tmp_path / "cats.safetensors")
+    file = tmp_path / "framer.safetensors"
+    save_framer(file, Framer((4, 8, 8, 16)), {"off": [0.1, 0.0, 0.0, 0.0], "threshold": 2.0})
+    bundle_framer(file, str(tmp_path / "cats.safetensors"))
+    assert fewshot.load_gan(tmp_path / "cats.safetensors").framer.metadata["off"] == [0.1, 0, 0, 0]
+    bundle_framer(file, str(tmp_path / "cats.safetensors"), folder=cars, backgrounds=cars)
+    found = fewshot.load_gan(tmp_path / "cats.safetensors").framer.metadata
+    assert found["off"] == [0, 0, 0, 0] and found["threshold"] == 2.0  # so sure it is of nothing
+    with pytest.raises(ToolkitError, match="bundle-framer: expected --folder with --backgrounds; got no --folder"):
+        bundle_framer(file, str(tmp_path / "cats.safetensors"), backgrounds=cars)
+    save_framer(file, Framer((4, 8, 8, 16)), {"gan_hash": "0" * 64})
+    with pytest.raises(ToolkitError, match="bundle-framer: expected a framer of GAN .*; got one of GAN 0000"):
+        bundle_framer(file, str(tmp_path / "cats.safetensors"))
+
+
 def test_a_bundled_gan_has_a_name_and_segment_takes_pictures_and_latents(tmp_path, tiny_gan_file, monkeypatch):
     """What `bundle` names is loaded by that name; without it `segment` asks for --gan."""
     from toolkit.cli.pictures import segment

@@ -73,7 +73,7 @@ def test_training_learns_resumes_and_refuses_others(tmp_path, monkeypatch):
     path = train_framer(pictures, "a", tmp_path / "parts", FramerPlan(32, 16), progress=False)
     assert load_framer(path).metadata["windows_seen"] == 32
     train_framer(pictures, "a", tmp_path / "parts", FramerPlan(64, 16), progress=False)
-    assert load_framer(path).metadata["windows_seen"] == 64
+    assert load_framer(path).metadata["windows_seen"] == 64 and len(load_framer(path).metadata["off"]) == 4
     assert {p.name for p in path.parent.iterdir()} == {"framer.safetensors", "checkpoint.pt", "windows.png", "log.csv"}
     with pytest.raises(ToolkitError, match="train_framer: expected a training for b; got one for a in"):
         train_framer(pictures, "b", tmp_path / "parts", FramerPlan(96, 16), progress=False)

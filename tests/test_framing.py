@@ -11,14 +11,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from toolkit import fewshot
+from toolkit import experiments, fewshot
 from toolkit.autoshot import AutoShotSegmenter
 from toolkit.autoshot.unet import UNet
 from toolkit.errors import CheckpointError, ImageError, ToolkitError
 from toolkit.gan.model import GAN
 from toolkit.pictures.frames import Frame, pad_box
 from toolkit.pictures.images import frame_image
-from toolkit.projection.framing import TURN, WINDOW, Framer, Placed, load_framer, placed, save_framer, view
+from toolkit.pictures.pasting import paste
+from toolkit.projection.framing import (
+    TURN,
+    WINDOW,
+    Framer,
+    Placed,
+    corrected,
+    load_framer,
+    placed,
+    save_framer,
+    view,
+)
+from toolkit.training.framer import calibrate
 
 
 class Measuring(Framer):
@@ -74,6 +86,72 @@ def test_two_are_two_and_none_is_none():
     for frame in frames:
         assert min(math.dist(one.frame.centre, frame.centre) for one in found) < 5
     assert Measuring().find(Image.new("RGB", (300, 200)), 0.5) == []
+
+
+def halves(num, side=64):
+    """What `flags` draws, as pictures (num, 3, side, side) uint8."""
+    pixels = torch.full((num, 3, side, side), 20, dtype=torch.uint8)
+    pixels[:, 1, : side // 2] = pixels[:, 0, side // 2 :] = 255
+    return pixels
+
+
+class Astray(Measuring):
+    """Is always off by the same: x and y in sides, octaves, degrees."""
+
+    OFF = 0.05, -0.04, 0.12, 3.0
+
+    def find(self, picture, threshold=None):
+        frames = [one.frame for one in super().find(picture, threshold)]
+        rows = torch.tensor([[*f.centre, f.side, f.angle] for f in frames]).view(-1, 4)
+        x, y, octaves, turn = self.OFF
+        there = rows[:, 3] * math.pi / 180
+        aside = torch.stack([x * there.cos() - y * there.sin(), x * there.sin() + y * there.cos()], 1) * rows[:, 2:3]
+        rows = torch.cat([rows[:, :2] + aside, rows[:, 2:3] * 2**octaves, rows[:, 3:] + turn], 1)
+        return [Placed(Frame.around((x, y), side, a, picture.size), 0.9) for x, y, side, a in rows.tolist()]
+
+
+def test_what_a_framer_is_off_by_is_learned_and_taken_off():
+    dark = torch.full((4, 3, 64, 64), 20, dtype=torch.uint8)
+    off = calibrate(Astray(), halves(12), dark)
+    assert off[:3] == pytest.approx(Astray.OFF[:3], abs=0.02) and off[3] == pytest.approx(Astray.OFF[3], abs=1)
+    # Itself it reads no "off", so that it may be judged again.
+    framer = Measuring()
+    framer.metadata["off"] = [0.3, 0.3, 1.0, 30.0]
+    assert calibrate(framer, halves(6), dark)[:3] == pytest.approx([0, 0, 0], abs=0.02)
+    assert framer.metadata["off"] == [0.3, 0.3, 1.0, 30.0]
+    assert calibrate(Measuring(), dark, dark) == [0, 0, 0, 0]  # nothing is found
+
+
+def test_find_takes_off_what_the_file_says():
+    frame = Frame.around((150, 140), 80, 20, (300, 280))
+    off, plain = Measuring(), Measuring().find(flags((300, 280), frame), 0.5)[0].frame
+    off.metadata["off"] = [0.1, -0.2, 0.5, 5.0]
+    found = off.find(flags((300, 280), frame), 0.5)[0].frame
+    expected = corrected(torch.tensor([[*plain.centre, plain.side, plain.angle]]), off.metadata["off"])[0].tolist()
+    assert [*found.centre, found.side, found.angle] == pytest.approx(expected, abs=0.02)
+
+
+@given(
+    off=st.tuples(st.floats(-0.2, 0.2), st.floats(-0.2, 0.2), st.floats(-0.5, 0.5), st.floats(-20, 20)),
+    angle=st.floats(-60, 60),
+    side=st.floats(20, 200),
+)
+def test_corrected_is_the_way_back(off, angle, side):
+    """From a frame to one that is off by so much of its side, along its edges, and back."""
+    (x, y, octaves, turn), a = off, math.radians(angle)
+    aside = (x * math.cos(a) - y * math.sin(a)) * side, (x * math.sin(a) + y * math.cos(a)) * side
+    found = torch.tensor([[100 + aside[0], 90 + aside[1], side * 2**octaves, angle + turn, 0.7]], dtype=torch.float64)
+    assert corrected(found, off)[0].tolist() == pytest.approx([100, 90, side, angle, 0.7], abs=1e-6)
+
+
+def test_a_pasted_picture_is_what_its_frame_holds():
+    picture = F.interpolate(torch.rand(1, 3, 8, 8) * 2 - 1, size=(64, 64), mode="bilinear")[0]
+    frame = Frame.around((150, 140), 128, 25, (300, 280))
+    seen = frame.cut(paste(Image.new("RGB", (300, 280)), picture, frame), 64)
+    error = (torch.from_numpy(np.array(seen)).permute(2, 0, 1) / 127.5 - 1 - picture).abs()
+    assert error[:, 2:-2, 2:-2].max() < 0.1
+    outside = np.array(paste(Image.new("RGB", (300, 280)), picture, frame))[frame.restore(torch.zeros(2, 2)) == 255]
+    assert not outside.any()
 
 
 def test_a_windows_view_and_its_answer_use_the_same_coordinates():
@@ -173,6 +251,30 @@ def test_a_framer_beside_the_gan_is_loaded_and_another_gans_refused(tiny_gan_fil
         fewshot.load_gan(tmp_path / "g.safetensors")
 
 
+class Asked:
+    """A segmenter that calls everything background, and keeps what it was asked for."""
+
+    def __init__(self):
+        self.classes, self.asked = ["background", "part"], []
+
+    def segment(self, picture, align, **options):
+        self.asked.append((align, options))
+        return SimpleNamespace(full_label_map=align.restore(torch.zeros(4, 4, dtype=torch.int64)))
+
+
+def test_the_experiment_judges_projection_as_found_and_framed_exactly(tmp_path):
+    pictures = halves(2).float() / 127.5 - 1
+    Image.new("RGB", (300, 200), (20, 20, 20)).save(tmp_path / "dark.png")
+    labels, few = torch.zeros(2, 64, 64, dtype=torch.int64), Asked()
+    report = experiments.framing(
+        Measuring(), pictures, labels, [tmp_path / "dark.png"], segmenters={"few": few}, num_steps=0
+    )
+    assert report["found"] == 100 and report["iou"] == {"few": {"exactly": 100, "found": 100}}
+    assert [options for _, options in few.asked] == [{"num_steps": 0, "judge": False}] * 4
+    for exact, found in zip(few.asked[::2], few.asked[1::2], strict=True):
+        assert math.dist(exact[0].centre, found[0].centre) < 0.1 * exact[0].side and exact[0] != found[0]
+
+
 # ---- and auto-shot -------------------------------------------------------------------------------------
 
 
@@ -188,6 +290,31 @@ def test_auto_shot_sees_the_frame_and_puts_it_back():
     assert full.shape == (40, 60) and ((full == 255) == (FRAMES[0].restore(torch.zeros(2, 2).long()) == 255)).all()
     again = auto().segment(PHOTO, align=FRAMES[0])
     assert torch.equal(again.label_map, result.label_map) and again.as_dict()["angle"] == 30
+
+
+class Dark(torch.nn.Module):
+    """Labels what is dark; a network without anything learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(5.0))
+
+    def forward(self, image):
+        light = image.mean(1, keepdim=True) * self.scale
+        return torch.cat([light, -light], 1)
+
+
+@pytest.mark.parametrize("angle", [0, 30])
+def test_several_looks_at_a_frame_lie_on_one_another(angle):
+    picture = Image.new("RGB", (200, 160), "white")
+    frame = Frame.around((100, 80), 120, angle, picture.size)
+    lines = torch.zeros(64, 64)
+    lines[6:9, 4:-4] = lines[:, 55:58] = 1  # near the edges, and thinner than the looks differ there
+    drawn = frame.restore(lines.long(), 0).bool()
+    picture = Image.fromarray(np.where(drawn[..., None], 0, np.asarray(picture)).astype(np.uint8))
+    result = AutoShotSegmenter(Dark(), ["background", "line"], 64).segment(picture, align=frame)
+    found = result.full_label_map == 1
+    assert (found & drawn).sum() / (found | drawn).sum() > 0.85
 
 
 def test_auto_shot_gives_one_for_each_that_was_found():

@@ -130,7 +130,8 @@ def test_from_a_drawing_to_parts_of_ones_own_picture(visit, photo, tmp_path):
     visitor.watch("#redrawn")
     visitor.click("#segment-button")
     visitor.page.wait_for_selector("#segment-status >> text=Done.")
-    assert visitor.seen() > 3  # the picture formed step by step
+    # The picture formed step by step; not at each of the first, for the encoder's guess stays the best during these.
+    assert visitor.seen() > 2
     picture = Image.open(visitor.download("#download-png", tmp_path / "labels.png"))
     assert picture.mode == "P" and picture.size == (200, 128)
     assert np.array_equal(np.array(picture.getpalette()).reshape(-1, 3)[:10], labels.default_palette(10))
@@ -313,7 +314,8 @@ def test_a_result_is_corrected_and_what_is_taught_then_is_in_the_others(visit, p
     page = visitor.page
     visitor.draw_face()
     page.locator("#advanced button").first.click()
-    page.locator("#steps input[type=number]").fill("20")
+    # Enough to find parts: of what sees background everywhere, before and after, nobody sees that it follows.
+    page.locator("#steps input[type=number]").fill("100")
     page.locator("#steps input[type=number]").press("Tab")
     visitor.teach()
     page.locator("#steps input[type=number]").fill("0")
@@ -324,6 +326,7 @@ def test_a_result_is_corrected_and_what_is_taught_then_is_in_the_others(visit, p
     page.locator("#which").get_by_label("tilted.png").click()
     page.wait_for_selector("#original [aria-label^='Frame of tilted.png']")
     areas = page.locator("#areas").inner_text()
+    assert "%" in areas and "100.0%" not in areas
     page.locator("#which").get_by_label("photo.jpg").click()
     page.wait_for_selector("#original [aria-label^='Frame of photo.jpg']")
 

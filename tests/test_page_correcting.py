@@ -105,6 +105,14 @@ def test_a_correction_is_a_shot_and_the_other_results_follow(page, session, uplo
     assert session.editing == 1  # corrected again, not once more
 
 
+def test_fresh_faces_are_drawn_once_where_teaching_goes_on(page, session):
+    """Other results wait for them: as long as for the teaching itself."""
+    for faces, num_steps in ((2, 40), (1, 0)):
+        draw(session, 1, 2)
+        steps = list(page.teach.teach(session, "mlp", num_steps))
+        assert len(steps) > 2 and sum(page.teach.gallery in updates for updates in steps) == faces
+
+
 def test_teaching_goes_on_only_from_what_it_would_learn_anew(page, session):
     taught(page, session, 1, 2, num_steps=10)
     assert session.start("mlp") is session.segmenter and session.start("linear") is None

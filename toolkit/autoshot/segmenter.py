@@ -30,6 +30,7 @@ from toolkit.projection.trust import LOW
 
 LONGEST = 16  # times the resolution: the longest side of the network's input
 BATCH_SIZE = 16
+LOOKS = (1.0, 0.95, 1.055)  # times a frame's size
 RESULT_PIXELS = 1 << 20  # of a result's label map at most; larger uploads take the nearest label
 
 
@@ -106,8 +107,8 @@ class AutoShotSegmenter:
                 which suits uploads with similar framing.
             align: "none" for the whole picture, in its own shape or, of `fit` "pad", padded to a square as those that
                 it learned from; "centre" for such a square, too, else the centred one; else as `images.frame_image`
-                takes it, or "auto": found by the framer of the GAN it was distilled from. A tensor is always taken
-                whole.
+                takes it, or "auto": found by the framer of the GAN it was distilled from; then in three sizes and
+                mirrored, and the mean is taken. A tensor is always taken whole.
             all: of "auto", everything that is found in a picture, the most trusted first, not that one alone.
         Returns:
             `Result`, or a list of them. Its image and label map have the size of the upload, or of the frame in
@@ -126,12 +127,17 @@ class AutoShotSegmenter:
         for one in source if isinstance(source, (list, tuple)) else [source]:
             uploads += images.load_image(one) if isinstance(one, Tensor) else [open_rgb(one, "segment")]
         placed = [(i, frame) for i, upload in enumerate(uploads) for frame in self._frames(upload, align)]
-        seen = [self._seen(uploads[i], frame, resolution) for i, frame in placed]
-        results: list[Any] = [None] * len(placed)
-        for shape in {x.shape for x in seen}:  # pictures of one size share their batches
-            alike = [i for i, x in enumerate(seen) if x.shape == shape]
-            for i, logits in zip(alike, self.predict(torch.stack([seen[i] for i in alike])), strict=True):
-                results[i] = self._result(uploads[placed[i][0]], placed[i][1], logits)
+        rough = align not in ("none", "centre")  # found, or set by hand: not to the pixel
+        results: list[Any] = [
+            self._looked_at(uploads[i], frame, resolution) if rough and frame else None for i, frame in placed
+        ]
+        whole = {
+            k: self._seen(uploads[i], frame, resolution) for k, (i, frame) in enumerate(placed) if results[k] is None
+        }
+        for shape in {x.shape for x in whole.values()}:  # pictures of one size share their batches
+            alike = [k for k, x in whole.items() if x.shape == shape]
+            for k, logits in zip(alike, self.predict(torch.stack([whole[k] for k in alike])), strict=True):
+                results[k] = self._result(uploads[placed[k][0]], placed[k][1], logits)
         if align == "auto":
             groups = [[r for r, (of, _) in zip(results, placed, strict=True) if of == i] for i in range(len(uploads))]
             results = [one for group in groups for one in _best(group, all)]
@@ -154,12 +160,25 @@ class AutoShotSegmenter:
             raise ImageError("segment", want, got, 'Give its frame as align, or align="centre"')
         return [one.frame for one in found]
 
+    def _looked_at(self, upload, frame, resolution):
+        """The result of a frame that was found or set by hand, and so is a little off: the mean of what is seen in
+        frames a little smaller and larger, and in the mirror, as the network saw pictures when it learned."""
+        seen = torch.stack([self._seen(upload, frame.scaled(by), resolution) for by in LOOKS])
+        logits = self.predict(torch.cat([seen, seen.flip(3)]))
+        straight, mirrored = logits.softmax(1).chunk(2)
+        # A place in the frame is nearer the centre of a larger one.
+        theta = torch.tensor([[[1 / by, 0.0, 0.0], [0.0, 1 / by, 0.0]] for by in LOOKS]).to(logits)
+        grid = F.affine_grid(theta, list(straight.shape), align_corners=False)
+        sure = F.grid_sample(straight + mirrored.flip(3), grid, padding_mode="border", align_corners=False).mean(0)
+        return self._result(upload, frame, sure, judged=logits[0])
+
     def _seen(self, upload, frame, resolution):
         if frame is None:
             return _resized(upload, _seen_size(_size(upload), resolution))
         return images.load_image(frame.cut(upload, resolution, "segment"))[0]
 
-    def _result(self, upload, frame, logits):
+    def _result(self, upload, frame, logits, judged=None):
+        """Logits (K, h, w), or other scores, as a `Result`; judged: the logits that trust looks at, where not these."""
         width, height = size = _size(upload) if frame is None else (math.ceil(frame.side),) * 2
         shrink = min(1.0, (RESULT_PIXELS / (width * height)) ** 0.5)
         shown_size = max(1, int(width * shrink)), max(1, int(height * shrink))
@@ -167,7 +186,8 @@ class AutoShotSegmenter:
             picture, frame = _resized(upload, shown_size), Frame((0.0, 0.0, float(width), float(height)), size)
         else:
             picture = images.load_image(frame.cut(upload, shown_size[0], "segment"))[0]
-        trust = None if self.layout is None else float(layout.trust(self.layout, logits[None]))
+        judged = logits if judged is None else judged
+        trust = None if self.layout is None else float(layout.trust(self.layout, judged[None]))
         # Upsample logits, not labels: interpolation places edges between the network's pixels.
         logits = F.interpolate(logits[None], size=picture.shape[1:], mode="bilinear", align_corners=False)
         full_image = None if isinstance(upload, Tensor) else upload

@@ -185,6 +185,7 @@ def framing(
     ] = None,
     framer: Annotated[Path | None, typer.Option(help="What train-framer wrote; default: the GAN's.")] = None,
     num: Num = 200,
+    num_steps: NumSteps = None,
     seed: int = 0,
     gan: Gan = None,
     device: Device = None,
@@ -215,7 +216,7 @@ def framing(
         source = Collection(open_dataset(data, fit)) if data is not None else World(world)
         image, label_map = source.test(num, experiments.FRAMING_SIDE)
     files = pictures_in(photographs, deep=True).files if photographs is not None else []
-    options: dict[str, Any] = {"segmenters": networks, "seed": seed, "progress": not as_json}
+    options: dict[str, Any] = {"segmenters": networks, "num_steps": num_steps, "seed": seed, "progress": not as_json}
     show(experiments.framing(finder, image, label_map, files, **options), as_json)
 
 

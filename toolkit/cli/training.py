@@ -236,19 +236,38 @@ def bundle_encoder(
 def bundle_framer(
     checkpoint: Annotated[Path, typer.Argument(help="A framer.safetensors made by train-framer.")],
     gan: Gan = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Framed pictures that it never saw, to learn from how far it is off.")
+    ] = None,
+    fit: Fit = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="A folder of pictures without the object, to paste these on; default: drawn.")
+    ] = None,
 ) -> None:
     """Store a framer beside its GAN, in float16: in weights/, or where the GAN's own file lies."""
     import torch
 
+    from toolkit.pictures.cache import from_folder
     from toolkit.projection.framing import load_framer, save_framer
+    from toolkit.training.framer import calibrate
 
     model, framer = load_gan(gan), load_framer(checkpoint)
     if framer.metadata.get("gan_hash") not in (None, model.hash):
         want, got = f"a framer of GAN {model.hash[:12]}", f"one of GAN {framer.metadata['gan_hash'][:12]}"
         raise ToolkitError("bundle-framer", want, got, "Name its GAN with --gan")
+    if backgrounds is not None and folder is None:
+        raise ToolkitError("bundle-framer", "--folder with --backgrounds", "no --folder", "Give one, or leave both out")
+    fit = fit_of("bundle-framer", fit, folder, model)
     path = Path(str(model.path))
     path = path.with_name(f"{path.stem}-framer.safetensors")
     about = {"gan": model.metadata.get("name"), "gan_hash": model.hash, "licence": model.metadata.get("licence", "MIT")}
+    if folder is not None:
+        cache = checkpoint.parent / "calibration"
+        pictures = from_folder(folder, PICTURE_SIDE, cache / f"pictures-{PICTURE_SIDE}.npy", fit=fit)
+        others = None
+        if backgrounds is not None:
+            others = from_folder(backgrounds, PICTURE_SIDE, cache / "backgrounds" / f"pictures-{PICTURE_SIDE}.npy")
+        about["off"] = calibrate(framer, pictures, others)
     save_framer(path, framer, about, torch.float16)
     print(path)
 

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from toolkit.autoshot import AutoShotSegmenter
 from toolkit.errors import ToolkitError
 from toolkit.metrics import ConfusionMatrix
 from toolkit.pictures.frames import Frame
 from toolkit.pictures.images import to_pil
+from toolkit.pictures.pasting import paste
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection.framing import Framer
 from toolkit.training.scenes import clutter
@@ -35,6 +35,7 @@ def framing(
     photographs: Sequence[str | Path] = (),
     segmenters: dict[str, Any] | None = None,
     *,
+    num_steps: int | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def framing(
         label_map: (N, R, R), their labels; None for none.
         photographs: files without the object, to paste onto and to be refused; none: drawn ones.
         segmenters: name -> one with segment(picture, align=...), whose IoU is compared.
+        num_steps: of projection, for segmenters that need one; None for as many as usual.
         seed: of places, sizes and tilts.
         progress: show a bar.
     Returns:
@@ -75,7 +77,7 @@ def framing(
         for name, segmenter in segmenters.items():
             truth = frame.restore(label_map[i])  # type: ignore[index]
             for matrix, align in zip(ious[name], (frame, near[0][1].frame if near else None), strict=True):
-                matrix.update(_labels(segmenter, picture, align), truth)
+                matrix.update(_labels(segmenter, picture, align, num_steps), truth)
     middle = torch.tensor(off or [[math.nan] * 3]).median(0).values.tolist()
     return {
         "pictures": num,
@@ -88,31 +90,6 @@ def framing(
             for name, (exact, by_framer) in ious.items()
         },
     }
-
-
-def paste(photograph: Image.Image, image: Tensor, frame: Frame) -> Image.Image:
-    """A photograph with a picture laid on it.
-
-    Args:
-        photograph: RGB.
-        image: (3, R, R) in [-1, 1].
-        frame: where the picture goes.
-    """
-    (x, y), angle = frame.centre, math.radians(frame.angle)
-    ys, xs = torch.meshgrid(*(torch.arange(n) + 0.5 for n in photograph.size[::-1]), indexing="ij")
-    u = ((xs - x) * math.cos(angle) + (ys - y) * math.sin(angle)) / frame.side * 2
-    v = ((ys - y) * math.cos(angle) - (xs - x) * math.sin(angle)) / frame.side * 2
-    inside = ((u.abs() < 1) & (v.abs() < 1)).numpy()
-    rows, columns = (slice(a.min(), a.max() + 1) for a in (np.flatnonzero(inside.any(k)) for k in (1, 0)))
-    grid = torch.stack([u, v], 2)[rows, columns]
-    shrink = max(1.0, image.shape[2] / frame.side)
-    size = math.ceil(image.shape[2] / shrink)
-    small = F.interpolate(image[None], size=(size, size), mode="bilinear", antialias=True)
-    seen = F.grid_sample(small, grid[None], mode="bicubic", padding_mode="border", align_corners=False)
-    pixels = np.array(photograph)
-    within = inside[rows, columns]
-    pixels[rows, columns][within] = np.asarray(to_pil(seen))[within]
-    return Image.fromarray(pixels)
 
 
 def _photograph(files, i, rng):
@@ -137,9 +114,10 @@ def _errors(found, frame):
     return distance, ratio, abs((found.angle - frame.angle + 180) % 360 - 180)
 
 
-def _labels(segmenter, picture, align):
+def _labels(segmenter, picture, align, num_steps):
     """(H, W): what it sees; background wherever it sees nothing."""
     if align is None:
         return torch.zeros(picture.size[::-1], dtype=torch.int64)
-    found = segmenter.segment(picture, align=align).full_label_map
+    options = {} if isinstance(segmenter, AutoShotSegmenter) else {"num_steps": num_steps, "judge": False}
+    found = segmenter.segment(picture, align=align, **options).full_label_map
     return torch.where(found == 255, 0, found)

@@ -18,7 +18,7 @@ from toolkit.projection import projector
 
 CACHE = Path("out/cache")
 CHUNK = 10  # pictures projected and cached together; requests for multiples of it share the cache
-VERSION = 1  # increment when a change of the code alters latents
+VERSION = 2  # increment when a change of the code alters latents
 
 
 def projected(

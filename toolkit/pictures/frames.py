@@ -57,6 +57,16 @@ class Frame(NamedTuple):
         points = (left - x, top - y), (right - x, top - y), (right - x, bottom - y), (left - x, bottom - y)
         return [(x + u * cos - v * sin, y + u * sin + v * cos) for u, v in points]
 
+    def scaled(self, by: float) -> Frame:
+        """About its centre, `by` times as large.
+
+        >>> Frame((0.0, 0.0, 4.0, 2.0), (10, 10)).scaled(2).box
+        (-2.0, -1.0, 6.0, 3.0)
+        """
+        (x, y), (left, top, right, bottom) = self.centre, self.box
+        box = x + by * (left - x), y + by * (top - y), x + by * (right - x), y + by * (bottom - y)
+        return self._replace(box=box)
+
     def checked(self, call: str) -> Frame:
         """Itself, in floats.
 

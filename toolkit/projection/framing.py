@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -26,8 +27,11 @@ SHORTEST = 256  # pixels of a picture's shorter side that are looked at
 WINDOWS_ACROSS = (8.0, 5.6, 4.0, 2.8, 2.0, 1.4)  # shorter side of the picture over that of a quarter window
 CHUNK = 64  # windows seen at once
 STEPS = 4  # closer looks
+SIZES, TURNS = (0.8, 0.9, 1.0, 1.1), (-10.0, 0.0, 10.0)  # of the last looks at a frame; each also in the mirror
+ROUNDS = 3  # of them
 CANDIDATES = 48  # windows that are looked at more closely
 MOST = 16  # objects in a picture
+NONE = (0.0, 0.0, 0.0, 0.0)  # off by nothing that is known
 APART = 0.5  # frames whose centres are nearer than this, in sides, show the same object
 
 
@@ -45,7 +49,7 @@ class Framer(nn.Module):
         channels: after each halving.
     """
 
-    # Of its file; "channels" always.
+    # Of its file; "channels" always. "off": what `corrected` takes off.
     metadata: dict[str, Any]
 
     def __init__(self, channels: tuple[int, ...] = CHANNELS) -> None:
@@ -98,19 +102,32 @@ class Framer(nn.Module):
         # A last look at several sizes: their mean is surer than one.
         looks = torch.stack([self._look(levels, closer(seen, wide)) for wide in (0.9, 1.0, 1.1)])
         seen = _different(looks.mean(0))
-        pixels = seen.tolist()
+        seen = seen[seen[:, 4] >= threshold][:MOST]
+        for _ in range(ROUNDS if len(seen) else 0):
+            seen = self._settled(levels, seen)
+        pixels = corrected(seen, self.metadata.get("off", NONE)).tolist()
         ratio = picture.width / size[0], picture.height / size[1]
         mean = (ratio[0] * ratio[1]) ** 0.5
         return [
             Placed(Frame.around((x * ratio[0], y * ratio[1]), side * mean, angle, picture.size), score)
             for x, y, side, angle, score in pixels
-            if score >= threshold
-        ][:MOST]
+        ]
 
     def _look(self, levels, windows):
         """Frames (N, 5) that windows (N, 4) show: centre, side, angle; and the scores."""
         answers = torch.cat([self(view(levels, part)) for part in windows.split(CHUNK)])
         return torch.cat([placed(windows, answers), answers[:, :1].sigmoid()], 1)
+
+    def _settled(self, levels, seen):
+        """Frames (N, 5) where many looks at each place them in the mean; the scores stay."""
+        around = torch.cat([closer(seen, size) + seen.new_tensor([0, 0, 0, turn]) for size in SIZES for turn in TURNS])
+        frames = []
+        for windows in around.split(CHUNK):
+            shown = view(levels, windows)
+            mirrored = self(shown.flip(3)) * shown.new_tensor([1, -1, 1, 1, -1])
+            frames.append(placed(windows, (self(shown) + mirrored) / 2))
+        mean = torch.cat(frames).view(len(SIZES) * len(TURNS), len(seen), 4).mean(0)
+        return torch.cat([mean, seen[:, 4:]], 1)
 
 
 def pyramid(image: Tensor) -> list[Tensor]:
@@ -162,6 +179,21 @@ def placed(windows: Tensor, answers: Tensor) -> Tensor:
     centre = windows[:, :2] + torch.stack([x * cos - y * sin, x * sin + y * cos], 1)
     side = windows[:, 2] * answers[:, 3].clamp(-3, 3).exp2()
     return torch.cat([centre, side[:, None], (windows[:, 3] + answers[:, 4] * TURN)[:, None]], 1)
+
+
+def corrected(frames: Tensor, off: Sequence[float]) -> Tensor:
+    """Frames without what a framer is off by as a rule.
+
+    Args:
+        frames: (N, 4 or more) centre x and y, side, angle, as found.
+        off: how far the found ones lie off the true: x and y, in sides and along the edges of these, the binary
+            logarithm of the ratio of the sides, and degrees; see `toolkit.training.framer.calibrate`.
+    """
+    x, y, octaves, turn = off
+    side, angle = frames[:, 2] / 2**octaves, frames[:, 3] - turn
+    cos, sin = (angle * (math.pi / 180)).cos() * side, (angle * (math.pi / 180)).sin() * side
+    centre = frames[:, :2] - torch.stack([x * cos - y * sin, x * sin + y * cos], 1)
+    return torch.cat([centre, side[:, None], angle[:, None], frames[:, 4:]], 1)
 
 
 def closer(frames: Tensor, wide: float = 1.0) -> Tensor:

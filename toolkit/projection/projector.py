@@ -12,9 +12,9 @@ from toolkit.errors import ShapeError, ToolkitError, describe
 from toolkit.projection.perceptual import PERCEPTUAL_WEIGHT, Distance
 from toolkit.stepwise import finish
 
-LEARNING_RATE, LEARNING_RATE_FROM_GUESS = 0.1, 0.05  # an encoder's guess is near: larger steps would lose it
+LEARNING_RATE, LEARNING_RATE_FROM_GUESS = 0.1, 0.07  # an encoder's guess is near: larger steps would lose it
 RAMP_UP, RAMP_DOWN = 0.05, 0.30  # shares of the steps over which the learning rate rises and falls
-LATENT_WEIGHT = 3e-2  # pull towards w_avg or the encoder's guess, in variances of w
+LATENT_WEIGHT = 3e-3  # pull towards w_avg or the encoder's guess, in variances of w
 NOISE_WEIGHT = 1e5  # of noise's autocorrelation, as in StyleGAN2's own projector
 START_JITTER = 0.05  # of the exploration noise on the latent, in standard deviations of w
 MOST_AT_ONCE, PIXELS_AT_ONCE = 20, 1 << 18  # pictures, and their pixels

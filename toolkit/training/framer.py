@@ -1,5 +1,7 @@
 """Train a framer: a small network that finds in any picture what a GAN draws. No label is needed."""
 
+import copy
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +14,10 @@ from toolkit.devices import check_device
 from toolkit.errors import ToolkitError, check_count
 from toolkit.files import replace_when_done
 from toolkit.gan.stylegan2 import Generator
-from toolkit.pictures.images import as_float, grid
-from toolkit.projection.framing import WINDOW, Framer, save_framer
+from toolkit.pictures.frames import Frame
+from toolkit.pictures.images import as_float, grid, to_pil
+from toolkit.pictures.pasting import paste
+from toolkit.projection.framing import APART, NONE, WINDOW, Framer, load_framer, save_framer
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
 from toolkit.training.loop import MAX_SEED, Learner, Means, cool_down, run
 from toolkit.training.scenes import Scene, backgrounds, clutter, draw
@@ -25,6 +29,8 @@ LOG_KEEP = 0.98  # of the running means, from step to step
 STATE = ("framer", "optimizer", "seen")  # a checkpoint
 POOL = 4096  # backgrounds made beforehand, at most
 CHUNK = 64  # of them at once
+CALIBRATED_ON = 200  # pictures, each pasted on another
+CANVAS, SIDES, TURNED = 256, (0.25, 0.6), 30.0  # that one's pixels a side; shares of it; degrees, either way
 DRAWN_AT_ONCE = 16  # pictures of the GAN
 
 
@@ -92,7 +98,51 @@ def train_framer(
             raise ToolkitError("train_framer", want, got, "Resize them first")
     job = _Job(pictures, key, Path(out_dir), plan, others, metadata or {}, place)
     run(job, plan.num_windows, save_every=save_every, progress=progress)
-    return job.out_dir / "framer.safetensors"
+    path = job.out_dir / "framer.safetensors"
+    framer = load_framer(path)
+    save_framer(path, framer, {"off": calibrate(framer, pictures, others, plan.seed)})
+    return path
+
+
+@torch.no_grad()
+def calibrate(
+    framer: Framer, pictures: Tensor | np.ndarray, others: Tensor | np.ndarray | None = None, seed: int = 0
+) -> list[float]:
+    """How far off the frames lie as a rule in which a framer finds pictures that it should know.
+
+    Args:
+        framer: what is judged; the "off" of its metadata is left alone.
+        pictures: (N, 3, R, R) uint8, framed exactly; as many as `CALIBRATED_ON` of them are pasted and found again.
+        others: (M, 3, S, S) uint8, what they are pasted on; None for drawn backgrounds.
+        seed: of places, sizes, tilts and backgrounds.
+    Returns:
+        Median errors, as `toolkit.projection.framing.corrected` takes them off: x, y, octaves, degrees. All 0 where
+        nothing is found.
+    """
+    rng, plain = torch.Generator().manual_seed(seed), copy.copy(framer)
+    plain.metadata = {**framer.metadata, "off": NONE}
+    errors = []
+    for picture in as_float(pictures[:: math.ceil(len(pictures) / CALIBRATED_ON)]):
+        pick = 0 if others is None else int(torch.randint(len(others), (), generator=rng))
+        other = clutter(1, rng) if others is None else as_float(others[pick : pick + 1])
+        photograph = to_pil(F.interpolate(other, size=(CANVAS, CANVAS), mode="bicubic").clamp(-1, 1))
+        size, x, y, turn = torch.rand(4, generator=rng).tolist()
+        side = CANVAS * SIDES[0] * (SIDES[1] / SIDES[0]) ** size
+        centre = side / 2 + x * (CANVAS - side), side / 2 + y * (CANVAS - side)
+        frame = Frame.around(centre, side, (2 * turn - 1) * TURNED, photograph.size)
+        found = [one.frame for one in plain.find(paste(photograph, picture, frame))]
+        nearest = min(found, key=lambda one: math.dist(one.centre, frame.centre), default=None)
+        if nearest is not None and math.dist(nearest.centre, frame.centre) < APART * side:
+            errors.append(_off(nearest, frame))
+    return [round(float(e), 4) for e in np.median(errors, 0)] if errors else list(NONE)
+
+
+def _off(found, frame):
+    """How a found frame differs from the true one: x, y, octaves, degrees."""
+    cos, sin = math.cos(math.radians(frame.angle)), math.sin(math.radians(frame.angle))
+    x, y = ((a - b) / frame.side for a, b in zip(found.centre, frame.centre, strict=True))
+    turn = (found.angle - frame.angle + 180) % 360 - 180
+    return x * cos + y * sin, y * cos - x * sin, math.log2(found.side / frame.side), turn
 
 
 @torch.no_grad()

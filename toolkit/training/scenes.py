@@ -36,7 +36,9 @@ def draw(objects: Tensor, backgrounds: Tensor, rng: torch.Generator) -> Scene:
     Returns:
         `Scene`.
     """
-    num, levels = len(objects), pyramid(objects)
+    num = len(objects)
+    # Mirrored, too: a framer looks at what it found in the mirror as well.
+    levels = pyramid(torch.where(torch.rand(num, 1, 1, 1, generator=rng) < 0.5, objects, objects.flip(3)))
     image = torch.where(torch.rand(num, 1, 1, 1, generator=rng) < 0.5, backgrounds, backgrounds.flip(3))
     absent = torch.rand(num, generator=rng) < ABSENT
     target = _targets(num, rng)
