@@ -235,6 +235,16 @@ def test_own_folder(own):
     assert torch.equal(label_map, row.expand(2, 30, 30))
 
 
+def test_a_file_may_say_which_pictures_are_for_scoring(own):
+    (own / "test.txt").write_text("03\n\n 11 \n", "utf-16")
+    data = datasets.OwnFolder(own)
+    assert data.split("test") == ["03", "11"] and len(data.split("train")) == 18
+    assert not set(data.split("train")) & {"03", "11"}
+    (own / "test.txt").write_text("03\n11.png\n", "utf-8")
+    with pytest.raises(ToolkitError, match=r"OwnFolder: expected names of pictures .* got 11.png. Mend these lines"):
+        datasets.OwnFolder(own)
+
+
 def test_padding_keeps_every_label_and_invents_none(own):
     data = datasets.open_dataset(own, "pad")
     image, label_map = data.read(["03", "11"], 40)

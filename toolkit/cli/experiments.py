@@ -15,6 +15,10 @@ from toolkit.errors import ToolkitError
 OUT = Path("out/experiments")
 World = Annotated[str, typer.Option(help="The world whose pictures are used.")]
 Data = Annotated[Path | None, typer.Option(help="A data set's folder, instead of a world; then also --gan.")]
+Examples = Annotated[
+    bool,
+    typer.Option("--examples", help="Learn from the labelled pictures that come with the GAN; --data only scores."),
+]
 
 
 def quickstart(
@@ -38,6 +42,7 @@ def evaluate(
     data: Data = None,
     fit: Fit = None,
     thing: Annotated[str | None, typer.Option("--object", help="Of PASCAL-Parts as --data: car or horse.")] = None,
+    examples: Examples = False,
     classes: Annotated[int | None, typer.Option(help="Of faces, 10 or 3; default: all.")] = None,
     shots: int = 1,
     network: str | None = None,
@@ -56,7 +61,8 @@ def evaluate(
     from toolkit import experiments, fewshot
 
     if segmenter is not None:
-        for option, given in (("--classes", classes), ("--network", network), ("--save", save)):
+        teaching = {"--classes": classes, "--network": network, "--save": save, "--examples": examples or None}
+        for option, given in teaching.items():
             if given is not None:
                 raise ToolkitError("evaluate", "--segmenter alone", f"{option} beside it", "Leave one of them out")
         judged = experiments.source_of("evaluate", world, data, gan or str(segmenter), thing)  # it names its GAN
@@ -65,7 +71,7 @@ def evaluate(
         how: dict[str, Any] = {"num_test": num_test, "num_steps": num_steps, "progress": not as_json}
         show(experiments.judge(taught, judged, **how), as_json)
         return
-    source, model = _source_and_gan("evaluate", world, data, fit, gan, device, thing)
+    source, model = _source_and_gan("evaluate", world, data, fit, gan, device, thing, examples)
     report = experiments.evaluate(
         model,
         source=source,
@@ -99,6 +105,7 @@ def table(
     world: World = "portraits",
     data: Data = None,
     fit: Fit = None,
+    examples: Examples = False,
     num: Num = 200,
     seeds: Seeds = 3,
     out: Out = OUT,
@@ -108,7 +115,7 @@ def table(
     as_json: Json = False,
 ) -> None:
     """A table of few-shot networks."""
-    _run(str(context.info_name), world, (data, fit), num, seeds, None, out, (gan, num_steps, device), as_json)
+    _run(str(context.info_name), world, (data, fit, examples), num, seeds, None, out, (gan, num_steps, device), as_json)
 
 
 def table_with_autoshot(
@@ -116,6 +123,7 @@ def table_with_autoshot(
     world: World = "portraits",
     data: Data = None,
     fit: Fit = None,
+    examples: Examples = False,
     num: Num = 200,
     seeds: Seeds = 3,
     num_images: NumImages = 5000,
@@ -128,15 +136,15 @@ def table_with_autoshot(
 ) -> None:
     """A table in which auto-shot networks stand, too."""
     how = (num_images, epochs)
-    _run(str(context.info_name), world, (data, fit), num, seeds, how, out, (gan, num_steps, device), as_json)
+    _run(str(context.info_name), world, (data, fit, examples), num, seeds, how, out, (gan, num_steps, device), as_json)
 
 
 TABLES: dict[str, tuple[Callable[..., None], str]] = {
     "table1": (table, "Networks and shots."),
     "table2": (table_with_autoshot, "Ten shots and projection against auto-shot."),
     "table3": (table, "Three classes."),
-    "table4": (table_with_autoshot, "Cars of PASCAL-Parts; takes --data and --gan."),
-    "table5": (table_with_autoshot, "Horses of PASCAL-Parts; takes --data and --gan."),
+    "table4": (table_with_autoshot, "Cars, of PASCAL-Parts or your own; takes --data and --gan."),
+    "table5": (table_with_autoshot, "Horses, of PASCAL-Parts or your own; takes --data and --gan."),
     "networks": (table, "All networks, by class."),
     "layers": (table, "What the features owe to each layer."),
     "upsampling": (table, "What they owe to how layers are enlarged."),
@@ -308,13 +316,25 @@ def _source_and_gan(
     gan: str | None,
     device: str | None,
     thing: str | None = None,
+    examples: bool = False,
 ) -> tuple[Any, Any]:
     """Where an experiment's pictures come from, and the `GAN` that they are measured with."""
-    from toolkit import experiments
+    from toolkit import experiments, fewshot
+    from toolkit.experiments.sources import ScoredOnly
+    from toolkit.gan.files import zoo
 
     source = experiments.source_of(name, world, data, gan, thing)  # before a GAN is fetched
+    if examples and data is None:
+        raise ToolkitError(name, "--examples with --data to score on", "no --data", "Leave --examples out")
     model = load_gan(gan or source.gan, device)
-    return _squared(source, data, fit_of(name, fit, data, model)), model
+    source = _squared(source, data, fit_of(name, fit, data, model))
+    if not examples:
+        return source, model
+    shots = fewshot.examples(model)
+    if not shots:
+        want = f"a GAN that comes with labelled pictures, as {zoo.DEFAULT} does"
+        raise ToolkitError(name, want, f"none beside {model.path}", "Leave --examples out")
+    return ScoredOnly(source.dataset, shots), model
 
 
 def _squared(source: Any, data: Path | None, fit: str) -> Any:
@@ -330,7 +350,7 @@ def _squared(source: Any, data: Path | None, fit: str) -> Any:
 def _run(
     name: str,
     world: str,
-    photographs: tuple[Path | None, str | None],
+    photographs: tuple[Path | None, str | None, bool],
     num: int,
     seeds: int,
     autoshot: tuple[int, int] | None,
@@ -341,7 +361,7 @@ def _run(
     """One table or all.
 
     Args:
-        photographs: what --data and --fit say.
+        photographs: what --data, --fit and --examples say.
         autoshot: the pictures it learns from and its epochs, where it has a part.
         model: what --gan, --num-steps and --device say.
     """
@@ -351,7 +371,8 @@ def _run(
     from toolkit.autoshot import check
 
     gan, num_steps, device = model
-    source, network = _source_and_gan(name, world, *photographs, gan, device)
+    data, fit, examples = photographs
+    source, network = _source_and_gan(name, world, data, fit, gan, device, examples=examples)
     study = experiments.Study(network, source, num, num_steps=num_steps, folder=out)
     if autoshot is not None:
         distillation: dict[str, Any] = {"num_images": autoshot[0], "num_epochs": autoshot[1]}

@@ -1,4 +1,4 @@
-"""Read class names from a text file, one a line, in any common encoding."""
+"""Read names from a text file, one a line, in any common encoding."""
 
 import codecs
 import re
@@ -54,6 +54,17 @@ def read_class_names(path: Path, call: str) -> tuple[tuple[str, ...], np.ndarray
             raise LabelError(call, f"different {what} in {path}", f"{twice[0]!r} twice", "Change one of them")
     palette = np.array([list(bytes.fromhex(color)) for color in colors], np.uint8) if colors else None
     return check_classes(names, call), palette
+
+
+def read_names(path: Path, call: str) -> set[str]:
+    """The lines of a text file that are not empty, without blanks around them.
+
+    Args:
+        path, call: as `read_class_names` takes them.
+    Raises:
+        LabelError: another encoding.
+    """
+    return {line.strip() for line in _decode(path, call).splitlines()} - {""}
 
 
 def _decode(path, call):

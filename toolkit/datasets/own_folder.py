@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from toolkit.datasets.class_names import read_class_names
+from toolkit.datasets.class_names import read_class_names, read_names
 from toolkit.datasets.reading import MOST_NAMED, check_layout, cut, only, some, split_by_name, stack
 from toolkit.errors import LabelError, ToolkitError
 from toolkit.pictures.images import FITS, check_fit
@@ -23,7 +23,8 @@ class OwnFolder:
     Folders below `images` and `masks` are read too, and NAME may be "some/folder/NAME". Hidden files and other
     kinds of files are ignored. A mask's values are classes, 255 = unlabelled; if `classes.txt` gives colours
     (`leaf #00AA00`), the mask's colours are. A mask may have another resolution than its picture, but must show the
-    same area. One picture in five, chosen by its name, is for scoring.
+    same area. For scoring are the pictures that `test.txt` names, one a line, and without such a file one in five,
+    chosen by its name.
 
     Args:
         folder: that contains these.
@@ -36,7 +37,7 @@ class OwnFolder:
         UserWarning: pictures without a mask, which are left out.
     """
 
-    PICTURES, MASKS, CLASSES = "images", "masks", "classes.txt"
+    PICTURES, MASKS, CLASSES, TEST = "images", "masks", "classes.txt", "test.txt"
     SOURCE = (
         "Your own pictures go into images/, PNG masks of the same names into masks/, and the names of their values "
         "into classes.txt, one a line, background first"
@@ -61,8 +62,18 @@ class OwnFolder:
             few = f"{len(bare)} of {len(pictures)} pictures of {self.name} have no mask and are left out: {some(bare)}"
             warnings.warn(few, stacklevel=2)
         self._files = {name: (pictures[name][0], mask) for name, mask in masks.items()}
-        self._parts = split_by_name(masks)
+        self._parts = self._split()
         self._colors = {}  # value -> its colour in the indexed masks read so far, and the first mask with it
+
+    def _split(self):
+        """Names by part, "train" and "test"."""
+        if not (self.folder / self.TEST).is_file():
+            return split_by_name(self._files)
+        test = read_names(self.folder / self.TEST, "OwnFolder")
+        if unknown := sorted(test - self._files.keys()):
+            want = f"names of pictures with masks in {self.folder / self.TEST}, without suffix"
+            raise ToolkitError("OwnFolder", want, some(unknown), "Mend these lines, or delete the file")
+        return {"train": sorted(self._files.keys() - test), "test": sorted(test)}
 
     def split(self, part: str) -> list[str]:
         """Names of the pictures of "train" or "test" that have a mask: list of str."""

@@ -22,7 +22,7 @@ PLANS: dict[str, Callable[..., tables.TablePlan]] = {
     "upsampling": tables.upsampling,
     "noise": tables.noise,
 }
-PASCAL = {"table4": ("car", "car-512"), "table5": ("horse", "horse-256")}  # the object, and a GAN that draws it
+PASCAL = {"table4": ("car", "cars-64"), "table5": ("horse", "horses-64")}  # the object, and a GAN that draws it
 ALL = ("table1", "table2", "table3", "networks", "layers")
 
 
@@ -50,9 +50,9 @@ def source_of(
         missing = " and ".join(option for option, given in (("--data", data), ("--gan", gan)) if given is None)
         raise ToolkitError(
             f"experiment {name}",
-            f"--data DIR of PASCAL-Parts and --gan NAME, e.g. {PASCAL[name][1]}",
+            f"--data DIR of PASCAL-Parts, or of your own {PASCAL[name][0]}s, and --gan NAME, e.g. {PASCAL[name][1]}",
             f"no {missing}",
-            datasets.PascalParts.SOURCE,
+            f"{datasets.PascalParts.SOURCE}. {datasets.OwnFolder.SOURCE}",
         )
     if data is None:
         return World(world)
@@ -63,7 +63,8 @@ def source_of(
             "no --gan",
             "Name one, e.g. ffhq-1024 for faces, or a weights file",
         )
-    thing = PASCAL[name][0] if name in PASCAL else thing
+    own = (data / datasets.OwnFolder.PICTURES).is_dir()
+    thing = PASCAL[name][0] if name in PASCAL and not own else thing
     if thing is not None:
         return Collection(datasets.PascalParts(data, thing))
     return Collection(datasets.open_dataset(data))

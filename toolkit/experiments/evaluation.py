@@ -83,7 +83,9 @@ def judge(
     """Score a segmenter as it is on the pictures that `evaluate` scores on.
 
     Args:
-        segmenter: of either kind; its classes are among the source's, others count as background.
+        segmenter: of either kind; its classes are among the source's, others count as background. Where the source
+            knows one class besides the background and the segmenter lacks it, e.g. horse or not, all parts together
+            are scored as that.
         source: a `World` or `Collection`.
         num_test, num_steps, cache, progress: as `evaluate` takes them.
     Returns:
@@ -100,6 +102,8 @@ def judge(
         test, truth = test_pictures(study)
         prediction, about["psnr"] = segmenter.predict(test).argmax(1).cpu(), round(float(test.psnr.mean()), 2)
     about["num_test"] = len(truth)
+    if len(source.classes) == 2 and source.classes[1] not in segmenter.classes:
+        return {**about, **score((prediction > 0).long(), truth, source.classes)}
     return {**about, **score(prediction, labels.merge(truth, source.classes, segmenter.classes), segmenter.classes)}
 
 

@@ -1,28 +1,30 @@
-"""The paper's tables 4 and 5: cars and horses of PASCAL-Parts."""
+"""The paper's tables 4 and 5, cars and horses: of PASCAL-Parts, or of any other data set of theirs."""
 
 from toolkit import fewshot
 from toolkit.experiments import paper
 from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MANY, UNET, UNET_IMAGENET, Cell, Study
-from toolkit.experiments.tables import TablePlan, summary
-
-NUM_SHOTS = 10
+from toolkit.experiments.tables import TablePlan, shots_of, summary
 
 
 def table4(study: Study, seeds: int) -> TablePlan:
     """Cars: IoU of each part."""
-    return _table(study, seeds, "table4", "Cars of PASCAL-Parts: IoU in percent", paper.TABLE4)
+    return _table(
+        study, seeds, "table4", f"Cars of {study.source.name}: IoU in percent", paper.TABLE4, paper.OIPARTS["car"]
+    )
 
 
 def table5(study: Study, seeds: int) -> TablePlan:
-    """Horses: IoU of each part, neck and torso as one."""
-    return _table(study, seeds, "table5", "Horses of PASCAL-Parts: IoU in percent", paper.TABLE5)
+    """Horses: IoU of each part; PASCAL-Parts has neck and torso as one."""
+    return _table(
+        study, seeds, "table5", f"Horses of {study.source.name}: IoU in percent", paper.TABLE5, paper.OIPARTS["horse"]
+    )
 
 
-def _table(study, seeds, name, title, theirs):
-    num, shots = max(study.source.class_sets), min(NUM_SHOTS, study.source.most_shots)
+def _table(study, seeds, name, title, theirs, oiparts):
+    num, shots = max(study.source.class_sets), shots_of(study)[-1]
     methods = {
         "auto-shot": (AUTO_SHOT, shots),
-        f"{shots}-shot, projected": (fewshot.DEFAULT_NETWORK, shots),
+        **{f"{k}-shot, projected": (fewshot.DEFAULT_NETWORK, k) for k in shots_of(study)},
         f"ImageNet MLP, {shots} labels": (IMAGENET, shots),
         f"U-Net from ImageNet, {shots} labels": (UNET_IMAGENET, shots),
         f"U-Net from scratch, {shots} labels": (UNET, shots),
@@ -38,6 +40,7 @@ def _table(study, seeds, name, title, theirs):
             rows.append({"model": method} | summary(found, cells_of(*cell)))
         keys = list(rows[0])[1:]
         rows += [{"model": f"paper: {m}"} | {key: row.get(key) for key in keys} for m, row in theirs.items()]
+        rows.append({"model": "OIParts, one shot"} | {key: oiparts if key == "mean" else None for key in keys})
         return {"by part": rows}
 
     cells = [cell for method in methods.values() for cell in cells_of(*method)]

@@ -4,6 +4,7 @@ World seeds below `EVALUATION_SEED` are for training (of GANs, shots and parsers
 evaluation; the two never overlap.
 """
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from toolkit.errors import ToolkitError
 from toolkit.gan.model import GAN
+from toolkit.parts.shots import Shot
 from toolkit.pictures import labels
 from toolkit.worlds import portraits
 
@@ -96,6 +98,10 @@ class Collection:
     def shots(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """Pictures to label: image (num, 3, R, R), label_map (num, R, R); another seed, other pictures."""
         ids = self.dataset.split("train")
+        return self.dataset.read([ids[i] for i in self._choice(seed, num)], resolution)
+
+    def _choice(self, seed, num):
+        """Which of the pictures to learn from: list of num numbers."""
         if num > self.most_shots:
             raise ToolkitError(
                 "evaluate",
@@ -103,8 +109,8 @@ class Collection:
                 num,
                 "Ask for fewer, or add pictures",
             )
-        order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
-        return self.dataset.read([ids[i] for i in order[:num].tolist()], resolution)
+        order = torch.randperm(self.most_shots, generator=torch.Generator().manual_seed(seed))
+        return order[:num].tolist()
 
     def many(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """As `shots`, for training on thousands of labels; at most all there are."""
@@ -117,3 +123,28 @@ class Collection:
     def test(self, num: int, resolution: int) -> tuple[Tensor, Tensor]:
         """Pictures to score on: always the same; at most all there are."""
         return self.dataset.read(self.dataset.split("test")[:num], resolution)
+
+
+class ScoredOnly(Collection):
+    """A data set that is scored on, where labelled pictures that come with a GAN are what there is to learn from.
+
+    Attributes as of `World`.
+
+    Args:
+        dataset: as `Collection` takes it.
+        examples: at least one `fewshot.Shot`, of one set of classes, as `fewshot.examples` gives them.
+    Raises:
+        LabelError: a class of the data set's that the examples lack.
+    """
+
+    def __init__(self, dataset: Any, examples: Sequence[Shot]) -> None:
+        super().__init__(dataset)
+        label_map = torch.cat([shot.label_map for shot in examples])
+        self._image = torch.cat([shot.sample.image for shot in examples]).cpu()
+        self._label_map = labels.merge(label_map, examples[0].classes, self.classes)
+        self.most_shots = len(examples)
+
+    def shots(self, seed: int, num: int, resolution: int) -> tuple[Tensor, Tensor]:
+        """Some of the examples, which must be of that resolution; another seed, others."""
+        choice = self._choice(seed, num)
+        return self._image[choice], self._label_map[choice]
