@@ -287,6 +287,14 @@ def test_a_part_has_the_same_colour_in_every_set_of_classes():
     assert palette["eyes"] == ten["eyes"] and palette["nose"] == ten["nose"]
     fewer = ["ground", "nose", "scarf"]
     assert labels.palette_of(fewer).tolist()[1:] == [palette["nose"], palette["scarf"]]
+    for names in (
+        ["background", "head", "neck", "torso", "legs", "tail"],
+        more,
+        [*more, "glove", "shoe", "bag", "belt"],
+    ):
+        colours = labels.palette_of(names).astype(float)
+        distance = np.linalg.norm(colours[:, None] - colours, axis=2) + 999 * np.eye(len(names))
+        assert distance[1:, 1:].min() >= 90  # Tol's own come as near as 95
     many = ["background", "eyes", *(f"part {i}" for i in range(253))]
     assert len(np.unique(labels.palette_of(many), axis=0)) == 255
     np.testing.assert_array_equal(labels.palette_of(["a", "wheel", "door"]), default_palette(3))

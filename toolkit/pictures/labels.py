@@ -65,6 +65,7 @@ COLORS = (
     (170, 68, 153),
     (17, 119, 51),
 )
+APART = 100  # between two colours, of 442 between black and white: told apart over a picture, too
 
 
 def merge(label_map: Tensor | np.ndarray, from_classes: Sequence[str], to_classes: Sequence[str]) -> Tensor:
@@ -197,11 +198,13 @@ def palette_of(classes: Sequence[str]) -> np.ndarray:
         classes: names, background first, 1 to 255.
     Returns:
         palette (K, 3) uint8, NumPy: parts among `PORTRAIT_CLASSES` as `default_palette` has them there, others beside
-        them in further colours that their names choose. Without such parts `default_palette` itself.
+        them in further colours that their names choose, told apart at a glance while there are such. Without such
+        parts `default_palette` itself.
     """
     own = {name: i for i, name in enumerate(PORTRAIT_CLASSES) if i and name in classes[1:]}
     if not own:
         return default_palette(len(classes))
+    palette = default_palette(IGNORE_INDEX)
     further = range(len(PORTRAIT_CLASSES), IGNORE_INDEX)
     chosen = [0]
     for name in classes[1:]:
@@ -210,8 +213,11 @@ def palette_of(classes: Sequence[str]) -> np.ndarray:
             continue
         first = zlib.crc32(name.encode()) % len(further)
         order = [*further[first:], *further[:first], *range(len(PORTRAIT_CLASSES))]  # these when all others are taken
-        chosen.append(next(i for i in order if i not in chosen and i not in own.values()))
-    return default_palette(IGNORE_INDEX)[chosen]
+        taken = {*chosen, *own.values()}
+        free = [i for i in order if i not in taken]
+        apart = np.linalg.norm(palette[free][:, None] - palette[[*taken]].astype(float), axis=2).min(1) >= APART
+        chosen.append(free[apart.argmax()])  # the first of them; or, where none is, the first that is free
+    return palette[chosen]
 
 
 def check_label_map(label_map: Tensor | np.ndarray, num_classes: int, call: str) -> None:
