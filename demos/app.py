@@ -42,7 +42,7 @@ def build(gans: Sequence[str] | None = None, device: str | None = None, num_step
         gr.HTML(HEADER)
         first = Try(sessions)
         with gr.Row(elem_classes="steps"):
-            label = Label(sessions)
+            label = Label(sessions, first.gan)
             teach = Teach(label)
         segment, autoshot = Segment(label, teach), AutoShot(label)
         endpoints.wire(sessions)  # first, so that no handler of the page takes their names

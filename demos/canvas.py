@@ -91,5 +91,5 @@ def offered(session: Session) -> dict[str, Any] | None:
 
 
 def without_background(label_map: Tensor) -> Tensor:
-    """Background as unpainted, so that the face stays visible; the fill switch puts it back."""
+    """Background as unpainted, so that the picture stays visible; the fill switch puts it back."""
     return torch.where(label_map == 0, labels.IGNORE_INDEX, label_map)

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import gradio as gr
+from examples import usual_classes
 from session import Session
 from torch import Tensor
 from words import Sorry
 
+from toolkit.fewshot import GAN
 from toolkit.pictures import labels
 
-PRESETS = {"10 parts": labels.PORTRAIT_CLASSES, "3 parts": labels.THREE_CLASSES}
 MOST = 24
 LONGEST = 40  # letters of a name
 
@@ -17,25 +18,39 @@ LONGEST = 40  # letters of a name
 class Classes:
     """A preset to start from, and buttons to add, rename and remove a class."""
 
-    def __init__(self) -> None:
+    def __init__(self, gan: GAN) -> None:
         with gr.Accordion("Classes", open=False, elem_id="classes"):
-            self.preset = gr.Radio(list(PRESETS), value="10 parts", label="Start from", elem_id="preset")
+            names = list(presets(gan))
+            self.preset = gr.Radio(names, value=names[0], label="Start from", elem_id="preset")
             with gr.Row(elem_classes="tight"):
                 self.name = gr.Textbox(
                     label="New name", max_lines=1, max_length=LONGEST, min_width=110, elem_id="class-name"
                 )
                 self.which = gr.Dropdown(
-                    list(labels.PORTRAIT_CLASSES), label="Class to change", min_width=110, elem_id="class-which"
+                    list(usual_classes(gan)), label="Class to change", min_width=110, elem_id="class-which"
                 )
             with gr.Row(elem_classes="tight"):
                 self.new = gr.Button("Add", size="sm", min_width=70, elem_id="class-add")
                 self.rename = gr.Button("Rename", size="sm", min_width=70, elem_id="class-rename")
                 self.remove = gr.Button("Remove", size="sm", min_width=70, elem_id="class-remove")
-        self.outputs = [self.name, self.which]
+        self.outputs = [self.preset, self.name, self.which]
 
     def shown(self, session: Session) -> dict:
-        """The classes to choose from, none chosen."""
-        return {self.which: gr.Dropdown(choices=list(session.classes), value=None), self.name: ""}
+        """The classes to choose from, none chosen, and the preset that they are, if any."""
+        offered = presets(session.gan)
+        now = next((name for name, classes in offered.items() if classes == session.classes), None)
+        return {
+            self.preset: gr.Radio(choices=list(offered), value=now),
+            self.which: gr.Dropdown(choices=list(session.classes), value=None),
+            self.name: "",
+        }
+
+
+def presets(gan: GAN) -> dict[str, tuple[str, ...]]:
+    """Classes to start from by what they are called, the usual ones first."""
+    usual = usual_classes(gan)
+    found = {f"{len(usual)} parts": usual}
+    return found | {"3 parts": labels.THREE_CLASSES} if set(labels.THREE_CLASSES) <= set(usual) else found
 
 
 # Each of these changes the session's classes and returns the strokes (1, R, R) of the drawing that stay, or None.

@@ -25,7 +25,7 @@ def wire(sessions: Sessions) -> None:
     with gr.Column(visible=False):
         seed = gr.Number(7, label="seed", precision=0, minimum=0, maximum=LAST_SEED)
         truncation = gr.Slider(0, 1, 0.7, label="truncation_psi")
-        face, parts = gr.Image(label="face", format="png"), gr.Image(label="overlay", format="png")
+        drawn, parts = gr.Image(label="picture", format="png"), gr.Image(label="overlay", format="png")
         label_png = gr.File(label="label PNG: class numbers, 255 = unlabelled", file_types=[".png"])
         classes = gr.Textbox("background, eyes, mouth, nose", label="classes, background first")
         network = gr.Dropdown(list(fewshot.NUM_STEPS), value=fewshot.DEFAULT_NETWORK, label="network")
@@ -40,20 +40,20 @@ def wire(sessions: Sessions) -> None:
             endpoint(sessions, function), inputs, outputs, api_name=name, api_description=function.__doc__, **how
         )
 
-    serve(generate, [seed, truncation], face)
+    serve(generate, [seed, truncation], drawn)
     serve(fit, [label_png, classes, network], [segmenter, parts], **QUEUED)
     serve(segment, [photo, steps], [labelled, report], **QUEUED)
 
 
 def generate(session: Session, seed: float, truncation_psi: float) -> Image.Image:
-    """Generate a face, which becomes the one that /fit labels. Returns a PNG."""
+    """Generate a picture, which becomes the one that /fit labels. Returns a PNG."""
     session.show_generated(int(seed), truncation_psi)
     return images.to_pil(session.sample.image)
 
 
 def fit(session: Session, label_png: str | None, classes: str, network: str) -> Iterator[tuple[Any, Any]]:
-    """Learn the labels of the last generated face: an indexed or grey PNG of its size whose values are class numbers,
-    255 for unlabelled. Returns the segmenter's file and the face with the parts it finds."""
+    """Learn the labels of the last generated picture: an indexed or grey PNG of its size, its values class numbers,
+    255 for unlabelled. Returns the segmenter's file and the picture with the parts it finds."""
     names = [name.strip() for name in classes.split(",")]
     if label_png is None:
         raise ToolkitError("fit", "a label PNG", "none", "Pass handle_file(path)")

@@ -9,11 +9,11 @@ from PIL import Image
 from toolkit import fewshot
 from toolkit.experiments.sources import world_of
 from toolkit.fewshot import GAN, Shot
-from toolkit.pictures import images
+from toolkit.pictures import images, labels
 from toolkit.worlds import portraits
 
 PORTRAIT_SEEDS = (800_101, 800_102, 800_103, 800_104)
-SAMPLE_SEEDS = (54, 52, 71, 50)
+SAMPLE_SEEDS = (65, 22, 95, 89)
 # Of the public domain, NAME-what.jpg for the GAN called NAME: the astronaut is Eileen Collins, by NASA.
 PHOTOGRAPHS = Path(__file__).parent / "photographs"
 
@@ -22,6 +22,11 @@ PHOTOGRAPHS = Path(__file__).parent / "photographs"
 def labelled(gan: GAN) -> tuple[Shot, ...]:
     """The labelled pictures that come with a GAN."""
     return tuple(fewshot.examples(gan))
+
+
+def usual_classes(gan: GAN) -> tuple[str, ...]:
+    """The parts to begin with: those that a GAN's labelled pictures show, or, where it has none, a portrait's."""
+    return labelled(gan)[0].classes if labelled(gan) else labels.PORTRAIT_CLASSES
 
 
 @cache

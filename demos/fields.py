@@ -15,7 +15,7 @@ def picture(label: str, sources: Sequence[str] = ("upload", "clipboard", "webcam
     return component
 
 
-def faces(pictures: Sequence[Any] | None, **options: Any) -> gr.Gallery:
+def thumbnails(pictures: Sequence[Any] | None, **options: Any) -> gr.Gallery:
     """A row of four small pictures to look at, or to click where they cannot be enlarged."""
     return gr.Gallery(
         pictures,
@@ -24,7 +24,7 @@ def faces(pictures: Sequence[Any] | None, **options: Any) -> gr.Gallery:
         show_label=False,
         buttons=[],
         interactive=False,
-        elem_classes="faces",
+        elem_classes="thumbnails",
         **options,
     )
 

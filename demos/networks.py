@@ -45,7 +45,7 @@ def compared(session: Session) -> str:
         return ""
     drawn = [session.autoshot.classes[0], *parts]
     mine, theirs = (score(one, drawn, session.gan.resolution) for one in (session.autoshot, bundled))
-    better = "" if mine >= theirs else " The bundled one finds these parts better: more shots, or more faces, help."
+    better = "" if mine >= theirs else " The bundled one finds these parts better: more shots, or more pictures, help."
     return (
         f" On {HELD_OUT} portraits that neither has seen it reaches {mine:.0%} weighted IoU in {_listed(parts)}, the "
         f"bundled one {theirs:.0%}.{better}"

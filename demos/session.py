@@ -16,6 +16,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 from drawing import Drawing, blank
+from examples import usual_classes
 from words import Sorry, instead
 
 from toolkit import fewshot
@@ -25,7 +26,7 @@ from toolkit.fewshot import GAN, Result, Sample, Segmenter, Shot
 from toolkit.pictures import labels
 from toolkit.pictures.images import Frame
 
-FIRST_SEED, FIRST_TRUNCATION = 64, 0.7  # of the face a new tab shows
+FIRST_SEED, FIRST_TRUNCATION = 28, 0.7  # of the picture a new tab shows, which every bundled GAN draws well
 IDLE_SECONDS = 3600
 CLOSED_SECONDS = 90  # a connection that broke, on a busy or sleeping machine, may come back
 SWEEP_SECONDS = 10
@@ -60,7 +61,7 @@ class Session:
 
     gan: GAN
     gan_name: str  # as the list of GANs has it
-    classes: tuple[str, ...] = labels.PORTRAIT_CLASSES
+    classes: tuple[str, ...] = ()  # the usual ones of the GAN, if not given
     sample: Sample = field(init=False)  # on the canvas
     seed: tuple[int, float] | None = None  # and truncation, of a generated picture on the canvas
     drawing: Drawing = field(init=False)  # on it
@@ -84,12 +85,13 @@ class Session:
     folder: tempfile.TemporaryDirectory = field(default_factory=tempfile.TemporaryDirectory)
 
     def __post_init__(self) -> None:
+        self.classes = self.classes or usual_classes(self.gan)
         self.drawing = Drawing(blank(self.gan.resolution))
         self.show_generated(FIRST_SEED, FIRST_TRUNCATION)
 
     def use_gan(self, gan: GAN, name: str) -> None:
-        """Reset the session for another GAN: shots and segmenters of the old one do not apply to it."""
-        self.gan, self.gan_name = gan, name
+        """Reset the session for another GAN: classes, shots and segmenters of the old one do not apply to it."""
+        self.gan, self.gan_name, self.classes = gan, name, usual_classes(gan)
         self.segmenter = self.autoshot = self.suggestion = None
         self.bundled = False
         self.shots, self.pictures, self.taught_on = [], [], []

@@ -28,7 +28,7 @@ class Shots:
                 buttons=[],
                 interactive=False,
                 elem_id="shots",
-                elem_classes="faces",
+                elem_classes="thumbnails",
             )
             self.note = gr.HTML(note(NONE_YET), elem_id="shots-note")
             self.picked = gr.State()

@@ -1,4 +1,4 @@
-"""Step 4: the segmenter labels generated faces, and a network trained on them needs no GAN."""
+"""Step 4: the segmenter labels generated pictures, and a network trained on them needs no GAN."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -30,12 +30,12 @@ class AutoShot:
             heading(
                 4,
                 "Auto-shot",
-                "Your segmenter labels generated faces. A network trained on those segments any "
+                "Your segmenter labels generated pictures. A network trained on those segments any "
                 "picture at once, without the GAN.",
             )
             with gr.Row(elem_classes="steps"):
                 with gr.Column(scale=2, min_width=280):
-                    self.number = slider(100, 5000, 1000, step=100, label="Faces to learn from", elem_id="number")
+                    self.number = slider(100, 5000, 1000, step=100, label="Pictures to learn from", elem_id="number")
                     with gr.Row(elem_classes="tight"):
                         self.train_button = gr.Button("Train", variant="primary", elem_id="train", scale=3)
                         self.cancel = gr.Button("Cancel", elem_id="train-cancel", elem_classes="stop", min_width=80)
@@ -90,10 +90,10 @@ class AutoShot:
         """Distil the taught segmenter, showing progress, and write the network's files."""
         countdowns = {"synthesise": Countdown(), "train": Countdown()}
         for step in autoshot.distilling(taught(session), round(number)):
-            what = "Labelling faces:" if step.stage == "synthesise" else "Learning from them: step"
+            what = "Labelling pictures:" if step.stage == "synthesise" else "Learning from them: step"
             yield {self.status: bar(what, step.done, step.total, countdowns[step.stage](step.eta))}
         session.autoshot, session.bundled = step.result, False
-        text = f"Learned from {number:.0f} faces. It answers here and in step 3."
+        text = f"Learned from {number:.0f} pictures. It answers here and in step 3."
         yield self.learned(session, text + compared(session))
 
     def anew(self, session: Session) -> dict:

@@ -1,4 +1,4 @@
-"""Step 1: a face on the canvas, its parts drawn by hand, kept as a shot."""
+"""Step 1: a picture on the canvas, its parts drawn by hand, kept as a shot."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,7 +9,7 @@ import kept
 import shots
 from canvas import STROKES, Canvas, without_background
 from classes import Classes
-from fields import faces, slider, whole_number
+from fields import slider, thumbnails, whole_number
 from framing import Upload, opened
 from look import Progress, heading, trusted
 from session import FIRST_SEED, FIRST_TRUNCATION, Session, Sessions
@@ -27,14 +27,14 @@ LAST_SEED = 2**32 - 1
 class Label:
     """Where the picture comes from, the canvas, its classes and the shots made on it."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self.default = sessions.load(sessions.gans[0])
+    def __init__(self, sessions: Sessions, gan: gr.Radio) -> None:
+        self.default, self.gan = sessions.load(sessions.gans[0]), gan
         session = Session(self.default, sessions.gans[0])
         with gr.Column(elem_classes="card", elem_id="label", min_width=320):
-            heading(1, "Label one face", "Choose a part (or press its number) and paint. A few strokes do.")
+            heading(1, "Label one picture", "Choose a part (or press its number) and paint. A few strokes do.")
             with gr.Tabs(elem_classes="sources"):
                 with gr.Tab("Generated"), gr.Row(elem_classes="tight ends"):
-                    self._generated(sessions.gans)
+                    self._generated()
                 with gr.Tab("Your picture", id="picture"):
                     self._uploaded()
                 with gr.Tab("Example"):
@@ -42,18 +42,16 @@ class Label:
             self.status = gr.HTML(elem_id="label-status", elem_classes="status")
             self.cancel = gr.Button("Cancel", size="sm", elem_id="shot-cancel", elem_classes="stop")
             self.canvas = Canvas(session)
-            self.classes = Classes()
+            self.classes = Classes(self.default)
             self.shots = Shots(self.canvas)
         self.outputs = [*self.canvas.outputs, *self.classes.outputs, *self.shots.outputs]
 
-    def _generated(self, gans):
-        several = len(gans) > 1
-        self.gan = gr.Dropdown(gans, value=gans[0], label="GAN", min_width=130, elem_id="gan", interactive=several)
+    def _generated(self):
         self.seed = whole_number(0, LAST_SEED, FIRST_SEED, label="Seed", min_width=70, elem_id="seed")
         self.truncation = slider(
             0, 1, FIRST_TRUNCATION, step=0.05, label="Truncation", min_width=160, elem_id="truncation"
         )
-        self.another_button = gr.Button("Another face", size="sm", min_width=110, elem_id="another")
+        self.another_button = gr.Button("Another picture", size="sm", min_width=110, elem_id="another")
 
     def _uploaded(self):
         with gr.Row(elem_classes="pair"):
@@ -66,7 +64,7 @@ class Label:
     def _examples(self, gan):
         self.about_examples = gr.HTML(examples.about_labelled(gan))
         options = {"rows": 1, "allow_preview": False, "object_fit": "cover", "elem_id": "shot-examples"}
-        self.examples = faces(examples.thumbnails(gan), **options)
+        self.examples = thumbnails(examples.thumbnails(gan), **options)
         self.example = gr.State()
 
     def wire(self, sessions: Sessions) -> None:
@@ -110,7 +108,8 @@ class Label:
                 )
             with instead("This GAN cannot be loaded. Choose another one."):
                 session.use_gan(sessions.load(name), name)
-            return {self.status: "", **self.of_gan(session), **self.shown_anew(session)}
+            first = {self.seed: FIRST_SEED, self.truncation: FIRST_TRUNCATION}
+            return {self.status: "", **first, **self.of_gan(session), **self.shown_anew(session)}
 
         def restore(session, sent):
             strokes = kept.restore(session, sessions, sent["before"])
@@ -118,7 +117,9 @@ class Label:
 
         changed = [*changed, self.examples, self.about_examples, self.preview, *self.upload.outputs]
         self.restored = on(sessions, canvas.board.restore, restore, [canvas.board], [self.gan, *changed])
-        self.chosen = on(sessions, self.gan.input, choose_gan, [self.gan, canvas], [self.status, *changed], **queued)
+        outputs = [self.status, self.seed, self.truncation, *changed]
+        self.chosen = on(sessions, self.gan.input, choose_gan, [self.gan, canvas], outputs, **queued)
+        on(sessions, self.chosen.failure, lambda session: {self.gan: session.gan_name}, [], [self.gan])
 
     # ---- what the components show ------------------------------------------------------------
 
@@ -142,13 +143,13 @@ class Label:
     # ---- handlers ----------------------------------------------------------------------------
 
     def generate(self, session: Session, seed: int, truncation: float) -> dict:
-        """The face of this seed."""
+        """The picture of this seed."""
         session.keep()
         session.show_generated(seed, truncation)
         return self.shown(session)
 
     def another(self, session: Session, seed: int, truncation: float) -> dict:
-        """The face of the next seed."""
+        """The picture of the next seed."""
         seed = (seed + 1) % (LAST_SEED + 1)
         return {self.seed: seed, **self.generate(session, seed, truncation)}
 
@@ -188,7 +189,7 @@ class Label:
 
     def preset(self, session: Session, name: str) -> dict:
         """Use the classes of a preset; with 3 parts, the rest of a face is background."""
-        strokes = classes.use(session, classes.PRESETS[name])
+        strokes = classes.use(session, classes.presets(session.gan)[name])
         return {self.canvas.fill: name == "3 parts", **self.shown_anew(session, strokes)}
 
     def changing(self, change: Callable[..., Tensor | None]) -> Callable[..., dict]:

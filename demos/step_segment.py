@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import examples
 import gradio as gr
 from correct import Correct
-from fields import faces
+from fields import thumbnails
 from framing import FOLLOWING, Board, example, frame_in, moved, opened
 from look import Progress, heading, note
 from networks import network
@@ -52,7 +52,7 @@ class Segment:
                         elem_id="pictures",
                     )
                     self.about_examples = gr.HTML(examples.about_pictures(gan))
-                    self.examples = faces(
+                    self.examples = thumbnails(
                         examples.pictures(gan), rows=1, allow_preview=False, elem_id="segment-examples"
                     )
                     self.method = gr.Radio(

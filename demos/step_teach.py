@@ -1,11 +1,11 @@
-"""Step 2: the shots teach a small network, and fresh faces show what it learned."""
+"""Step 2: the shots teach a small network, and fresh pictures show what it learned."""
 
 from collections.abc import Iterator
 
 import gradio as gr
 import pandas as pd
 import torch.nn.functional as F
-from fields import faces, slider
+from fields import slider, thumbnails
 from look import Progress, enlarge, heading, heat, legend, note, tinted
 from PIL import Image
 from session import Session, Sessions
@@ -18,7 +18,7 @@ from toolkit.fewshot import Segmenter
 from toolkit.parts import uncertainty
 from toolkit.pictures import images
 
-FACES = 8
+PICTURES = 8
 SHOWN = 256  # pixels a side of each, about
 CANDIDATES = 64
 FILE = "segmenter.safetensors"
@@ -26,13 +26,13 @@ FIRST = "Draw first, then teach."
 
 
 class Teach:
-    """A button, fresh faces with their parts, and the face that would teach most; the shots are those of `label`."""
+    """A button, fresh pictures with their parts, and the one that would teach most; the shots are those of `label`."""
 
     def __init__(self, label: Label) -> None:
         self.label = label
         with gr.Column(elem_classes="card", elem_id="teach", min_width=320):
             heading(
-                2, "Teach", "One click: a small network learns your labels and finds the parts in eight fresh faces."
+                2, "Teach", "One click: a small network learns your labels and finds the parts in eight fresh pictures."
             )
             with gr.Row(elem_classes="tight"):
                 self.teach_button = gr.Button("Teach", variant="primary", size="lg", elem_id="teach-button", scale=3)
@@ -40,21 +40,23 @@ class Teach:
                     "Stop", size="lg", elem_id="teach-stop", elem_classes="stop", scale=1, min_width=80
                 )
             self.status = gr.HTML(note(FIRST), elem_id="teach-status", elem_classes="status")
-            self.gallery = faces(None, object_fit="cover", elem_id="gallery")
+            self.gallery = thumbnails(None, object_fit="cover", elem_id="gallery")
             self.legend = gr.HTML(elem_id="teach-legend")
             with gr.Row(elem_classes="tight"):
-                self.more_button = gr.Button("More faces", size="sm", elem_id="more", interactive=False, min_width=100)
+                self.more_button = gr.Button(
+                    "More pictures", size="sm", elem_id="more", interactive=False, min_width=100
+                )
                 self.suggest_button = gr.Button(
-                    "Suggest the next face", size="sm", elem_id="suggest", interactive=False, min_width=170
+                    "Suggest the next picture", size="sm", elem_id="suggest", interactive=False, min_width=170
                 )
                 self.download = gr.DownloadButton(
                     "Download segmenter", size="sm", elem_id="segmenter-download", interactive=False, min_width=150
                 )
             with gr.Column(visible=False, elem_id="suggestion") as self.suggestion:
                 with gr.Row(elem_classes="pair"):
-                    self.face = gr.Image(label="Least certain of 64 faces", interactive=False, buttons=[], height=190)
+                    self.picture = gr.Image(label="Least certain of 64", interactive=False, buttons=[], height=190)
                     self.heat = gr.Image(label="Where it is unsure: bright", interactive=False, buttons=[], height=190)
-                self.take_button = gr.Button("Label this face", size="sm", elem_id="take")
+                self.take_button = gr.Button("Label this picture", size="sm", elem_id="take")
             self.loss = gr.LinePlot(
                 pd.DataFrame({"step": [], "loss": []}),
                 x="step",
@@ -88,16 +90,16 @@ class Teach:
         for event in (self.label.chosen, self.label.restored):
             on(sessions, event.success, self.anew, [], emptied)
         on(sessions, self.more_button.click, self.more, [], [self.gallery])
-        suggested = [self.suggestion, self.face, self.heat]
+        suggested = [self.suggestion, self.picture, self.heat]
         on(sessions, self.suggest_button.click, self.suggest, [], suggested, **queued)
         taken = [self.suggestion, *canvas.outputs, *shots.outputs]
         on(sessions, self.take_button.click, self.take, [canvas], taken)
 
     def teach(self, session: Session, network: str, num_steps: float) -> Iterator[dict]:
-        """Keep the drawing, fit on all shots, and show the parts of fresh faces, as they are learned."""
+        """Keep the drawing, fit on all shots, and show the parts of fresh pictures, as they are learned."""
         session.keep()
         if not session.shots:
-            raise Sorry("There is nothing to learn from yet. Paint the parts of the face in step 1 first.")
+            raise Sorry("There is nothing to learn from yet. Paint the parts of the picture in step 1 first.")
         shots, progress, losses = self.label.shots.shown(session), Progress("Step"), []
         num_steps = round(num_steps) or None
         start = None if num_steps else session.start(network)
@@ -117,7 +119,7 @@ class Teach:
         yield self.learned(session, f"Learned from {count} in {total}{more} steps; loss {loss:.3f}.")
 
     def learned(self, session: Session, text: str) -> dict:
-        """What the session's segmenter finds in fresh faces, with these words."""
+        """What the session's segmenter finds in fresh pictures, with these words."""
         session.segmenter.save(session.path(FILE))
         return {
             self.status: note(text),
@@ -144,31 +146,31 @@ class Teach:
         }
 
     def more(self, session: Session) -> dict:
-        """Other fresh faces."""
+        """Other fresh pictures."""
         session.gallery_seed += 1
         return {self.gallery: gallery(session, taught(session))}
 
     def suggest(self, session: Session) -> dict:
-        """The face of 64 that would teach most."""
+        """The picture of 64 that would teach most."""
         session.suggest_seed += 1
         sample, unsure = uncertainty.next_to_label(taught(session), num=CANDIDATES, seed=session.suggest_seed)
         session.suggestion = sample
         return {
             self.suggestion: gr.Column(visible=True),
-            self.face: enlarge(images.to_pil(sample.image)),
+            self.picture: enlarge(images.to_pil(sample.image)),
             self.heat: heat(unsure / unsure.max()),
         }
 
     def take(self, session: Session) -> dict:
-        """Put the suggested face on the canvas."""
+        """Put the suggested picture on the canvas."""
         session.keep()
         session.show(session.suggestion)
         return {self.suggestion: gr.Column(visible=False), **self.label.shown(session)}
 
 
 def gallery(session: Session, segmenter: Segmenter) -> list[Image.Image]:
-    """Fresh faces with their parts."""
-    sample = session.gan.sample(session.gallery_seed, FACES)
+    """Fresh pictures with their parts."""
+    sample = session.gan.sample(session.gallery_seed, PICTURES)
     finer = max(1, round(SHOWN / session.gan.resolution))
     # Scores, not labels, are enlarged: boundaries are smooth.
     label_maps = F.interpolate(segmenter.predict(sample), scale_factor=finer, mode="bilinear").argmax(1)
@@ -178,5 +180,5 @@ def gallery(session: Session, segmenter: Segmenter) -> list[Image.Image]:
 def taught(session: Session) -> Segmenter:
     """The session's segmenter."""
     if session.segmenter is None:
-        raise Sorry("Nothing is taught yet. Paint the parts of a face and press “Teach” first.")
+        raise Sorry("Nothing is taught yet. Paint the parts of a picture and press “Teach” first.")
     return session.segmenter

@@ -3,7 +3,7 @@
 import examples
 import gradio as gr
 from correct import Correct
-from fields import faces
+from fields import thumbnails
 from framing import Upload, frame_in, opened
 from look import legend, terms
 from networks import network
@@ -27,7 +27,10 @@ class Try:
             with gr.Row(elem_classes="steps"):
                 with gr.Column(scale=2, min_width=280):
                     gr.HTML(HEADING)
-                    self.examples = faces(examples.pictures(gan), rows=1, allow_preview=False, elem_id="try-examples")
+                    self.gan = _choice(sessions.gans)
+                    self.examples = thumbnails(
+                        examples.pictures(gan), rows=1, allow_preview=False, elem_id="try-examples"
+                    )
                     self.trust = gr.HTML(elem_id="try-trust", elem_classes="status")
                     self.correct = Correct("try-correct")
                     self.terms = gr.HTML(terms(gan), elem_id="terms")
@@ -55,3 +58,16 @@ class Try:
         upload = opened(path)
         result = network(session).segment(upload, align=frame_in(session, path, upload))
         return {self.parts: result.overlay(), self.trust: trust_of(result) + legend(result.classes, result.palette)}
+
+
+def _choice(gans):
+    """What the pictures show: a GAN by its name, without its resolution where that is clear."""
+    short = [gan.rsplit("-", 1)[0] if gan.rsplit("-", 1)[-1].isdigit() else gan for gan in gans]
+    shown = [one if short.count(one) == 1 else gan for one, gan in zip(short, gans)]
+    return gr.Radio(
+        list(zip(shown, gans)),
+        value=gans[0],
+        label="What is in your pictures?",
+        elem_id="gan",
+        visible=len(gans) > 1,
+    )

@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))  # in a bare clone the toolkit is not installed
 FOLDER = ROOT / "demos" / "screenshots"
 WIDTHS = {1280: "light", 390: "dark"}
 EXAMPLE = 0  # of the pictures that step 3 offers: the astronaut, of the public domain
+KIND = 0  # of the cars, and of the horses, that the first screen offers
 PHOTO = ROOT / "demos" / "photographs" / "faces-64-astronaut.jpg"  # for the first screen and step 4
 
 
@@ -26,6 +27,7 @@ def main():
             visitor = Visitor(browser, address, width=width, height=900, color_scheme=scheme)
             steps(visitor, width)
             visitor.close()
+        kinds(Visitor(browser, address, width=1280, height=900, color_scheme="light"))
         browser.close()
 
 
@@ -60,6 +62,18 @@ def steps(visitor, width):
     save(visitor, f"{width}-4-autoshot", "#autoshot")
     visitor.click("#train-cancel")
     visitor.page.wait_for_selector("#autoshot-status >> text=Cancelled.")
+
+
+def kinds(visitor):
+    """A car and a horse that GANs drew, and their parts at once."""
+    for kind in ("cars", "horses"):
+        visitor.page.locator("#gan").get_by_label(kind, exact=True).click()
+        visitor.page.wait_for_selector(f"#terms >> text={kind}-64")
+        visitor.page.locator("#try-examples .thumbnail-item").nth(KIND).click()
+        visitor.page.wait_for_selector("#try-parts img")
+        visitor.page.wait_for_selector("#try-trust .chip")
+        save(visitor, f"1280-0-{kind}", "#try")
+    visitor.close()
 
 
 def save(visitor, name, selector):

@@ -33,7 +33,7 @@ def page(tiny_gan_file):
     """The steps of a page for the tiny GAN, which projects in two steps."""
     sessions = Sessions([str(tiny_gan_file)], num_steps=2)
     with gr.Blocks():
-        label = Label(sessions)
+        label = Label(sessions, gr.Radio())
         teach = Teach(label)
         return SimpleNamespace(gan=sessions.load("tiny"), label=label, teach=teach, segment=Segment(label, teach))
 

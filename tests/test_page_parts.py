@@ -303,6 +303,20 @@ def test_what_there_is_to_click_is_the_gans(session, shot, monkeypatch):
     examples.labelled.cache_clear()
 
 
+def test_the_parts_to_begin_with_are_those_that_the_gans_labelled_pictures_show(session, shot, monkeypatch):
+    gan = session.gan
+    examples.labelled.cache_clear()
+    assert examples.usual_classes(gan) == labels.PORTRAIT_CLASSES  # where it has none
+    assert list(classes.presets(gan)) == ["10 parts", "3 parts"]
+    monkeypatch.setattr(fewshot, "examples", lambda gan: [shot])
+    examples.labelled.cache_clear()
+    assert classes.presets(gan) == {f"{len(shot.classes)} parts": shot.classes}  # without eyes no "3 parts"
+    session.use_gan(gan, "tiny")
+    assert session.classes == shot.classes == Session(gan, "tiny").classes
+    assert Session(gan, "tiny", labels.THREE_CLASSES).classes == labels.THREE_CLASSES
+    examples.labelled.cache_clear()
+
+
 def test_terms_are_said_where_they_restrict(session, monkeypatch):
     monkeypatch.setitem(session.gan.metadata, "name", "faces")
     for licence, said in ((None, ""), ("MIT", ""), ("research <only>", "Weights of faces: research &lt;only&gt;.")):

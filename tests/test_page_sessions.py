@@ -97,8 +97,9 @@ def test_another_gan_starts_anew(tiny_gan_file):
     sessions = Sessions([str(tiny_gan_file), zoo.DEFAULT])
     session = sessions.of(tab("a"))
     session.segmenter = session.suggestion = "of the first"
+    session.classes = ("background", "leaf")
     session.use_gan(sessions.load(zoo.DEFAULT), zoo.DEFAULT)
-    assert session.segmenter is None and session.suggestion is None
+    assert session.segmenter is None and session.suggestion is None and session.classes == labels.PORTRAIT_CLASSES
     assert session.sample.image.shape == (1, 3, 64, 64)
 
 
