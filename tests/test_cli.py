@@ -111,6 +111,19 @@ def test_the_version_is_said(tmp_path):
     assert done.returncode == 0 and re.fullmatch(r"one-shot-parts \S.*, torch \d+\.\S+\n", done.stdout), done.stdout
 
 
+def test_examples_need_pictures_to_score_and_a_gan_that_has_some(tiny_gan_file, tmp_path):
+    done = run("evaluate", "--examples", cwd=tmp_path)
+    assert (
+        done.returncode == 2 and "evaluate: expected --examples with --data to score on; got no --data" in done.stderr
+    )
+    for folder in ("images", "masks"):
+        (tmp_path / "own" / folder).mkdir(parents=True)
+        Image.new("L", (16, 16), 1).save(tmp_path / "own" / folder / "a.png")
+    (tmp_path / "own" / "classes.txt").write_text("background\nleaf\n", "utf-8")
+    done = run("evaluate", "--examples", "--data", "own", "--gan", str(tiny_gan_file), cwd=tmp_path)
+    assert done.returncode == 2 and "expected a GAN that comes with labelled pictures" in done.stderr
+
+
 def test_every_command_that_runs_a_network_takes_a_device():
     """All but those that only read and write files; and a device that is absent is one line at each."""
 

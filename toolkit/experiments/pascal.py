@@ -8,19 +8,16 @@ from toolkit.experiments.tables import TablePlan, shots_of, summary
 
 def table4(study: Study, seeds: int) -> TablePlan:
     """Cars: IoU of each part."""
-    return _table(
-        study, seeds, "table4", f"Cars of {study.source.name}: IoU in percent", paper.TABLE4, paper.OIPARTS["car"]
-    )
+    return _table(study, seeds, "table4", "Cars", paper.TABLE4, paper.OIPARTS["car"])
 
 
 def table5(study: Study, seeds: int) -> TablePlan:
     """Horses: IoU of each part; PASCAL-Parts has neck and torso as one."""
-    return _table(
-        study, seeds, "table5", f"Horses of {study.source.name}: IoU in percent", paper.TABLE5, paper.OIPARTS["horse"]
-    )
+    return _table(study, seeds, "table5", "Horses", paper.TABLE5, paper.OIPARTS["horse"])
 
 
-def _table(study, seeds, name, title, theirs, oiparts):
+def _table(study, seeds, name, things, theirs, oiparts):
+    title = f"{things} of {study.source.name}: IoU in percent"
     num, shots = max(study.source.class_sets), shots_of(study)[-1]
     methods = {
         "auto-shot": (AUTO_SHOT, shots),
