@@ -240,7 +240,11 @@ def test_a_file_may_say_which_pictures_are_for_scoring(own):
     data = datasets.OwnFolder(own)
     assert data.split("test") == ["03", "11"] and len(data.split("train")) == 18
     assert not set(data.split("train")) & {"03", "11"}
-    (own / "test.txt").write_text("03\n11.png\n", "utf-8")
+    for room in ("images", "masks"):
+        (own / room / "03.png").rename(own / room / "fe\u0301.png")
+    (own / "test.txt").write_text("f\u00e9\n", "utf-8")
+    assert datasets.OwnFolder(own).split("test") == ["f\u00e9"]
+    (own / "test.txt").write_text("04\n11.png\n", "utf-8")
     with pytest.raises(ToolkitError, match=r"OwnFolder: expected names of pictures .* got 11.png. Mend these lines"):
         datasets.OwnFolder(own)
 

@@ -31,7 +31,8 @@ class OwnFolder:
         fit: how pictures become square: "crop" to the centred square, or "pad" by repeating their edges, where nothing
             is labelled.
     Raises:
-        ToolkitError: a folder or file is missing, a mask has no picture or two, or is no PNG; another fit.
+        ToolkitError: a folder or file is missing, a mask has no picture or two, or is no PNG; a name in
+            `test.txt` that has none; another fit.
         LabelError: a wrong `classes.txt`, see `read_class_names`.
     Warns:
         UserWarning: pictures without a mask, which are left out.
@@ -69,7 +70,8 @@ class OwnFolder:
         """Names by part, "train" and "test"."""
         if not (self.folder / self.TEST).is_file():
             return split_by_name(self._files)
-        test = read_names(self.folder / self.TEST, "OwnFolder")
+        lines = read_names(self.folder / self.TEST, "OwnFolder")
+        test = {unicodedata.normalize("NFC", name) for name in lines}  # as the files' names are taken
         if unknown := sorted(test - self._files.keys()):
             want = f"names of pictures with masks in {self.folder / self.TEST}, without suffix"
             raise ToolkitError("OwnFolder", want, some(unknown), "Mend these lines, or delete the file")
