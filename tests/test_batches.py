@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from toolkit.training import batches
-from toolkit.training.batches import held, real_batch
+from toolkit.training.batches import MOVED, held, moved, real_batch
 
 
 @pytest.fixture
@@ -41,3 +41,30 @@ def test_pictures_that_would_fill_a_gpu_stay_where_they_are(pictures, monkeypatc
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * pictures.nbytes - 2, 10**9))
     for kind in (pictures, pictures.numpy()):
         assert held(kind, torch.device("cuda")) is kind
+
+
+def some(num=400):
+    return torch.rand(num, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_a_share_of_the_pictures_is_left_alone_to_the_last_bit():
+    batch = some()
+    after = moved(batch, torch.Generator().manual_seed(1))
+    same = (after == batch).flatten(1).all(1)
+    assert abs(float(same.float().mean()) - (1 - MOVED)) < 0.08
+    assert float(after.abs().max()) <= 1 and after.shape == batch.shape
+
+
+def test_it_is_the_rngs_doing():
+    batch = some(20)
+    first, again, other = (moved(batch, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_it_moves_by_a_few_pixels_at_most():
+    """A bright square of 32 pixels stays within the reach of shift, size and turn together."""
+    batch = -torch.ones(100, 3, 100, 100)
+    batch[:, :, 34:66, 34:66] = 0.8
+    where = (moved(batch, torch.Generator().manual_seed(3))[:, 0] > 0.2).nonzero()
+    assert 25 <= int(where[:, 1:].min()) and int(where[:, 1:].max()) <= 74
+    assert int(where[:, 1:].min()) < 34 and int(where[:, 1:].max()) > 65

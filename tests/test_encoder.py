@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import CHANNELS
 
 from toolkit import fewshot
@@ -10,6 +11,7 @@ from toolkit.errors import CheckpointError, ShapeError, ToolkitError
 from toolkit.gan.encoder import Encoder, load_encoder, save_encoder
 from toolkit.gan.loading import install_encoder
 from toolkit.gan.model import GAN
+from toolkit.projection.imagenet import imagenet_features
 from toolkit.training import encoder as training
 from toolkit.training.encoder import EncoderPlan, _Job, check, train_encoder
 
@@ -82,6 +84,40 @@ def test_real_pictures_count_too(tiny_gan, run, tmp_path):
     assert not torch.equal(with_real.out.weight, without.out.weight)
     with pytest.raises(ToolkitError, match=r"train_encoder: expected pictures \(N, 3, 16, 16\) uint8, N >= 1; got"):
         train(tiny_gan, tmp_path, pictures=np.zeros((2, 3, 8, 8), np.uint8))
+
+
+def test_without_a_discriminator_imagenets_features_compare(tiny_gan, tmp_path, monkeypatch):
+    """The distance's gradient is ImageNet's, too: with no weight on it an encoder learns something else."""
+    files = []
+    for weight in (training.IMAGENET_WEIGHT, 0.0):
+        monkeypatch.setattr(training, "IMAGENET_WEIGHT", weight)
+        files.append(train_encoder(tiny_gan.generator, None, tmp_path / str(weight), PLAN, progress=False))
+    seen, unseen = (load_encoder(file) for file in files)
+    assert not torch.equal(seen.out.weight, unseen.out.weight)
+    job = _Job(tiny_gan.generator, None, tmp_path / "new", PLAN, None, "no")
+    image = tiny_gan.sample(num=2).image
+    _, parts = job._compare(image, job.encoder(image))
+    again = tiny_gan.generator.synthesis(job.encoder(image), noise_mode="none")
+    large = [F.interpolate(picture, size=(128, 128), mode="bilinear") for picture in (image, again)]
+    first, second = ([F.normalize(f, dim=1) for f in imagenet_features()(picture)[:4]] for picture in large)
+    expected = sum((a - b).square().sum(1).mean() for a, b in zip(first, second, strict=True))
+    assert float(parts["perceptual"].detach().mean()) == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
+def test_it_goes_on_from_another_of_the_same_gan(tiny_gan, bundled_gan, run, tmp_path):
+    first = load_encoder(run / "encoder.safetensors")
+    same = load_encoder(train(tiny_gan, tmp_path / "same", EncoderPlan(0, 8), init_from=run / "encoder.safetensors"))
+    assert same.hash == first.hash and same.metadata["pictures_seen"] == first.metadata["pictures_seen"] == 64
+    more = load_encoder(train(tiny_gan, tmp_path / "more", EncoderPlan(8, 8), init_from=run / "encoder.safetensors"))
+    assert more.hash != first.hash and more.metadata["pictures_seen"] == 72
+    train(tiny_gan, tmp_path / "more", EncoderPlan(16, 8))  # goes on, and knows what was before
+    assert load_encoder(tmp_path / "more" / "encoder.safetensors").metadata["pictures_seen"] == 80
+    with pytest.raises(
+        ToolkitError, match=r"expected a convolutional encoder of GAN .*; got Encoder of [0-9a-f]{12}, "
+    ):
+        check(bundled_gan.generator, PLAN, tmp_path / "new", init_from=run / "encoder.safetensors")
+    with pytest.raises(CheckpointError, match="load_encoder: expected an encoder's file; got"):
+        check(tiny_gan.generator, PLAN, tmp_path / "new", init_from=run / "log.csv")
 
 
 def test_trying_precisions_leaves_no_trace(tiny_gan, run, tmp_path, monkeypatch):

@@ -87,6 +87,7 @@ def train_encoder(
     num_pictures: Annotated[int, typer.Option(help="Pictures the encoder sees, in all.")] = 100_000,
     batch_size: int = 16,
     seed: int = 0,
+    init_from: Annotated[Path | None, typer.Option(help="An encoder of this GAN to start from.")] = None,
     mixed_precision: Precision = "auto",
     device: Device = None,
 ) -> None:
@@ -105,7 +106,7 @@ def train_encoder(
     plan = EncoderPlan(num_pictures, batch_size, seed)
     model, images = load_gan(gan or (None if world is None else World(world).gan), device), None
     fit = fit_of("train-encoder", fit, folder, model)
-    check(model.generator, plan, out, mixed_precision=mixed_precision)
+    check(model.generator, plan, out, init_from=init_from, mixed_precision=mixed_precision)
     check_can_write(out / "encoder.safetensors")
     bundled = model.path.parent == zoo.folder().resolve()
     if not bundled:
@@ -115,7 +116,10 @@ def train_encoder(
         images = _pictures(folder, world, num_images, model.resolution, out, fit)
         if not bundled and (num_known := min(JUDGED_BY, len(images) // 10)):  # trust is judged by unseen ones
             images, known = images[num_known:], as_float(images[:num_known])
-    file = train(model.generator, model.discriminator, out, plan, pictures=images, mixed_precision=mixed_precision)
+    judge = model.discriminator
+    file = train(
+        model.generator, judge, out, plan, pictures=images, init_from=init_from, mixed_precision=mixed_precision
+    )
     if bundled:
         print(f"{file}: bundle-encoder puts it beside its GAN")
         return

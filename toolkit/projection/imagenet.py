@@ -13,7 +13,8 @@ LAST_BLOCKS = (0, 2, 4, 10, 15)  # of EfficientNet-Lite0: the last block of each
 CHANNELS = (16, 24, 40, 112, 320)  # what these put out, at strides 2, 4, 8, 16, 32
 LAYERS = {f"imagenet.{2**i}": num for i, num in enumerate(CHANNELS)}  # of `layers_of`: name -> channels
 PICTURES_AT_ONCE = 8  # enlarged, for `layers_of`
-JUDGED_AT = 128  # pixels; `embed` enlarges smaller pictures: ImageNet's objects are larger than theirs
+JUDGED_AT = 128  # pixels; `embed` and `Judge` enlarge smaller pictures: ImageNet's objects are larger than theirs
+JUDGED_STAGES = 4  # of the five; the last sees the whole picture at once
 
 
 class ImageNetFeatures(nn.Module):
@@ -79,6 +80,28 @@ class ImageNetFeatures(nn.Module):
                 part = F.interpolate(part, size=(JUDGED_AT, JUDGED_AT), mode="bilinear")
             vectors.append(self(part)[-1].float().mean((2, 3)))
         return torch.cat(vectors)
+
+
+class Judge:
+    """ImageNet's features in the place of a discriminator's, to compare pictures by: see `perceptual.Distance`.
+
+    Args:
+        device: of the pictures.
+    """
+
+    def __init__(self, device: torch.device | str) -> None:
+        self.network = imagenet_features(device)
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Pictures (N, 3, R, R) or (N, 1, R, R), enlarged to `JUDGED_AT` pixels -> features of the first stages.
+
+        Pictures of bfloat16 are convolved in bfloat16; gradients reach them.
+        """
+        half, image = image.dtype == torch.bfloat16, image.float().expand(-1, 3, -1, -1)
+        if image.shape[2] < JUDGED_AT:
+            image = F.interpolate(image, size=(JUDGED_AT, JUDGED_AT), mode="bilinear")
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
+            return self.network(image, JUDGED_STAGES)
 
 
 @torch.no_grad()

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from toolkit.errors import ToolkitError, check_count
 from toolkit.files import replace_when_done
-from toolkit.gan.encoder import Encoder, save_encoder
+from toolkit.gan.encoder import Encoder, load_encoder, save_encoder
 from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.pictures.images import grid
+from toolkit.projection.imagenet import Judge
 from toolkit.projection.perceptual import PERCEPTUAL_WEIGHT, Distance
-from toolkit.training.batches import real_batch
+from toolkit.training.batches import moved, real_batch
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
 from toolkit.training.encoder_on_cuda import GraphedSteps
 from toolkit.training.loop import MAX_SEED, Learner, Means, average, cool_down, run
@@ -24,7 +25,8 @@ from toolkit.training.styles import mixed_styles
 
 LEARNING_RATE = 1e-3
 COOL_DOWN = 0.5  # last share of the pictures, over which the learning rate falls to zero
-LATENT_WEIGHT = 0.1  # of the latent error, in variances of w, against the picture's
+LATENT_WEIGHT = 0.03  # of the latent error, in variances of w, against the picture's
+IMAGENET_WEIGHT = 0.025  # of ImageNet's features, where there is no discriminator, against the mean squared pixel error
 STYLE_MIXING = 0.5  # share of generated pictures whose finer layers get another w
 EMA_HALF_LIFE = 4_000  # pictures
 LOG_KEEP = 0.98  # of the running means, from step to step
@@ -46,14 +48,21 @@ class EncoderPlan(NamedTuple):
         check_count("train_encoder", "seed", self.seed, 0, MAX_SEED)
 
 
-def check(generator: Generator, plan: EncoderPlan, out_dir: str | Path, *, mixed_precision: str = "auto") -> None:
+def check(
+    generator: Generator,
+    plan: EncoderPlan,
+    out_dir: str | Path,
+    *,
+    init_from: str | Path | None = None,
+    mixed_precision: str = "auto",
+) -> None:
     """Raise at once what `train_encoder` would, before pictures are made or read for it.
 
     Args, Raises: as `train_encoder` takes and raises them.
     """
     plan.check()
     check_precision("train_encoder", mixed_precision)
-    _starting_point(generator, out_dir)
+    _starting_point(generator, out_dir, init_from)
 
 
 def train_encoder(
@@ -63,21 +72,25 @@ def train_encoder(
     plan: EncoderPlan | None = None,
     *,
     pictures: Tensor | np.ndarray | None = None,
+    init_from: str | Path | None = None,
     mixed_precision: str = "auto",
     save_every: float = 300,
     progress: bool = True,
 ) -> Path:
     """Train an encoder, or go on where the last run in `out_dir` stopped.
 
-    Half of each batch may be real pictures without latents: for these only the reconstruction counts.
+    Half of each batch may be real pictures without latents: for these only the reconstruction counts, and many are
+    moved a little, for nobody frames a picture exactly.
     Writes `encoder.safetensors` (EMA), `checkpoint.pt`, `pairs.png` and `log.csv`.
 
     Args:
         generator: a `Generator`; left alone.
-        discriminator: the GAN's own, start of the encoder's weights and perceptual distance; or None.
+        discriminator: the GAN's own, start of the encoder's weights and perceptual distance; None compares what
+            ImageNet's features see.
         out_dir: folder of this training.
         plan: `EncoderPlan`; None for its defaults.
         pictures: (N, 3, R, R) uint8 tensor or array of unlabelled pictures; None for none.
+        init_from: file of an encoder of this GAN to start from; None starts anew.
         mixed_precision: "bf16" (convolutions only), "no", or "auto": the faster of the two on this device;
             with CUDA graphs bf16, if the GPU has it.
         save_every: seconds between checkpoints.
@@ -86,32 +99,39 @@ def train_encoder(
         Path of encoder.safetensors.
     Raises:
         ToolkitError: a plan that cannot be carried out, pictures that do not fit the generator, or a
-            folder of another GAN's encoder.
-        CheckpointError: a checkpoint that cannot be read.
+            folder or init_from of another GAN's encoder.
+        CheckpointError: a file that cannot be read.
     Source: Richardson et al. 2021, pSp (arXiv:2008.00951), for image -> W+ by image losses; Zhu et
         al. 2020 (arXiv:2004.00049) for the discriminator's view of it; differs: trained on samples.
     """
     plan, size = plan or EncoderPlan(), generator.resolution
-    check(generator, plan, out_dir, mixed_precision=mixed_precision)
+    check(generator, plan, out_dir, init_from=init_from, mixed_precision=mixed_precision)
     if pictures is not None:
         fits = len(pictures) and tuple(pictures.shape[1:]) == (3, size, size)
         if not fits or "uint8" not in str(pictures.dtype):
             want, got = f"pictures (N, 3, {size}, {size}) uint8, N >= 1", f"{tuple(pictures.shape)} {pictures.dtype}"
             raise ToolkitError("train_encoder", want, got, "Resize them first")
     kind = _kind(generator, discriminator)
-    job = kind(generator, discriminator, Path(out_dir), plan, pictures, mixed_precision)
+    job = kind(generator, discriminator, Path(out_dir), plan, pictures, mixed_precision, init_from)
     run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "encoder.safetensors"
 
 
-def _starting_point(generator, out_dir):
-    """The checkpoint there, or None; it must be of this GAN's encoder."""
+def _starting_point(generator, out_dir, init_from=None):
+    """The checkpoint there, or None; the encoder to begin with, or None. Both must be of this GAN."""
     path = Path(out_dir) / "checkpoint.pt"
     state = load_checkpoint(path, STATE, "train_encoder")
     if state is not None and state.get("gan_hash", generator.hash) != generator.hash:
         want, got = f"a training for GAN {generator.hash[:12]}", f"one for GAN {state['gan_hash'][:12]} in {path}"
         raise ToolkitError("train_encoder", want, got, "Choose another folder, or the GAN it began with")
-    return state
+    if state is not None or init_from is None:
+        return state, None
+    first = load_encoder(init_from)
+    if not isinstance(first, Encoder) or first.metadata.get("gan_hash") != generator.hash:
+        of = str(first.metadata.get("gan_hash"))[:12]
+        want, got = f"a convolutional encoder of GAN {generator.hash[:12]}", f"{type(first).__name__} of {of}"
+        raise ToolkitError("train_encoder", want, f"{got}, {init_from}", "Take another file, or start anew")
+    return None, first
 
 
 def _kind(generator, discriminator):
@@ -123,11 +143,15 @@ def _kind(generator, discriminator):
 
 
 class _Job:
-    def __init__(self, generator, discriminator, out_dir, plan, pictures, mixed_precision):
-        self.generator, self.discriminator, self.out_dir, self.plan = generator, discriminator, out_dir, plan
+    def __init__(self, generator, discriminator, out_dir, plan, pictures, mixed_precision, init_from=None):
+        self.generator, self.out_dir, self.plan = generator, out_dir, plan
         self.pictures = pictures
         self.device = generator.mapping.w_avg.device
+        self.judge = discriminator or Judge(self.device)
+        self.judge_weight = PERCEPTUAL_WEIGHT if discriminator else IMAGENET_WEIGHT
         self.seen, self.means, self.rng = 0, Means(LOG_KEEP), torch.Generator()
+        self.seen_before = 0  # by the encoder this one started from
+        state, first = _starting_point(generator, out_dir, init_from)
         torch.manual_seed(plan.seed)
         encoder = Encoder(generator.resolution, TRUNK_CHANNELS, generator.num_ws, generator.w_dim)
         # Of its own kind only: others lack a branch, or read the picture otherwise.
@@ -135,13 +159,14 @@ class _Job:
         if discriminator and (encoder.side, discriminator.architecture, discriminator.img_channels) == kind:
             encoder = Encoder(generator.resolution, discriminator.channels, generator.num_ws, generator.w_dim)
             encoder.blocks.load_state_dict(torch.nn.ModuleList(discriminator.blocks()).state_dict())
+        if first is not None:
+            encoder, self.seen_before = copy.deepcopy(first), first.metadata.get("pictures_seen", 0)
         for target, value in zip((encoder.w_avg, encoder.w_std), generator.w_statistics()):
             target.copy_(value)
         self.encoder = encoder.to(self.device, memory_format=torch.channels_last)
         self.encoder.requires_grad_(True)
         self.ema = copy.deepcopy(self.encoder).requires_grad_(False)
         self.learner = Learner(self.encoder, LEARNING_RATE, betas=(0.9, 0.99), fused=True)
-        state = _starting_point(generator, out_dir)
         if state:
             self._restore(state)
         self._choose_dtype(mixed_precision)
@@ -182,9 +207,9 @@ class _Job:
         with torch.autocast(self.device.type, self.dtype, enabled=half, cache_enabled=False):
             ws = self.encoder(image)
         again = self.generator.synthesis(ws, noise_mode="none", dtype=self.dtype)
-        pixel, perceptual = Distance(image.to(self.dtype), self.discriminator)(again.to(self.dtype))
+        pixel, perceptual = Distance(image.to(self.dtype), self.judge)(again.to(self.dtype))
         latent = ((ws[: len(latents)] - latents) / self.encoder.w_std).square().sum(2).mean()
-        distance = pixel.float().mean() + PERCEPTUAL_WEIGHT * perceptual.mean()
+        distance = pixel.float().mean() + self.judge_weight * perceptual.mean()
         return distance + LATENT_WEIGHT * latent, {"pixel": pixel, "perceptual": perceptual, "latent": latent}
 
     def _num_real(self):
@@ -200,7 +225,7 @@ class _Job:
         return image.clamp(-1, 1).expand(-1, 3, -1, -1), ws  # the encoder reads colours, of a grayscale GAN too
 
     def _real(self, rng):
-        return real_batch(self.pictures, self._num_real(), rng, self.device)
+        return moved(real_batch(self.pictures, self._num_real(), rng, self.device), rng)
 
     def save(self):
         """Write the encoder, the state to resume from, pictures beside their reconstructions, and a line of log."""
@@ -209,13 +234,14 @@ class _Job:
             "ema": self.ema.state_dict(),
             "optimizer": self.learner.adam.state_dict(),
             "seen": self.seen,
+            "seen_before": self.seen_before,
             "gan_hash": self.generator.hash,
         }
         save_checkpoint(self.out_dir / "checkpoint.pt", state)
         metadata = {
             "gan": self.generator.metadata.get("name"),
             "gan_hash": self.generator.hash,
-            "pictures_seen": self.seen,
+            "pictures_seen": self.seen_before + self.seen,
             "plan": self.plan._asdict(),
         }
         save_encoder(self.out_dir / "encoder.safetensors", self.ema, metadata)
@@ -235,7 +261,7 @@ class _Job:
         self.encoder.load_state_dict(state["encoder"])
         self.ema.load_state_dict(state["ema"])
         self.learner.adam.load_state_dict(state["optimizer"])
-        self.seen = state["seen"]
+        self.seen, self.seen_before = state["seen"], state.get("seen_before", 0)  # some checkpoints are older
 
 
 class _GraphedJob(GraphedSteps, _Job):
