@@ -18,7 +18,7 @@ def coordinates(num, side=32):
 
 
 def test_a_scene_shows_the_object_where_its_target_says(monkeypatch):
-    monkeypatch.setattr(scenes, "_mask", lambda where, rng: torch.ones(where.shape[:3]))
+    monkeypatch.setattr(scenes, "_mask", lambda where, margin, rng: torch.ones(where.shape[:3]))
     monkeypatch.setattr(scenes, "_relit", lambda image, rng: image)
     monkeypatch.setattr(scenes, "_camera", lambda image, rng: image)
     rng = torch.Generator().manual_seed(0)
@@ -45,6 +45,15 @@ def test_absent_objects_are_absent_and_scenes_are_pictures():
     assert 0.1 < 1 - scene.target[:, 0].mean() < 0.6
     side = scene.target[:, 3].exp2()
     assert side.min() > 0.2 and side.max() < 1.6
+
+
+def test_repeated_edges_are_no_part_of_the_object():
+    """Else a framer learns to look for stripes, which no photograph has."""
+    unit = (torch.arange(40) + 0.5) / 40
+    where = torch.stack(torch.meshgrid(unit, unit, indexing="xy"), 2).expand(200, 40, 40, 2)
+    mask = scenes._mask(where, torch.tensor([[0.0, 0.25]]).expand(200, 2), torch.Generator().manual_seed(0))
+    assert not mask[:, :10].any() and not mask[:, -10:].any()
+    assert mask[:, 19:21, 19:21].mean() > 0.95 and mask[:, 20, 2].max() > 0.9
 
 
 def test_losses_are_zero_for_the_truth_alone():

@@ -224,8 +224,8 @@ def framing(
         source = Collection(open_dataset(data, fit)) if data is not None else World(world)
         image, label_map = source.test(num, experiments.FRAMING_SIDE)
     files = pictures_in(photographs, deep=True).files if photographs is not None else []
-    options: dict[str, Any] = {"segmenters": networks, "num_steps": num_steps, "seed": seed, "progress": not as_json}
-    show(experiments.framing(finder, image, label_map, files, **options), as_json)
+    options: dict[str, Any] = {"segmenters": networks, "num_steps": num_steps, "fit": fit, "seed": seed}
+    show(experiments.framing(finder, image, label_map, files, progress=not as_json, **options), as_json)
 
 
 @experiment.command()

@@ -164,7 +164,7 @@ def train_framer(
     others = None
     if backgrounds is not None:
         others = from_folder(backgrounds, PICTURE_SIDE, out / "backgrounds" / f"pictures-{PICTURE_SIDE}.npy")
-    print(train(pictures, key, out, plan, others=others, metadata=metadata, device=device))
+    print(train(pictures, key, out, plan, others=others, fit=fit, metadata=metadata, device=device))
 
 
 def bundle(
@@ -271,7 +271,7 @@ def bundle_framer(
         others = None
         if backgrounds is not None:
             others = from_folder(backgrounds, PICTURE_SIDE, cache / "backgrounds" / f"pictures-{PICTURE_SIDE}.npy")
-        about["off"] = calibrate(framer, pictures, others)
+        about["off"] = calibrate(framer, pictures, others, fit=fit)
     save_framer(path, framer, about, torch.float16)
     print(path)
 

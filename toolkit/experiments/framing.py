@@ -36,6 +36,7 @@ def framing(
     segmenters: dict[str, Any] | None = None,
     *,
     num_steps: int | None = None,
+    fit: str = "crop",
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def framing(
         photographs: files without the object, to paste onto and to be refused; none: drawn ones.
         segmenters: name -> one with segment(picture, align=...), whose IoU is compared.
         num_steps: of projection, for segmenters that need one; None for as many as usual.
+        fit: how the pictures were made square; of those padded, the edges that were repeated are not pasted.
         seed: of places, sizes and tilts.
         progress: show a bar.
     Returns:
@@ -67,7 +69,7 @@ def framing(
         photograph = _photograph(photographs, i, rng)
         refused += not framer.find(photograph)
         frame = _somewhere(photograph.size, rng)
-        picture = paste(photograph, image[i], frame)
+        picture = paste(photograph, image[i], frame, fit)
         started = time.perf_counter()
         found = framer.find(picture)
         seconds += time.perf_counter() - started

@@ -15,7 +15,7 @@ from toolkit.errors import ToolkitError, check_count
 from toolkit.files import replace_when_done
 from toolkit.gan.stylegan2 import Generator
 from toolkit.pictures.frames import Frame
-from toolkit.pictures.images import as_float, grid, to_pil
+from toolkit.pictures.images import as_float, check_fit, grid, to_pil
 from toolkit.pictures.pasting import paste
 from toolkit.projection.framing import APART, NONE, WINDOW, Framer, load_framer, save_framer
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
@@ -64,6 +64,7 @@ def train_framer(
     plan: FramerPlan | None = None,
     *,
     others: Tensor | np.ndarray | None = None,
+    fit: str = "crop",
     metadata: dict | None = None,
     device: str | torch.device | None = None,
     save_every: float = 300,
@@ -79,6 +80,7 @@ def train_framer(
         out_dir: folder of this training.
         plan: `FramerPlan`; None for its defaults.
         others: (M, 3, S, S) uint8 pictures without the object, for backgrounds; None for drawn ones alone.
+        fit: how the pictures were made square; of those padded, the edges that were repeated are left out.
         metadata: dict that JSON can hold, for the file.
         device: to train on; None for the best there is.
         save_every: seconds between checkpoints.
@@ -96,17 +98,21 @@ def train_framer(
         if some is not None and (some.ndim != 4 or not len(some) or "uint8" not in str(some.dtype)):
             want, got = f"{name} (N, 3, R, R) uint8, N >= 1", f"{tuple(some.shape)} {some.dtype}"
             raise ToolkitError("train_framer", want, got, "Resize them first")
-    job = _Job(pictures, key, Path(out_dir), plan, others, metadata or {}, place)
+    job = _Job(pictures, key, Path(out_dir), plan, others, check_fit(fit, "train_framer"), metadata or {}, place)
     run(job, plan.num_windows, save_every=save_every, progress=progress)
     path = job.out_dir / "framer.safetensors"
     framer = load_framer(path)
-    save_framer(path, framer, {"off": calibrate(framer, pictures, others, plan.seed)})
+    save_framer(path, framer, {"off": calibrate(framer, pictures, others, plan.seed, fit)})
     return path
 
 
 @torch.no_grad()
 def calibrate(
-    framer: Framer, pictures: Tensor | np.ndarray, others: Tensor | np.ndarray | None = None, seed: int = 0
+    framer: Framer,
+    pictures: Tensor | np.ndarray,
+    others: Tensor | np.ndarray | None = None,
+    seed: int = 0,
+    fit: str = "crop",
 ) -> list[float]:
     """How far off the frames lie as a rule in which a framer finds pictures that it should know.
 
@@ -115,6 +121,7 @@ def calibrate(
         pictures: (N, 3, R, R) uint8, framed exactly; as many as `CALIBRATED_ON` of them are pasted and found again.
         others: (M, 3, S, S) uint8, what they are pasted on; None for drawn backgrounds.
         seed: of places, sizes, tilts and backgrounds.
+        fit: as of `train_framer`.
     Returns:
         Median errors, as `toolkit.projection.framing.corrected` takes them off: x, y, octaves, degrees. All 0 where
         nothing is found.
@@ -130,7 +137,7 @@ def calibrate(
         side = CANVAS * SIDES[0] * (SIDES[1] / SIDES[0]) ** size
         centre = side / 2 + x * (CANVAS - side), side / 2 + y * (CANVAS - side)
         frame = Frame.around(centre, side, (2 * turn - 1) * TURNED, photograph.size)
-        found = [one.frame for one in plain.find(paste(photograph, picture, frame))]
+        found = [one.frame for one in plain.find(paste(photograph, picture, frame, fit))]
         nearest = min(found, key=lambda one: math.dist(one.centre, frame.centre), default=None)
         if nearest is not None and math.dist(nearest.centre, frame.centre) < APART * side:
             errors.append(_off(nearest, frame))
@@ -177,9 +184,9 @@ def _starting_point(key, out_dir):
 
 
 class _Job:
-    def __init__(self, pictures, key, out_dir, plan, others, metadata, device):
+    def __init__(self, pictures, key, out_dir, plan, others, fit, metadata, device):
         self.pictures, self.key, self.out_dir, self.plan, self.others = pictures, key, out_dir, plan, others
-        self.metadata, self.device = metadata, device
+        self.fit, self.metadata, self.device = fit, metadata, device
         self.seen, self.means = 0, Means(LOG_KEEP)
         with torch.random.fork_rng():
             torch.manual_seed(plan.seed)
@@ -208,7 +215,7 @@ class _Job:
 
     def _scene(self, rng, num) -> Scene:
         pool = self.pool[torch.randint(len(self.pool), (num,), generator=rng)]
-        return draw(self._some(self.pictures, rng, num), as_float(pool), rng)
+        return draw(self._some(self.pictures, rng, num), as_float(pool), rng, self.fit)
 
     def _some(self, pictures, rng, num):
         pick = torch.randint(len(pictures), (num,), generator=rng)
@@ -217,7 +224,7 @@ class _Job:
     def _backgrounds(self, rng):
         objects = self._some(self.pictures, rng, CHUNK)
         others = clutter(CHUNK, rng) if self.others is None else self._some(self.others, rng, CHUNK)
-        return ((backgrounds(objects, others, rng) + 1) * 127.5).round().to(torch.uint8)
+        return ((backgrounds(objects, others, rng, self.fit) + 1) * 127.5).round().to(torch.uint8)
 
     def save(self):
         """Write the framer, the state to resume from, windows with what it sees in them, and a line of log."""

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from toolkit.pictures.margins import margins
 from toolkit.projection.framing import CANONICAL, TURN, WINDOW, placed, places, pyramid, view
 
 SMALLEST, LARGEST = 0.25, 1.5  # sides of the object, in the window's
@@ -26,13 +27,14 @@ class Scene(NamedTuple):
     target: Tensor
 
 
-def draw(objects: Tensor, backgrounds: Tensor, rng: torch.Generator) -> Scene:
+def draw(objects: Tensor, backgrounds: Tensor, rng: torch.Generator, fit: str = "crop") -> Scene:
     """Draw a window for each object.
 
     Args:
         objects: (N, 3, R, R) in [-1, 1], framed as the GAN's.
         backgrounds: (N, 3, 64, 64) in [-1, 1], as `backgrounds` makes them.
         rng: on the CPU.
+        fit: how the objects were made square; "pad" leaves out the edges that were repeated.
     Returns:
         `Scene`.
     """
@@ -46,7 +48,7 @@ def draw(objects: Tensor, backgrounds: Tensor, rng: torch.Generator) -> Scene:
     window = torch.tensor([[0.5, 0.5, 1.0, 0.0]]).expand(num, 4)
     frame = placed(window, target)
     back = _inverse(frame) * torch.tensor([objects.shape[3], objects.shape[3], objects.shape[3], 1.0])
-    mask = _mask(places(back) / objects.shape[3], rng)
+    mask = _mask(places(back) / objects.shape[3], _margins(objects, fit), rng)
     mask = torch.where(torch.rand(num, 1, 1, generator=rng) < WHOLE, 1.0, mask) * ~absent[:, None, None]
     seen = _relit(view(levels, back), rng)
     image = torch.lerp(image, seen, mask[:, None])
@@ -76,29 +78,39 @@ def _inverse(frames):
     return torch.cat([centre, 1 / frames[:, 2:3], -frames[:, 3:4]], 1)
 
 
-def _mask(where, rng):
+def _margins(image, fit):
+    return margins(image) if fit == "pad" else torch.zeros(len(image), 2)
+
+
+def _mask(where, margin, rng):
     """How much of the object shows (N, 64, 64) at `where` (N, 64, 64, 2) in it, 0 to 1.
 
-    A paste must not be known by its edges, for no photograph has them: some are cut closer, round or soft.
+    A paste must not be known by its edges, for no photograph has them: some are cut closer, round or soft, and the
+    margins (N, 2) of repeated edges do not show at all.
     """
     num = len(where)
     edge = torch.rand(num, 4, generator=rng) ** 2 * 0.28 * (torch.rand(num, 1, generator=rng) < 0.6)
+    edge = margin.repeat(1, 2) + edge * (1 - 2 * margin.repeat(1, 2))
     soft = torch.rand(num, 1, 1, generator=rng) ** 2 * 0.2 + 0.01
     x, y = where.unbind(3)
     left, top, right, bottom = edge[:, :, None, None].unbind(1)
     square = torch.minimum(torch.minimum(x - left, 1 - right - x), torch.minimum(y - top, 1 - bottom - y))
-    round_ = 0.5 - ((x - 0.5).square() + (y - 0.5).square()).sqrt() - torch.maximum(left, right) / 2
+    # As round as what there is: an ellipse between the margins.
+    half = 0.5 - margin[:, :, None, None]
+    round_ = 0.5 - (((x - 0.5) / half[:, 0]).square() + ((y - 0.5) / half[:, 1]).square()).sqrt() / 2
+    round_ = round_ - torch.maximum(left - margin[:, :1, None], right - margin[:, :1, None]) / 2
     inside = torch.where(torch.rand(num, 1, 1, generator=rng) < 0.3, round_, square)
     return (inside / soft).clamp(0, 1)
 
 
-def backgrounds(objects: Tensor, others: Tensor, rng: torch.Generator) -> Tensor:
+def backgrounds(objects: Tensor, others: Tensor, rng: torch.Generator, fit: str = "crop") -> Tensor:
     """Windows without the object: of other pictures, of its own pictures' corners, of clutter, and with decoys.
 
     Args:
         objects: (N, 3, R, R) in [-1, 1], framed as the GAN's.
         others: (N, 3, S, S) in [-1, 1], pictures of anything else.
         rng: on the CPU.
+        fit: as of `draw`.
     Returns:
         (N, 3, 64, 64) in [-1, 1].
     """
@@ -116,11 +128,11 @@ def backgrounds(objects: Tensor, others: Tensor, rng: torch.Generator) -> Tensor
     kind = torch.rand(num, 1, 1, 1, generator=rng)
     image = torch.where(kind < 0.6, other, torch.where(kind < 0.75, cornered, clutter(num, rng)))
     for _ in range(2):
-        image = _decoys(image, objects, rng)
+        image = _decoys(image, objects, rng, fit)
     return image
 
 
-def _decoys(image, objects, rng):
+def _decoys(image, objects, rng, fit):
     """Something pasted that is not the object: another background, or the object on its side or on its head, or
     with its quarters exchanged."""
     num, size = len(image), objects.shape[3]
@@ -136,7 +148,7 @@ def _decoys(image, objects, rng):
     target[:, 1:3] *= 2
     frame = placed(torch.tensor([[0.5, 0.5, 1.0, 0.0]]).expand(num, 4), target)
     back = _inverse(frame) * torch.tensor([size, size, size, 1.0])
-    mask = _mask(places(back) / size, rng) * (torch.rand(num, 1, 1, generator=rng) < DECOYS)
+    mask = _mask(places(back) / size, _margins(pasted, fit), rng) * (torch.rand(num, 1, 1, generator=rng) < DECOYS)
     return torch.lerp(image, view(pyramid(pasted), back), mask[:, None])
 
 
