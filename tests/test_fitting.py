@@ -4,6 +4,7 @@ import torch
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError
 from toolkit.fewshot import Sample, Shot, fit
+from toolkit.parts import fitting
 from toolkit.parts.fitting import AGAIN
 
 CLASSES = ["background", "left", "right"]
@@ -19,6 +20,23 @@ def test_same_seed_same_segmenter(tiny_gan, shot, network):
     a, b, other = (fit(tiny_gan, [shot], network=network, num_steps=3, seed=s) for s in (5, 5, 6))
     assert torch.equal(a.predict(shot.sample), b.predict(shot.sample))
     assert not torch.equal(a.predict(shot.sample), other.predict(shot.sample))
+
+
+def test_a_cnns_steps_see_two_of_many_shots_and_a_label_in_them(tiny_gan, shot):
+    """Each shot is labelled with its number; of the second view only one keeps its scribble."""
+    view = fitting.views_of(tiny_gan, [shot] * 5, torch.Generator(), 1)[0][0]
+    labels = torch.arange(5)[:, None, None].expand(5, 16, 16).clone()
+    empty = labels.clone()
+    empty[1:] = 255
+    views, rng, seen = [(view, labels), (view, empty)], torch.Generator().manual_seed(0), []
+    for step in range(60):
+        some, label_map = fitting._some(views, step, 2, rng)
+        assert len(some) == len(label_map) == 2 and (label_map != 255).any()
+        assert (label_map[0] != label_map[1]).any()
+        seen += label_map[:, 0, 0].tolist()
+    assert set(seen) - {255} == set(range(5))
+    whole, label_map = fitting._some(views, 0, None, rng)
+    assert whole is view and label_map is labels
 
 
 def test_fit_leaves_the_callers_random_numbers_alone(tiny_gan, shot):

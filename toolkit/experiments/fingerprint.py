@@ -8,6 +8,7 @@ from typing import Any
 from toolkit.experiments import projection
 from toolkit.experiments.material import data_key
 from toolkit.experiments.study import AUTO_SHOT, Cell, Study
+from toolkit.parts import fitting
 
 # Increment when a change of the code alters results.
 RESULTS_VERSION = 1
@@ -37,6 +38,8 @@ def key_of(study: Study, cell: Cell) -> dict:
         "num_steps": study.projection_steps,
         "projection": projection.VERSION,
     }
+    if cell.method in fitting.AT_ONCE:
+        key["fitting"] = [fitting.NUM_STEPS[cell.method], fitting.AT_ONCE[cell.method]]
     return {**key, "distillation": study.distillation} if cell.method == AUTO_SHOT else key
 
 
