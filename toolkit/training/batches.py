@@ -2,15 +2,15 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from toolkit.parts import motions
 from toolkit.pictures.images import as_float
 
 AT_ONCE = 1000  # pictures on their way to an accelerator
 MOST = 0.5  # of an accelerator's free memory, for pictures
 MOVED = 0.6  # share of the pictures that `moved` changes
-TURN, SCALE, SHIFT = 0.07, 0.07, 0.04  # at most: radians, share of the size, shares of the side
+SCALE, ROTATION, SHIFT = 1.07, 4.0, 0.04  # of these, at most: times larger or smaller, degrees, share of the side
 CONTRAST, COLOUR = 0.1, 0.06  # at most: share of the contrast, and of each colour in [-1, 1]
 
 
@@ -35,26 +35,23 @@ def real_batch(
 
 
 def moved(batch: Tensor, rng: torch.Generator) -> Tensor:
-    """Pictures, many of them a little moved, scaled, turned and recoloured; edges are mirrored.
+    """Pictures, many of them a little moved, scaled, turned, mirrored and recoloured; edges are repeated.
 
     Args:
-        batch: (N, 3, R, R) in [-1, 1].
+        batch: (N, 3, R, R) in [-1, 1]; N may be 0.
         rng: on the CPU or on the batch's device; the numbers are drawn where it is.
     Returns:
         (N, 3, R, R) in [-1, 1].
     """
-    if not len(batch):
+    num = len(batch)
+    if not num:
         return batch
-    num, most = len(batch), torch.tensor([TURN, SCALE, 2 * SHIFT, 2 * SHIFT, CONTRAST, COLOUR, COLOUR, COLOUR])
-    change = (2 * torch.rand(num, len(most), generator=rng, device=rng.device) - 1) * most.to(rng.device)
-    kept = torch.rand(num, 1, generator=rng, device=rng.device) < MOVED
-    turn, scale, right, down, contrast, *colour = (change * kept).to(batch).T
-    cos, sin = (1 + scale) * turn.cos(), (1 + scale) * turn.sin()
-    where = torch.stack([torch.stack([cos, -sin, right], 1), torch.stack([sin, cos, down], 1)], 1)
-    grid = F.affine_grid(where, list(batch.shape), align_corners=False)
-    there = F.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
-    there = there * (1 + contrast.view(-1, 1, 1, 1)) + torch.stack(colour, 1)[:, :, None, None]
-    return torch.where(kept.view(-1, 1, 1, 1).to(batch.device), there.clamp(-1, 1), batch)
+    grid = motions.draw(num, batch.shape[3], rng, scale=SCALE, rotation=ROTATION, shift=SHIFT)
+    there = motions.move(batch, grid.to(batch), "border")
+    contrast, colour = (torch.rand(num, n, 1, 1, generator=rng, device=rng.device).to(batch) * 2 - 1 for n in (1, 3))
+    there = (there * (1 + CONTRAST * contrast) + COLOUR * colour).clamp(-1, 1)
+    kept = torch.rand(num, 1, 1, 1, generator=rng, device=rng.device).to(batch) < MOVED
+    return torch.where(kept, there, batch)
 
 
 def held(pictures: Tensor | np.ndarray, device: torch.device) -> Tensor | np.ndarray:
