@@ -66,7 +66,7 @@ def test_real_and_drawn_pictures_are_not_compared_with_each_other(quarter, seed)
 
 
 def test_a_discriminator_learns_as_the_plain_trainers(new):
-    plain, ours = new(training._Job), new()
+    plain, ours = new(training.GANJob), new()
     ours._fade()
     real, fake = torch.randn(2, 8, 3, 16, 16).unbind()
     for was, now in zip(plain._discriminate(real, fake), ours._discriminate(real, fake), strict=True):
@@ -75,7 +75,7 @@ def test_a_discriminator_learns_as_the_plain_trainers(new):
 
 
 def test_a_generator_learns_as_the_plain_trainers(new):
-    plain, ours = new(training._Job), new()
+    plain, ours = new(training.GANJob), new()
     ours._fade()
     ws = torch.randn(8, ours.generator.num_ws, PLAN.w_dim)
     for job in (plain, ours):
@@ -181,7 +181,7 @@ def test_a_growing_run_leaves_its_files_and_goes_on_with_or_without_a_gpu(pictur
     assert {"loss_d", "loss_g", "real_sign", "changed"} < set(row)
     assert all(abs(float(value)) < 1000 for value in row.values())
     training.train(pictures, tmp_path, PLAN._replace(num_pictures=64), mixed_precision="no", progress=False)
-    monkeypatch.setattr(training, "_kind", lambda plan: training._Job)
+    monkeypatch.setattr(training, "_kind", lambda plan: training.GANJob)
     training.train(pictures, tmp_path, PLAN._replace(num_pictures=80), mixed_precision="no", progress=False)
     again = load_generator(tmp_path / "gan.safetensors")
     assert again.metadata["pictures_seen"] == 80 and again.hash != generator.hash
@@ -200,10 +200,10 @@ def test_adversaries_learn_a_single_colour(tmp_path, on_cuda):
     "device, num, batch_size, kind",
     [
         ("cuda", 1, 8, _GraphedJob),
-        ("cuda", 1, 2, training._Job),
-        ("cuda", 2, 8, training._Job),
-        ("mps", 1, 8, training._Job),
-        ("cpu", 1, 8, training._Job),
+        ("cuda", 1, 2, training.GANJob),
+        ("cuda", 2, 8, training.GANJob),
+        ("mps", 1, 8, training.GANJob),
+        ("cpu", 1, 8, training.GANJob),
     ],
 )
 def test_one_process_with_a_gpu_makes_graphs(monkeypatch, device, num, batch_size, kind):

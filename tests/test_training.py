@@ -51,7 +51,7 @@ def assert_same(ours, other):
 
 
 def new_job(pictures, folder, **changes):
-    return training._Job(pictures, folder, PLAN._replace(**changes), None, "no")
+    return training.GANJob(pictures, folder, PLAN._replace(**changes), None, "no")
 
 
 def growing_pair(resolution):
@@ -235,7 +235,7 @@ def test_a_gan_saved_while_fading_draws_what_training_drew(pictures, tmp_path):
 
 def test_training_starts_from_an_earlier_gan(pictures, run, tmp_path):
     plan = PLAN._replace(start_resolution=16)
-    job = training._Job(pictures, tmp_path, plan, run / "gan.safetensors", "no")
+    job = training.GANJob(pictures, tmp_path, plan, run / "gan.safetensors", "no")
     saved = load_generator(run / "gan.safetensors").state_dict()
     assert_same(dict(job.generator.state_dict().items()), saved)
     assert_same(dict(job.ema.state_dict().items()), saved)
@@ -384,7 +384,7 @@ def test_a_training_may_go_on_longer_larger_and_in_other_batches(pictures, run):
     larger = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
     plan = PLAN._replace(resolution=32, batch_size=8, num_pictures=1000, channels=(*PLAN.channels, (64, 4)))
     check(plan, run)
-    job = training._Job(larger, run, plan, None, "no")
+    job = training.GANJob(larger, run, plan, None, "no")
     assert job.seen == 48 and job.generator.resolution == 16
     job.step()
     assert job.generator.resolution == 32

@@ -294,6 +294,27 @@ def gap(
 
 
 @experiment.command()
+def recipes(
+    folder: Annotated[Path, typer.Option(help="Photographs to learn from.")],
+    unseen: Annotated[Path, typer.Option(help="Other photographs, to measure by.")],
+    minutes: Annotated[float, typer.Option(help="Of processor time, for each.")] = 40.0,
+    marks: Annotated[int, typer.Option(help="How often distances are taken.")] = 4,
+    num: Num = 1000,
+    out: Path = OUT / "recipes",
+    as_json: Json = False,
+) -> None:
+    """Ways to train a GAN on photographs, for the same processor time each."""
+    from toolkit import experiments
+    from toolkit.experiments.gan_recipes import SIDE
+    from toolkit.pictures.cache import from_folder
+
+    pictures = from_folder(folder, SIDE, out / "pictures.npy", not as_json)
+    held = from_folder(unseen, SIDE, out / "unseen.npy", not as_json)
+    options: dict[str, Any] = {"minutes": minutes, "marks": marks, "num": num, "progress": not as_json}
+    show(experiments.recipes(pictures, held, out, **options), as_json)
+
+
+@experiment.command()
 def readme(
     out: Annotated[Path, typer.Option(help="The folder that tables were written to.")] = OUT, as_json: Json = False
 ) -> None:

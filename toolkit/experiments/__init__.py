@@ -5,6 +5,7 @@ from toolkit.experiments.evaluation import evaluate, judge
 from toolkit.experiments.framing import FRAMING_SIDE, framing
 from toolkit.experiments.frechet import frechet_to_folder
 from toolkit.experiments.gan_quality import gan_quality
+from toolkit.experiments.gan_recipes import recipes
 from toolkit.experiments.gap import gap
 from toolkit.experiments.overlap import overlap
 from toolkit.experiments.projection import projected
@@ -34,6 +35,7 @@ __all__ = [
     "overlap",
     "projected",
     "quickstart",
+    "recipes",
     "reconstruction",
     "refusals",
     "run",

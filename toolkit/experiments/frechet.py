@@ -56,7 +56,7 @@ def frechet_to_folder(
         order = np.random.default_rng(seed).permutation(len(pictures))
         photographs, others = (as_float(pictures[np.sort(order[i : i + num])]) for i in (0, num))
     samples = gan.sample(seed, num, truncation_psi=1.0).image
-    moments = [_moments(network.embed(image.to(gan.device))) for image in (photographs, others, samples)]
+    measured = [moments(network.embed(image.to(gan.device))) for image in (photographs, others, samples)]
     if out is not None:
         sheets = [photographs[:64], gan.sample(seed, 64, truncation_psi=0.7).image]
         images.save_png(out, images.grid([images.grid(sheet, columns=8) for sheet in sheets], columns=2, gap=24))
@@ -65,11 +65,12 @@ def frechet_to_folder(
         "pictures_seen": gan.metadata.get("pictures_seen"),
         "num": num,
         "seed": seed,
-        "frechet": round(metrics.frechet_distance(*moments[0], *moments[2]), 3),
-        "frechet_photographs": round(metrics.frechet_distance(*moments[0], *moments[1]), 3),
+        "frechet": round(metrics.frechet_distance(*measured[0], *measured[2]), 3),
+        "frechet_photographs": round(metrics.frechet_distance(*measured[0], *measured[1]), 3),
     }
 
 
-def _moments(vectors: Tensor) -> tuple[Tensor, Tensor]:
+def moments(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (D,) and covariance (D, D) of vectors (N, D), in float64: what `metrics.frechet_distance` takes."""
     vectors = vectors.double()
     return vectors.mean(0), vectors.T.cov()

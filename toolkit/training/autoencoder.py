@@ -128,7 +128,7 @@ def train_autoencoder(
     if not len(pictures) or tuple(pictures.shape[1:]) != (3, side, side) or str(pictures.dtype)[-5:] != "uint8":
         want, got = f"pictures (N, 3, {side}, {side}) uint8, N >= 1", f"{tuple(pictures.shape)} {pictures.dtype}"
         raise ToolkitError("train_autoencoder", want, got, "Resize them first")
-    job = _Job(pictures, Path(out_dir), plan, check_fit(fit, "train_autoencoder"), place)
+    job = AutoencoderJob(pictures, Path(out_dir), plan, check_fit(fit, "train_autoencoder"), place)
     run(job, plan.num_pictures, save_every=save_every, progress=progress)
     return job.out_dir / "gan.safetensors"
 
@@ -156,7 +156,9 @@ def _networks(plan):
     return PrincipalEncoder(plan.resolution, plan.num_components, generator.num_ws, w), generator
 
 
-class _Job:
+class AutoencoderJob:
+    """Networks, their learners and the pictures: what `run` trains."""
+
     def __init__(self, pictures, out_dir, plan, fit, device):
         self.pictures, self.out_dir, self.plan, self.fit, self.device = pictures, out_dir, plan, fit, device
         self.features = imagenet_features(device)
@@ -296,7 +298,7 @@ class _Job:
         if self.judges is not None:
             state |= {"judges": self.judges.state_dict(), "code": self.code, "judged_from": self.judged_from}
         save_checkpoint(self.out_dir / "checkpoint.pt", state)
-        generator, encoder = self._finished()
+        generator, encoder = self.finished()
         metadata = {"pictures_seen": self.seen, "plan": self.plan._asdict(), "fit": self.fit}
         metadata["imagenet_features"] = True
         save_gan(self.out_dir / "gan.safetensors", generator, None, metadata)
@@ -306,7 +308,7 @@ class _Job:
         write_log(self.out_dir / "log.csv", {"pictures": self.seen} | self.means.rounded())
 
     @torch.no_grad()
-    def _finished(self):
+    def finished(self) -> tuple[Generator, PrincipalEncoder]:
         """Copies of the averages to write: the mapping draws codes as the training pictures' are distributed."""
         generator, encoder = copy.deepcopy(self.generator_ema), copy.deepcopy(self.encoder_ema)
         encoder.linear.bias.add_(draw_like(generator, self._codes(encoder)))

@@ -104,11 +104,13 @@ def _kind(plan):
     """Which job: with CUDA graphs, if one process has a GPU to itself and groups of pictures come out even."""
     place = processes()
     alone = place.device.type == "cuda" and place.num_processes == 1
-    return _GraphedJob if alone and plan.batch_size % GROUP == 0 else _Job
+    return _GraphedJob if alone and plan.batch_size % GROUP == 0 else GANJob
 
 
-class _Job:
-    def __init__(self, pictures, out_dir, plan, init_from, mixed_precision, fit="crop"):
+class GANJob:
+    """Networks, their learners and the pictures: what `run` trains; CPUs, or several processes."""
+
+    def __init__(self, pictures, out_dir, plan, init_from=None, mixed_precision="auto", fit="crop"):
         self.pictures, self.out_dir, self.plan, self.fit = pictures, out_dir, plan, fit
         self.processes = processes()
         self.device = self.processes.device
@@ -299,7 +301,7 @@ class _Job:
         self.changed = state.get("changed", 0.0)
 
 
-class _GraphedJob(GraphedSteps, _Job):
+class _GraphedJob(GraphedSteps, GANJob):
     pass
 
 
