@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from toolkit import batch, fewshot
+from toolkit.batch import segmenting
+from toolkit.batch.naming import ENDING
 from toolkit.errors import CheckpointError, LabelError, ToolkitError, WriteError
 from toolkit.pictures import images, labels
 
@@ -168,7 +170,7 @@ def test_long_names_are_cut_and_stay_apart(tmp_path):
     assert set(results_in(out)) == {"图" * 78, "图" * 78 + "-2", "图" * 78 + "-3", "é", "E", "e-2"}
     assert len(os.listdir(out)) == 3 * 6
     # The longest ending fits as well.
-    assert max(len(f"{name}{batch.ENDING}".encode()) for _, name in batch.find([folder])) <= 255
+    assert max(len(f"{name}{ENDING}".encode()) for _, name in batch.find([folder])) <= 255
 
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=90)
@@ -331,14 +333,14 @@ def many(tmp_path):
 
 def test_it_goes_on_where_it_stopped(many, tmp_path, monkeypatch):
     out, full = tmp_path / "out", WriteError("write", "to write it", "a full disk", "Make room")
-    write, written = batch._write, []
+    write, written = segmenting._write, []
 
     def stop(*arguments):
         if len(written) == 2:
             raise full
         written.append(write(*arguments))
 
-    monkeypatch.setattr(batch, "_write", stop)
+    monkeypatch.setattr(segmenting, "_write", stop)
     with pytest.raises(WriteError):
         batch.segment_files(Counting(), [many], out, progress=False)
     monkeypatch.undo()
@@ -369,8 +371,8 @@ def test_processes_share_a_folder(many, tmp_path, monkeypatch):
     for index in range(2):
         state = type("State", (), {"process_index": index, "num_processes": 2, "is_main_process": not index})()
         state.device = torch.device("cpu")
-        monkeypatch.setattr(batch, "processes", lambda state=state: state)
-        monkeypatch.setattr(batch, "reduce", lambda value, how: value)
+        monkeypatch.setattr(segmenting, "processes", lambda state=state: state)
+        monkeypatch.setattr(segmenting, "reduce", lambda value, how: value)
         segmenter = Counting()
         assert batch.segment_files(segmenter, [many], tmp_path / "out", progress=False) == 0
         asked.append(segmenter.asked)
@@ -379,10 +381,10 @@ def test_processes_share_a_folder(many, tmp_path, monkeypatch):
 
 def test_only_a_few_pictures_are_open_at_once(many, monkeypatch):
     files = [(path, path.stem) for path in sorted(many.iterdir())]
-    monkeypatch.setattr(batch, "GROUP", 2)
-    assert [len(group) for group in batch._groups(files)] == [2, 2, 1]
-    monkeypatch.setattr(batch, "GROUP_PIXELS", 13)
-    assert [len(group) for group in batch._groups(files)] == [2, 1, 1, 1]
+    monkeypatch.setattr(segmenting, "GROUP", 2)
+    assert [len(group) for group in segmenting._groups(files)] == [2, 2, 1]
+    monkeypatch.setattr(segmenting, "GROUP_PIXELS", 13)
+    assert [len(group) for group in segmenting._groups(files)] == [2, 1, 1, 1]
 
 
 def test_one_picture_that_fails_takes_no_other_of_its_batch(many, tmp_path, monkeypatch, capsys):

@@ -159,7 +159,9 @@ def _networks(plan):
 class AutoencoderJob:
     """Networks, their learners and the pictures: what `run` trains."""
 
-    def __init__(self, pictures, out_dir, plan, fit, device):
+    def __init__(
+        self, pictures: Tensor | np.ndarray, out_dir: Path, plan: AutoencoderPlan, fit: str, device: torch.device
+    ) -> None:
         self.pictures, self.out_dir, self.plan, self.fit, self.device = pictures, out_dir, plan, fit, device
         self.features = imagenet_features(device)
         self.seen, self.means = 0, Means(LOG_KEEP)
@@ -213,7 +215,7 @@ class AutoencoderJob:
             raise ToolkitError("train_autoencoder", want, got, "Ask for fewer, or add pictures")
         return principal_components(self.pictures, num, self.encoder.side, self.plan.seed)
 
-    def step(self):
+    def step(self) -> None:
         """Redraw one batch; with judges, half of one, beside as many new pictures."""
         rng = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.seen)  # a resumed run draws the same
         image = real_batch(self.pictures, self.plan.batch_size, rng, self.device)
@@ -289,7 +291,7 @@ class AutoencoderJob:
         )
 
     # ---- files ---------------------------------------------------------------------------
-    def save(self):
+    def save(self) -> None:
         """Write the networks, the state to resume from, pictures and samples, and a line of log."""
         networks = {"encoder": self.encoder, "generator": self.generator}
         networks |= {"encoder_ema": self.encoder_ema, "generator_ema": self.generator_ema}

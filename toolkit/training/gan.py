@@ -110,7 +110,15 @@ def _kind(plan):
 class GANJob:
     """Networks, their learners and the pictures: what `run` trains; CPUs, or several processes."""
 
-    def __init__(self, pictures, out_dir, plan, init_from=None, mixed_precision="auto", fit="crop"):
+    def __init__(
+        self,
+        pictures: Tensor | np.ndarray,
+        out_dir: Path,
+        plan: Plan,
+        init_from: str | Path | None = None,
+        mixed_precision: str = "auto",
+        fit: str = "crop",
+    ) -> None:
         self.pictures, self.out_dir, self.plan, self.fit = pictures, out_dir, plan, fit
         self.processes = processes()
         self.device = self.processes.device
@@ -182,7 +190,7 @@ class GANJob:
             network.synthesis.fade.fill_(fade)
 
     # ---- one step ------------------------------------------------------------------------
-    def step(self):
+    def step(self) -> None:
         """One discriminator step, one generator step, and now and then the penalty."""
         # Seeded by the step: a resumed run draws what an unbroken one would, and processes differ.
         seed = (self.plan.seed * 1_000_003 + self.steps) * self.processes.num_processes + self.processes.process_index
@@ -257,7 +265,7 @@ class GANJob:
         return loss.detach()
 
     # ---- files ---------------------------------------------------------------------------
-    def save(self):
+    def save(self) -> None:
         """Write weights, the state to resume from, samples and a line of log; the first process does."""
         if not self.processes.is_main_process:
             return
