@@ -423,11 +423,12 @@ def test_a_finished_gan_of_another_kind_is_refused(tmp_path, options):
     assert "\n" not in str(error.value)
 
 
-def test_a_generator_without_a_discriminator_is_a_start(pictures, run, tmp_path):
+def test_a_generator_without_a_discriminator_is_a_start_with_a_warning(pictures, run, tmp_path):
     old = load_generator(run / "gan.safetensors")
     save_gan(tmp_path / "alone.safetensors", old, None, {})
     plan = PLAN._replace(start_resolution=16, num_pictures=0)
-    train(pictures, tmp_path / "new", plan, init_from=tmp_path / "alone.safetensors")
+    with pytest.warns(UserWarning, match="alone.safetensors has no discriminator"):
+        train(pictures, tmp_path / "new", plan, init_from=tmp_path / "alone.safetensors")
     assert load_generator(tmp_path / "new" / "gan.safetensors").hash == old.hash
 
 

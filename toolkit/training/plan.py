@@ -1,5 +1,6 @@
 """Which GAN to train, and what to start from: a plan that cannot be carried out is refused at once, not after hours."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,6 +75,8 @@ def starting_point(
     Raises:
         ToolkitError: either does not fit the plan.
         CheckpointError: either cannot be read.
+    Warns:
+        UserWarning: the GAN's file holds no discriminator.
     """
     path = Path(out_dir) / "checkpoint.pt"
     state = load_checkpoint(path, STATE, "train")
@@ -89,7 +92,13 @@ def starting_point(
     if init_from is None:
         return None, None
     generator, judge = load_networks(init_from, call="train")
-    judge = judge or Discriminator(plan.start_resolution, dict(plan.channels))  # an autoencoder has none
+    if judge is None:  # of an autoencoder, or a bundled GAN
+        warnings.warn(
+            f"train: {init_from} has no discriminator. A new one begins, and may never catch up with a generator that "
+            "draws well already. Look at the samples early.",
+            stacklevel=2,
+        )
+        judge = Discriminator(plan.start_resolution, dict(plan.channels))
     fix = "Give the plan the file's sizes, or take another file"
     _compare(plan, plan.start_resolution, generator.state_dict(), judge.state_dict(), init_from, fix)
     return None, (generator, judge)
