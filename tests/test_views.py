@@ -1,11 +1,17 @@
 """Views of the shots: which rows they keep, how they move, how many there are."""
 
+import pytest
 import torch
 
+from toolkit import fewshot
+from toolkit.errors import CheckpointError
 from toolkit.fewshot import Segmenter, Shot, fit
+from toolkit.files import load_tensors, save_tensors
 from toolkit.gan.model import GAN
 from toolkit.parts import views
+from toolkit.pictures.images import save_png, to_pil
 from toolkit.pictures.labels import IGNORE_INDEX
+from toolkit.projection.imagenet import CHANNELS, detail_at, looked_at
 
 CLASSES = ["background", "left", "right"]
 
@@ -37,7 +43,7 @@ def test_what_imagenet_sees_joins_the_activations(seeing, tiny_gan):
     sample = tiny_gan.sample(seed=3, num=2)
     own, both = (gan.hypercolumns(sample) for gan in (tiny_gan, seeing))
     added = {name: channels for name, channels in both.channels.items() if name not in own.channels}
-    assert added == {"imagenet.1": 16, "imagenet.2": 24, "imagenet.4": 40, "imagenet.8": 112, "imagenet.16": 320}
+    assert added == {f"imagenet96.{2**i}": channels for i, channels in enumerate(CHANNELS, start=1)}
     assert all(torch.equal(both.activations[name], a) for name, a in own.activations.items())
     assert len(seeing.statistics[0]) == both.num_channels
     # One synthesis gives the same; but only the sample's own picture is looked at, whatever its latents draw.
@@ -47,7 +53,7 @@ def test_what_imagenet_sees_joins_the_activations(seeing, tiny_gan):
     sample.image = sample.image.flip(3)
     again = seeing.hypercolumns(sample).activations
     assert torch.equal(again["b16.conv1"], both.activations["b16.conv1"])
-    assert not torch.allclose(again["imagenet.1"], both.activations["imagenet.1"])
+    assert not torch.allclose(again["imagenet96.2"], both.activations["imagenet96.2"])
 
 
 def test_a_segmenter_that_sees_pictures_survives_its_file(seeing, shot, tmp_path):
@@ -87,3 +93,57 @@ def test_without_a_discriminator_trust_looks_through_imagenet(seeing, tiny_gan):
     seen, pixels = seeing.measure(flipped, 0), plain.measure(flipped, 0)
     assert torch.allclose(seen[:, 0], pixels[:, 0]) and not pixels[:, 1].any() and seen[0, 1] > 0.01
     torch.testing.assert_close(seen, seeing.measure(torch.cat([guess, flipped]), 0)[1:])
+
+
+def test_a_segmenter_of_other_layers_is_refused(seeing, tiny_gan, shot, tmp_path):
+    """As many channels as these, but of other sights: it would see wrong parts without a word."""
+    path = tmp_path / "parts.safetensors"
+    segmenter = fit(seeing, [shot], num_steps=3)
+    segmenter.save(path)
+    tensors, about = load_tensors(path, "segmenter", "test")
+    for change in (["imagenet.1"], None):
+        other = {key: value for key, value in about.items() if key != "layers"} | ({"layers": change} if change else {})
+        save_tensors(path, tensors, other)
+        with pytest.raises(CheckpointError, match="other layers in .* Fit it again"):
+            Segmenter.load(path, seeing)
+    fit(tiny_gan, [shot], num_steps=3).save(path)
+    tensors, about = load_tensors(path, "segmenter", "test")
+    del about["layers"]
+    save_tensors(path, tensors, about)  # without ImageNet's features an older file is as good
+    assert torch.equal(Segmenter.load(path, tiny_gan).network.mix.weight, tensors["mix.weight"])
+
+
+def test_photographs_are_looked_at_in_their_own_pixels(seeing, tmp_path):
+    """A pattern too fine for the GAN's own pixels: hypercolumns and their moved views know it, the GAN does not."""
+    side = detail_at(seeing.resolution)
+    stripes = torch.ones(1, 3, side, side)
+    stripes[..., ::2] = -1
+    files = {"plain": torch.zeros(1, 3, side, side), "striped": stripes}
+    samples = {}
+    for name, image in files.items():
+        save_png(tmp_path / f"{name}.png", to_pil(image[0]))
+        samples[name] = seeing.project(tmp_path / f"{name}.png", num_steps=0, judge=False)
+    plain, striped = samples["plain"], samples["striped"]
+    assert striped.detail.shape == (1, 3, side, side) and (plain.image - striped.image).abs().mean() < 0.05
+    columns = {name: seeing.hypercolumns(sample).activations for name, sample in samples.items()}
+    own = [name for name in seeing.channels if not name.startswith("imagenet")]
+    assert all((columns["plain"][n] - columns["striped"][n]).abs().mean() < 0.05 for n in own)
+    fine = f"imagenet{looked_at(seeing.resolution)}.2"
+    assert (columns["plain"][fine] - columns["striped"][fine]).abs().mean() > 0.1
+    label_map = torch.arange(256).view(1, 16, 16) % 3
+    for name, sample in samples.items():
+        found = views.views_of(seeing, [Shot(sample, label_map, CLASSES)], torch.Generator().manual_seed(0), 3)
+        columns[name] = torch.cat([view.activations[fine] for view, _ in found])
+    apart = (columns["plain"] - columns["striped"]).abs().mean((1, 2, 3))
+    assert (apart > 0.1).all()
+    tensor = seeing.project(striped.image, num_steps=0, judge=False)  # has no more pixels than these
+    assert tensor.detail is None and striped[0].detail.shape == striped.detail.shape
+    fewshot.save_sample(tmp_path / "sample.safetensors", striped, seeing)
+    assert torch.equal(fewshot.load_sample(tmp_path / "sample.safetensors", seeing).detail, striped.detail)
+
+
+def test_shots_with_and_without_detail_share_views(seeing, shot, tmp_path):
+    save_png(tmp_path / "photograph.png", to_pil(shot.sample.image[0].clamp(-1, 1)))
+    photograph = Shot(seeing.project(tmp_path / "photograph.png", num_steps=0, judge=False), shot.label_map, CLASSES)
+    found = views.views_of(seeing, [shot, photograph], torch.Generator().manual_seed(0))
+    assert all(len(columns) == 2 and len(label_map) == 2 for columns, label_map in found)

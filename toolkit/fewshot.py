@@ -259,6 +259,7 @@ class Segmenter:
             "gan_path": None if self.gan.path is None else str(self.gan.path),
             "gan_hash": self.gan.hash,
             "class_index": self.gan.class_index,
+            "layers": list(self.gan.channels),
         }
         save_tensors(path, self.network.state_dict(), meta)
 
@@ -285,6 +286,10 @@ class Segmenter:
                 f"GAN {gan.hash[:12]}",
                 "Load the GAN this segmenter was fitted on",
             )
+        # Files of version 0.2 do not say; what ImageNet's features saw then was another thing.
+        if meta.get("layers", None if gan.imagenet else list(gan.channels)) != list(gan.channels):
+            want = f"a segmenter of the layers {', '.join(gan.channels)}"
+            raise CheckpointError("Segmenter.load", want, f"other layers in {path}", "Fit it again from its shots")
         net = networks.build(meta["network"], gan.channels, len(meta["classes"]))
         try:
             net.load_state_dict(tensors)

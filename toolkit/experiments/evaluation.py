@@ -13,7 +13,7 @@ from toolkit.experiments import baselines
 from toolkit.experiments.features import OtherFeatures, with_noise
 from toolkit.experiments.fingerprint import work_folder
 from toolkit.experiments.imagenet import fit_imagenet
-from toolkit.experiments.material import shot_pictures, test_images, test_pictures
+from toolkit.experiments.material import shot_details, shot_pictures, test_images, test_pictures
 from toolkit.experiments.projection import CACHE, project
 from toolkit.experiments.scoring import Clock, score
 from toolkit.experiments.sources import Collection, World
@@ -126,7 +126,9 @@ def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, T
         raise ToolkitError("evaluate", f"classes of {list(sets)}", cell.num_classes, "Choose one of these")
     classes, clock = sets[cell.num_classes], Clock()
     image, label_map = shot_pictures(study, cell)
-    shots = project(study.gan, image, study.num_steps, study.cache, study.progress) if cell.needs_latents else None
+    how, shots = (study.num_steps, study.cache, study.progress), None
+    if cell.needs_latents:
+        shots = project(study.gan, image, *how, shot_details(study, cell))
     clock("project_shots")
     look = test_pictures if cell.needs_latents else test_images
     test, truth = look(study)

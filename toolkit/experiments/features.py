@@ -1,5 +1,6 @@
 """Variants of the hypercolumns, for ablations: fewer layers, other upsampling, other noise."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -76,4 +77,4 @@ def with_noise(gan: GAN, sample: Sample, kind: str, seed: int = 0) -> Sample:
     if kind == "random":
         rng = torch.Generator().manual_seed(seed)
         noise = {name: torch.randn(n.shape, generator=rng).to(n) for name, n in noise.items()}
-    return Sample(sample.image, sample.ws, noise, sample.reconstruction)
+    return dataclasses.replace(sample, noise=noise)

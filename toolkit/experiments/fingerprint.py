@@ -7,8 +7,9 @@ from typing import Any
 
 from toolkit.experiments import projection
 from toolkit.experiments.material import data_key
-from toolkit.experiments.study import AUTO_SHOT, Cell, Study
+from toolkit.experiments.study import AUTO_SHOT, IMAGENET, Cell, Study
 from toolkit.parts import fitting
+from toolkit.projection.imagenet import looked_at
 
 # Increment when a change of the code alters results.
 RESULTS_VERSION = 1
@@ -29,6 +30,8 @@ def key_of(study: Study, cell: Cell) -> dict:
         "num_test": study.num_test,
         "version": RESULTS_VERSION,
     }
+    if cell.method == IMAGENET or (cell.needs_latents and gan.imagenet):
+        key["looked_at"] = looked_at(gan.resolution)
     if not cell.needs_latents:
         return key
     key |= {

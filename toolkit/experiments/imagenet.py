@@ -59,7 +59,7 @@ def fit_imagenet(
 
 def columns_of(image: Tensor) -> Hypercolumns:
     """Hypercolumns (N, 512, R, R) of pictures (N, 3, R, R) in [-1, 1], by `layers_of` alone."""
-    return Hypercolumns(layers_of(image.cpu()), image.shape[-1])
+    return Hypercolumns(layers_of(image.cpu(), image.shape[-1]), image.shape[-1])
 
 
 def _views(image, label_map, num_classes, rng):

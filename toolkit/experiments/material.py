@@ -12,15 +12,17 @@ from toolkit.experiments.projection import CHUNK, project
 from toolkit.experiments.study import Cell, Study
 from toolkit.fewshot import Sample
 from toolkit.pictures import images, labels
+from toolkit.projection.imagenet import detail_at
 
 
 def shot_pictures(study: Study, cell: Cell) -> tuple[Tensor, Tensor]:
     """image, label_map (source's classes) that a cell may learn from; rounded up to tens, as projected."""
-    source, num = study.source, cell.num_shots
-    if num >= studies.MANY:
-        return source.many(cell.seed, num, study.gan.resolution)
-    tens = -(-num // CHUNK) * CHUNK
-    return source.shots(cell.seed, max(num, min(tens, source.most_shots)), study.gan.resolution)
+    return _shots(study, cell, study.gan.resolution)
+
+
+def shot_details(study: Study, cell: Cell) -> Tensor | None:
+    """The pictures of `shot_pictures` in more pixels, for `Sample.detail`; None where that is."""
+    return _finer(study.gan, lambda side: _shots(study, cell, side)[0])
 
 
 def test_pictures(study: Study, moved: bool = False) -> tuple[Sample, Tensor]:
@@ -78,12 +80,30 @@ def _digest(image, label_map):
     return hashlib.sha256(pixels.tobytes() + parts.tobytes()).hexdigest()[:12]
 
 
-@lru_cache(maxsize=2)  # cells share them
+@lru_cache(maxsize=4)  # cells share them, at two sizes
 def _rendered(source, num, resolution):
     return source.test(num, resolution)
 
 
 @lru_cache(maxsize=2)
 def _projected(gan, source, num, num_steps, cache, progress, moved):
-    image, truth = _rendered(source, num, gan.resolution)
-    return project(gan, move(image, truth)[0] if moved else image, num_steps, cache, progress)
+    def look(side):
+        image, truth = _rendered(source, num, side)
+        return move(image, truth)[0] if moved else image
+
+    return project(gan, look(gan.resolution), num_steps, cache, progress, _finer(gan, look))
+
+
+def _shots(study, cell, side):
+    source, num = study.source, cell.num_shots
+    if num >= studies.MANY:
+        return source.many(cell.seed, num, side)
+    tens = -(-num // CHUNK) * CHUNK
+    return source.shots(cell.seed, max(num, min(tens, source.most_shots)), side)
+
+
+def _finer(gan, read):
+    """What `read` gives of more pixels than the GAN's, if its hypercolumns look at them and there are so many."""
+    side = detail_at(gan.resolution)
+    image = read(side) if gan.imagenet and side > gan.resolution else None
+    return None if image is None or image.shape[-1] < side else image  # labelled samples of a GAN are as small as it

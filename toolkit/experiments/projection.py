@@ -52,7 +52,12 @@ def projected(
 
 
 def project(
-    gan: GAN, image: Tensor, num_steps: int | None = None, cache: str | Path | None = None, progress: bool = False
+    gan: GAN,
+    image: Tensor,
+    num_steps: int | None = None,
+    cache: str | Path | None = None,
+    progress: bool = False,
+    detail: Tensor | None = None,
 ) -> Sample:
     """Pictures projected into a GAN.
 
@@ -62,6 +67,7 @@ def project(
         num_steps: of projection; None for the GAN's default.
         cache: folder for the latents, keyed by pictures, GAN, encoder, steps and `VERSION`; None keeps nothing.
         progress: show a bar.
+        detail: the `Sample`'s, which latents do not depend on.
     Returns:
         `Sample` of N pictures, without trust.
     """
@@ -70,7 +76,8 @@ def project(
     synthesis = gan.generator.synthesis
     with torch.no_grad():
         reconstruction = torch.cat([synthesis(w, noise_mode="none").clamp(-1, 1) for w in ws.split(CHUNK)])
-    return Sample(image.to(gan.device), ws, projector.no_noise(gan.generator, len(image)), reconstruction)
+    noise = projector.no_noise(gan.generator, len(image))
+    return Sample(image.to(gan.device), ws, noise, reconstruction, detail=detail)
 
 
 def _latents(gan, image, num_steps, cache):

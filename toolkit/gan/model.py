@@ -29,7 +29,7 @@ from toolkit.pictures import images
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection import cost, projector, trust
 from toolkit.projection.framing import Framer
-from toolkit.projection.imagenet import LAYERS, distance, layers_of
+from toolkit.projection.imagenet import detail_at, distance, layer_channels, layers_of
 from toolkit.stepwise import finish
 
 PROJECTION_STEPS = 50
@@ -306,16 +306,27 @@ class GAN:
         """
         num_steps = self.projection_steps if num_steps is None else num_steps
         sources, aligns = self.place(source, align, all)
-        framed = [images.frame_image(s, self.resolution, a) for s, a in zip(sources, aligns, strict=True)]
-        image = torch.cat([picture for picture, _ in framed]).to(self.device)
-        frames = [frame for picture, frame in framed for _ in picture]
+        framed = [self._framed(*one) for one in zip(sources, aligns, strict=True)]
+        image = torch.cat([picture for picture, _, _ in framed]).to(self.device)
+        frames = [frame for picture, frame, _ in framed for _ in picture]
+        finer = [detail for _, _, detail in framed]
+        detail = None if any(one is None for one in finer) else torch.cat(finer).to(self.device)
         networks = self._networks() | options
         steps = projector.projecting(self.generator, image, num_steps=num_steps, every=every, **networks)
         for done, total, found in steps:
-            sample = Sample(image, found.ws, found.noise, found.image, frames=frames)
+            sample = Sample(image, found.ws, found.noise, found.image, frames=frames, detail=detail)
             if done == total and judge:
                 sample.trust = self._trust(sample.image, found, num_steps, options)
             yield done, total, sample
+
+    def _framed(self, source, align):
+        """What is projected, its frame, and its detail: None where nothing looks at it, or sees no more there."""
+        if not isinstance(source, Tensor):
+            source = open_rgb(source, "frame_image")  # once: it may be a stream
+        image, frame = images.frame_image(source, self.resolution, align)
+        side = detail_at(self.resolution)
+        finer = self.imagenet and side > self.resolution and not isinstance(source, Tensor)
+        return image, frame, images.frame_image(source, side, frame)[0] if finer else None
 
     def _trust(self, image, found, num_steps, options):
         if {"encoder", "discriminator", "lpips", "space", "noise"} & options.keys():
@@ -436,15 +447,16 @@ class GAN:
     ) -> Hypercolumns:
         """The generator's activations at each pixel of a sample: lazy `Hypercolumns`, detached.
 
-        Of a GAN with `imagenet`, also what ImageNet's features see there: in the sample's picture, not in what its
-        latents draw.
+        Of a GAN with `imagenet`, also what ImageNet's features see there: in the sample's picture, in all the detail
+        that it has, not in what its latents draw.
         """
         noise = sample.noise if noise_mode == "const" and sample.noise else None
         if noise is not None:
             noise = {name: n.to(self.device) for name, n in noise.items()}
         ws = sample.ws.to(self.device)  # of a file, it is on the CPU
         columns = hypercolumns.from_generator(self.generator, ws, noise_mode, noise, rng=rng)[1]
-        return self._seen(sample.image.to(self.device), columns)
+        picture = sample.image if sample.detail is None else sample.detail
+        return self._seen(picture.to(self.device), columns)
 
     def drawn(
         self, ws: Tensor, noise_mode: str = "const", rng: torch.Generator | None = None
@@ -464,13 +476,13 @@ class GAN:
     def channels(self) -> dict[str, int]:
         """The layers of its hypercolumns, in order, and how many channels each has."""
         own = {name: layer.weight.shape[0] for name, layer in self.generator.synthesis.layers().items()}
-        return own | LAYERS if self.imagenet else own
+        return own | layer_channels(self.resolution) if self.imagenet else own
 
     def _seen(self, image, columns):
         """The hypercolumns, with ImageNet's of the picture if they are wanted."""
         if not self.imagenet:
             return columns
-        return Hypercolumns(columns.activations | layers_of(image), columns.resolution)
+        return Hypercolumns(columns.activations | layers_of(image, self.resolution), columns.resolution)
 
     @cached_property
     def statistics(self) -> tuple[Tensor, Tensor]:

@@ -27,8 +27,9 @@ class Sample:
     noise: layer name -> (N, 1, h, h); empty for the generator's own, as in generated pictures;
     reconstruction: (N, 3, R, R), what ws synthesises: image itself when it was generated.
     Floats of other precisions become float32.
-    Of projected pictures also trust: (N,), 0 to 1, see `trust`; and frames: N `images.Frame`s, where
-    in the uploads the pictures lie. Else None.
+    Of projected pictures also trust: (N,), 0 to 1, see `trust`; frames: N `images.Frame`s, where
+    in the uploads the pictures lie; and detail: (N, 3, S, S), the pictures in more pixels, for a GAN whose
+    hypercolumns hold what ImageNet's features see in them. Else None.
     """
 
     image: Tensor
@@ -37,9 +38,11 @@ class Sample:
     reconstruction: Tensor = cast(Tensor, None)  # as an argument, None stands for image
     trust: Tensor | None = None
     frames: list[Frame] | None = None
+    detail: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.image, self.ws = as_floats(self.image, "Sample"), as_floats(self.ws, "Sample")
+        self.detail = None if self.detail is None else as_floats(self.detail, "Sample")
         if self.reconstruction is None:
             self.reconstruction = self.image
 
@@ -68,7 +71,8 @@ class Sample:
         noise = {name: n[index] for name, n in self.noise.items()}
         trust = None if self.trust is None else self.trust[index]
         frames = None if self.frames is None else self.frames[index]
-        return Sample(self.image[index], self.ws[index], noise, self.reconstruction[index], trust, frames)
+        detail = None if self.detail is None else self.detail[index]
+        return Sample(self.image[index], self.ws[index], noise, self.reconstruction[index], trust, frames, detail)
 
     @property
     def psnr(self) -> Tensor:
@@ -104,10 +108,11 @@ class AnyGAN(Protocol):
 
 
 def to_tensors(sample: Sample) -> dict[str, Tensor]:
-    """A sample as saved to a file: dict, name -> tensor; without frames, and with trust if there is one."""
+    """A sample as saved to a file: dict, name -> tensor; without frames, and with trust and detail if there is some."""
     tensors = {"image": sample.image, "reconstruction": sample.reconstruction, "ws": sample.ws}
     tensors |= {f"noise.{name}": n for name, n in sample.noise.items()}
-    return tensors if sample.trust is None else {**tensors, "trust": sample.trust}
+    some = {"trust": sample.trust, "detail": sample.detail}
+    return tensors | {name: tensor for name, tensor in some.items() if tensor is not None}
 
 
 def from_tensors(tensors: dict[str, Tensor]) -> Sample:
@@ -117,7 +122,8 @@ def from_tensors(tensors: dict[str, Tensor]) -> Sample:
         KeyError: one is missing.
     """
     noise = {name.removeprefix("noise."): n for name, n in tensors.items() if name.startswith("noise.")}
-    return Sample(tensors["image"], tensors["ws"], noise, tensors["reconstruction"], tensors.get("trust"))
+    trust, detail = tensors.get("trust"), tensors.get("detail")
+    return Sample(tensors["image"], tensors["ws"], noise, tensors["reconstruction"], trust, detail=detail)
 
 
 def save_sample(path: str | PathLike, sample: Sample, gan: AnyGAN) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from toolkit.parts import hypercolumns, motions
@@ -66,8 +67,20 @@ def _moved(gan, shots, label_map, rng):
     What ImageNet's features see of a picture cannot be mixed with another's style. And where a GAN was trained
     briefly, its activations tell the place of a pixel better than what is there: labels that move teach the rest.
     """
-    image = torch.cat([shot.sample.image for shot in shots]).to(gan.device)
-    grid = motions.draw(len(shots), gan.resolution, rng, scale=SCALE, rotation=ROTATION, shift=SHIFT)
-    moved = motions.move(image, grid, "border")
-    sample = Sample(moved, gan.encoder(moved))
+    samples = [shot.sample for shot in shots]
+    pictures = [(s.image if s.detail is None else s.detail).to(gan.device) for s in samples]
+    side = max(picture.shape[-1] for picture in pictures)
+    grid = motions.draw(len(shots), side, rng, scale=SCALE, rotation=ROTATION, shift=SHIFT)
+    moved = motions.move(torch.cat([_resized(picture, side) for picture in pictures]), grid, "border")
+    image = _resized(moved, gan.resolution)
+    sample = Sample(image, gan.encoder(image), detail=None if image is moved else moved)
+    grid = _resized(grid.permute(0, 3, 1, 2), gan.resolution).permute(0, 2, 3, 1)
     return gan.hypercolumns(sample), motions.move_labels(label_map, grid)
+
+
+def _resized(image, side):
+    """(N, C, side, side): enlarged bilinearly, or made smaller by the mean."""
+    if image.shape[-1] == side:
+        return image
+    how = {"mode": "area"} if side < image.shape[-1] else {"mode": "bilinear", "align_corners": False}
+    return F.interpolate(image, size=(side, side), **how)

@@ -11,8 +11,9 @@ from toolkit.projection.perceptual import apart, unit
 
 LAST_BLOCKS = (0, 2, 4, 10, 15)  # of EfficientNet-Lite0: the last block of each stage that ends before a stride
 CHANNELS = (16, 24, 40, 112, 320)  # what these put out, at strides 2, 4, 8, 16, 32
-LAYERS = {f"imagenet.{2**i}": num for i, num in enumerate(CHANNELS)}  # of `layers_of`: name -> channels
-PICTURES_AT_ONCE = 8  # enlarged, for `layers_of`
+ENLARGED, LOOKED_AT = 6, 384  # times, and pixels: see `looked_at`
+DETAIL_AT = 256  # pixels: see `detail_at`
+PICTURES_AT_ONCE = 8  # enlarged
 JUDGED_AT = 128  # pixels; `embed` and `Judge` enlarge smaller pictures: ImageNet's objects are larger than theirs
 JUDGED_STAGES = 4  # of the five; the last sees the whole picture at once
 
@@ -77,7 +78,7 @@ class ImageNetFeatures(nn.Module):
         vectors = []
         for part in image.split(batch_size):
             if part.shape[2] < JUDGED_AT:
-                part = F.interpolate(part, size=(JUDGED_AT, JUDGED_AT), mode="bilinear")
+                part = _enlarged(part, JUDGED_AT)
             vectors.append(self(part)[-1].float().mean((2, 3)))
         return torch.cat(vectors)
 
@@ -99,40 +100,62 @@ class Judge:
         """
         half, image = image.dtype == torch.bfloat16, image.float().expand(-1, 3, -1, -1)
         if image.shape[2] < JUDGED_AT:
-            image = F.interpolate(image, size=(JUDGED_AT, JUDGED_AT), mode="bilinear")
+            image = _enlarged(image, JUDGED_AT)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
             return self.network(image, JUDGED_STAGES)
 
 
+def looked_at(resolution: int) -> int:
+    """Pixels a side of the pictures that `layers_of` looks at, for hypercolumns of so many.
+
+    Objects that ImageNet shows are larger than 64 pixels, and small parts are lost between features that far apart:
+    six times as many, up to 384; of large pictures twice, for a feature at each of their pixels.
+    """
+    return max(2 * resolution, min(ENLARGED * resolution, LOOKED_AT))
+
+
+def detail_at(resolution: int) -> int:
+    """Pixels a side of what is kept of photographs for `layers_of`: twice as many, up to 256, but never fewer."""
+    return max(resolution, min(2 * resolution, DETAIL_AT))
+
+
+def layer_channels(resolution: int) -> dict[str, int]:
+    """What `layers_of` gives: dict, name -> channels; "imagenet384.2" looks at 384 pixels and has half as many."""
+    return {f"imagenet{looked_at(resolution)}.{2 ** (i + 1)}": channels for i, channels in enumerate(CHANNELS)}
+
+
 @torch.no_grad()
-def layers_of(image: Tensor) -> dict[str, Tensor]:
+def layers_of(image: Tensor, resolution: int) -> dict[str, Tensor]:
     """What ImageNet's features see in pictures, layer by layer, as further layers of hypercolumns.
 
-    Pictures are enlarged to twice their size, so that the finest layer has a feature for each of their pixels:
-    small parts would be lost without.
-
     Args:
-        image: (N, 3, R, R) float in [-1, 1].
+        image: (N, 3, S, S) float in [-1, 1], enlarged to `looked_at`; S is best `detail_at`, where there are so many.
+        resolution: R, of the hypercolumns.
     Returns:
-        dict, "imagenet.1" to "imagenet.16", the pixels between features -> (N, CHANNELS[i], R/2^i, R/2^i), on
-        image's device.
+        dict as of `layer_channels`, name -> (N, C, L/2^i, L/2^i), i from 1 to 5 and L = looked_at(R), on image's
+        device.
     """
-    size = 2 * image.shape[-1]
     network = imagenet_features(image.device)
-    large = F.interpolate(image, size=(size, size), mode="bilinear")
-    parts = [network(part) for part in large.split(PICTURES_AT_ONCE)]
-    return {name: torch.cat(layer) for name, *layer in zip(LAYERS, *parts, strict=True)}
+    parts = [network(_enlarged(part, looked_at(resolution))) for part in image.split(PICTURES_AT_ONCE)]
+    return {name: torch.cat(layer) for name, *layer in zip(layer_channels(resolution), *parts, strict=True)}
 
 
+@torch.no_grad()
 def distance(image: Tensor, other: Tensor) -> Tensor:
-    """How different pictures look to ImageNet's features: the sum over the layers of `layers_of`.
+    """How different pictures look to ImageNet's features, at twice their size: the sum over all stages.
 
     Args:
         image, other: (N, 3, R, R) float in [-1, 1].
     Returns:
         (N,), 0 for the same pictures; no gradient.
     """
-    return apart(unit(layers_of(image).values()), unit(layers_of(other).values()))
+    network, size = imagenet_features(image.device), 2 * image.shape[-1]
+    pairs = zip(image.split(PICTURES_AT_ONCE), other.split(PICTURES_AT_ONCE), strict=True)
+    return torch.cat([apart(*(unit(network(_enlarged(one, size))) for one in pair)) for pair in pairs])
+
+
+def _enlarged(image, size):
+    return F.interpolate(image, size=(size, size), mode="bilinear")
 
 
 def imagenet_features(device: torch.device | str = "cpu") -> ImageNetFeatures:
