@@ -162,6 +162,12 @@ def test_statistics_in_parts_are_those_of_all(tiny_gan, monkeypatch):
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(whole, parts, strict=True))
 
 
+def test_statistics_with_what_imagenet_sees_are_of_the_drawn_pictures(seeing, monkeypatch):
+    monkeypatch.setattr("toolkit.gan.model.SEEN_PICTURES", 128)
+    whole = seeing.drawn(seeing._latents(0, 128, 1.0))[1].mean_std()
+    assert all(torch.allclose(a, b, atol=1e-3) for a, b in zip(seeing.statistics, whole, strict=True))
+
+
 def test_its_repr_is_one_line(tiny_gan):
     assert repr(tiny_gan) == (
         f"<GAN {tiny_gan.metadata['name']}: 16 pixels, discriminator, cpu, hash {tiny_gan.hash[:12]}>"

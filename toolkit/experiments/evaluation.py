@@ -13,7 +13,7 @@ from toolkit.experiments import baselines
 from toolkit.experiments.features import OtherFeatures, with_noise
 from toolkit.experiments.fingerprint import work_folder
 from toolkit.experiments.imagenet import fit_imagenet
-from toolkit.experiments.material import shot_details, shot_pictures, test_images, test_pictures
+from toolkit.experiments.material import shot_details, shot_pictures, test_details, test_images, test_pictures
 from toolkit.experiments.projection import CACHE, project
 from toolkit.experiments.scoring import Clock, score
 from toolkit.experiments.sources import Collection, World
@@ -127,10 +127,13 @@ def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, T
     classes, clock = sets[cell.num_classes], Clock()
     image, label_map = shot_pictures(study, cell)
     how, shots = (study.num_steps, study.cache, study.progress), None
+    detail = shot_details(study, cell) if cell.needs_latents or cell.method == IMAGENET else None
     if cell.needs_latents:
-        shots = project(study.gan, image, *how, shot_details(study, cell))
+        shots = project(study.gan, image, *how, detail)
+    elif detail is not None:
+        image = detail
     clock("project_shots")
-    look = test_pictures if cell.needs_latents else test_images
+    look = test_pictures if cell.needs_latents else _seen if cell.method == IMAGENET else test_images
     test, truth = look(study)
     clock("project_test")
     label_map, truth = (labels.merge(m, study.source.classes, classes) for m in (label_map, truth))
@@ -145,6 +148,13 @@ def measure(study: Study, cell: Cell, save: Path | None = None) -> tuple[dict, T
         test, truth = look(study, moved=True)
         found["moved"] = score(predict(test), labels.merge(truth, study.source.classes, classes), classes)
     return found, prediction
+
+
+def _seen(study, moved=False):
+    """As `test_images`, in all the detail that hypercolumns would see."""
+    image, truth = test_images(study, moved)
+    detail = test_details(study, moved)
+    return image if detail is None else detail, truth
 
 
 def _fit(study, cell, image, shots, label_map, classes, save):

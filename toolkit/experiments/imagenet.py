@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from toolkit.autoshot.augmentation import augment
@@ -26,15 +27,15 @@ def fit_imagenet(
     latents to mix.
 
     Args:
-        image: (N, 3, R, R) in [-1, 1].
+        image: (N, 3, S, S) in [-1, 1], S a multiple of R.
         label_map: (N, R, R) int64 over classes; 255 = unlabelled.
         classes: names, background first.
         seed: of weights and views.
         num_steps: None for as many as on a GAN's features.
     Returns:
-        function, image (M, 3, R, R) -> label_map (M, R, R).
+        function, image (M, 3, S, S) -> label_map (M, R, R).
     """
-    rng = torch.Generator().manual_seed(seed)
+    rng, side = torch.Generator().manual_seed(seed), label_map.shape[-1]
     views = _views(image, label_map, len(classes), rng)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -54,21 +55,26 @@ def fit_imagenet(
         schedule.step()
     mix.hide(0)
     net.eval().requires_grad_(False)
-    return lambda pictures: torch.cat([networks.label(net, columns_of(one)).argmax(1) for one in pictures.split(8)])
+    return lambda pictures: torch.cat(
+        [networks.label(net, columns_of(one, side)).argmax(1) for one in pictures.split(8)]
+    )
 
 
-def columns_of(image: Tensor) -> Hypercolumns:
-    """Hypercolumns (N, 512, R, R) of pictures (N, 3, R, R) in [-1, 1], by `layers_of` alone."""
-    return Hypercolumns(layers_of(image.cpu(), image.shape[-1]), image.shape[-1])
+def columns_of(image: Tensor, resolution: int) -> Hypercolumns:
+    """Hypercolumns (N, 512, R, R) of pictures (N, 3, S, S) in [-1, 1], by `layers_of` alone."""
+    return Hypercolumns(layers_of(image.cpu(), resolution), resolution)
 
 
 def _views(image, label_map, num_classes, rng):
     """(hypercolumns, soft labels, known pixels) of the pictures as they are, and augmented."""
     soft, known = one_hot(label_map, num_classes), label_map != labels.IGNORE_INDEX
-    views = [(columns_of(image), soft, known)]
+    side = label_map.shape[-1]
+    times = image.shape[-1] // side
+    views = [(columns_of(image, side), soft, known)]
     size = sum(a.numel() for a in views[0][0].activations.values())
+    fine = soft.repeat_interleave(times, 2).repeat_interleave(times, 3)  # moved with the picture's own pixels
     for _ in range(1, max(1, min(shot_views.VIEWS, shot_views.MAX_ELEMENTS // size))):
-        moved, their, inside = augment(image, soft, rng)
-        columns = columns_of(moved)
-        views.append((columns, their, inside & (their.sum(1) > 0.999)))
+        moved, their, inside = augment(image, fine, rng)
+        their, share = F.avg_pool2d(their, times), F.avg_pool2d(inside.float(), times)
+        views.append((columns_of(moved, side), their, (share > 0.999) & (their.sum(1) > 0.999)))
     return [view for view in views if view[2].any()]

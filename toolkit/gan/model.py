@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -35,7 +35,7 @@ from toolkit.stepwise import finish
 PROJECTION_STEPS = 50
 STEPS_WITHOUT_ENCODER = 200  # w_avg is a worse start than an encoder's guess
 CALIBRATION_PICTURES = 32  # of the GAN's own samples, see `calibrating`
-STATISTICS_PICTURES, FEWEST_PICTURES, STATISTICS_PIXELS = 128, 16, 1 << 19  # see `statistics`
+STATISTICS_PICTURES, FEWEST_PICTURES, STATISTICS_PIXELS, SEEN_PICTURES = 128, 16, 1 << 19, 32  # see `statistics`
 
 
 class Found(NamedTuple):
@@ -485,22 +485,32 @@ class GAN:
         return Hypercolumns(columns.activations | layers_of(image, self.resolution), columns.resolution)
 
     @cached_property
+    @torch.no_grad()
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and std of every hypercolumn channel, (C,) each, over generated pictures.
 
         Of 128 small pictures, of fewer large ones: these have more pixels, and each takes seconds and half a gigabyte.
+        What ImageNet's features see is of fewer, too: they look at more pixels.
         """
         num = max(FEWEST_PICTURES, min(STATISTICS_PICTURES, STATISTICS_PIXELS // self.resolution**2))
-        ws = self._latents(0, num, 1.0)
-        at_once = max(1, STATISTICS_PIXELS // self.resolution**2)
-        parts = [ws[i : i + at_once] for i in range(0, num, at_once)]
-        moments = [self.drawn(part)[1].mean_std() for part in parts]
-        if len(moments) == 1:
-            return moments[0]
-        shares = torch.tensor([len(part) / num for part in parts], device=self.device)[:, None]
-        means, stds = (torch.stack(kind) for kind in zip(*moments, strict=True))
-        mean = (shares * means).sum(0)
-        return mean, (shares * (stds.square() + (means - mean).square())).sum(0).sqrt()
+        ws, at_once = self._latents(0, num, 1.0), max(1, STATISTICS_PIXELS // self.resolution**2)
+        own = _moments(hypercolumns.from_generator(self.generator, part)[1] for part in ws.split(at_once))
+        if not self.imagenet:
+            return own
+        images = self._drawn(ws[:SEEN_PICTURES]).image.split(1)
+        seen = _moments(Hypercolumns(layers_of(image, self.resolution), self.resolution) for image in images)
+        return torch.cat([own[0], seen[0]]), torch.cat([own[1], seen[1]])
+
+
+def _moments(parts: Iterable[Hypercolumns]) -> tuple[Tensor, Tensor]:
+    """Mean and std of every channel, (C,) each, over the pictures of all parts."""
+    found = [(len(part), *part.mean_std()) for part in parts]
+    nums, means, stds = (torch.stack(list(map(torch.as_tensor, kind))) for kind in zip(*found, strict=True))
+    if len(nums) == 1:
+        return means[0], stds[0]
+    shares = (nums / nums.sum()).to(means)[:, None]
+    mean = (shares * means).sum(0)
+    return mean, (shares * (stds.square() + (means - mean).square())).sum(0).sqrt()
 
 
 def _kept(path: Path) -> Tensor:
