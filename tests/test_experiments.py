@@ -492,7 +492,7 @@ def test_imagenet_features_learn_their_own_picture():
         predict = imagenet.fit_imagenet(picture, truth, PORTRAIT_CLASSES, num_steps=60)
         assert scoring.score(predict(picture), truth, PORTRAIT_CLASSES)["weighted_iou"] > 60
         columns = imagenet.columns_of(picture, 32)
-        assert columns.num_channels == 512 and columns.resolution == 32
+        assert columns.num_channels == 496 and columns.resolution == 32
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from toolkit import experiments, fewshot
 from toolkit.autoshot import AutoShotSegmenter
+from toolkit.autoshot.segmenter import WIDER
 from toolkit.autoshot.unet import UNet
 from toolkit.errors import CheckpointError, ImageError, ToolkitError
 from toolkit.gan.model import GAN
@@ -255,9 +256,10 @@ class Asked:
     """A segmenter that calls everything background, and keeps what it was asked for."""
 
     def __init__(self):
-        self.classes, self.asked = ["background", "part"], []
+        self.classes, self.asked, self.gan = ["background", "part"], [], SimpleNamespace(framer=None)
 
     def segment(self, picture, align, **options):
+        align = self.gan.framer.find(picture)[0].frame if align == "auto" else align
         self.asked.append((align, options))
         return SimpleNamespace(full_label_map=align.restore(torch.zeros(4, 4, dtype=torch.int64)))
 
@@ -285,11 +287,12 @@ def auto(framer=None):
 
 def test_auto_shot_sees_the_frame_and_puts_it_back():
     result = auto(Finds(FRAMES)).segment(PHOTO, align="auto")
-    assert result.frame == FRAMES[0] and result.image.shape == (3, 10, 10)
+    wider = FRAMES[0].scaled(WIDER)
+    assert result.frame == wider and result.image.shape == (3, 11, 11)
     full = result.full_label_map
-    assert full.shape == (40, 60) and ((full == 255) == (FRAMES[0].restore(torch.zeros(2, 2).long()) == 255)).all()
-    again = auto().segment(PHOTO, align=FRAMES[0])
-    assert torch.equal(again.label_map, result.label_map) and again.as_dict()["angle"] == 30
+    assert full.shape == (40, 60) and ((full == 255) == (wider.restore(torch.zeros(2, 2).long()) == 255)).all()
+    again = auto().segment(PHOTO, align=FRAMES[0])  # set by hand, it is labelled as it is
+    assert again.frame == FRAMES[0] and again.image.shape == (3, 10, 10) and again.as_dict()["angle"] == 30
 
 
 class Dark(torch.nn.Module):
@@ -312,15 +315,28 @@ def test_several_looks_at_a_frame_lie_on_one_another(angle):
     lines[6:9, 4:-4] = lines[:, 55:58] = 1  # near the edges, and thinner than the looks differ there
     drawn = frame.restore(lines.long(), 0).bool()
     picture = Image.fromarray(np.where(drawn[..., None], 0, np.asarray(picture)).astype(np.uint8))
-    result = AutoShotSegmenter(Dark(), ["background", "line"], 64).segment(picture, align=frame)
-    found = result.full_label_map == 1
-    assert (found & drawn).sum() / (found | drawn).sum() > 0.85
+    network = AutoShotSegmenter(Dark(), ["background", "line"], 64, framer=Finds([frame]))
+    for align in (frame, "auto"):
+        found = network.segment(picture, align=align).full_label_map == 1
+        assert (found & drawn).sum() / (found | drawn).sum() > 0.85
+
+
+def test_what_lies_beyond_a_frame_that_was_found_too_small_is_labelled():
+    picture = Image.new("RGB", (200, 160), "white")
+    frame = Frame.around((100, 80), 120, 20, picture.size)
+    around = (frame.scaled(1.08).restore(torch.zeros(2, 2).long()) == 0) & (
+        frame.restore(torch.zeros(2, 2).long()) == 255
+    )
+    picture = Image.fromarray(np.where(around[..., None], 0, np.asarray(picture)).astype(np.uint8))
+    network = AutoShotSegmenter(Dark(), ["background", "line"], 64, framer=Finds([frame]))
+    found = network.segment(picture, align="auto").full_label_map == 1
+    assert (found & around).sum() / (found | around).sum() > 0.7
 
 
 def test_auto_shot_gives_one_for_each_that_was_found():
-    network = auto(Finds(FRAMES))
-    assert [r.frame for r in network.segment(PHOTO, align="auto", all=True)] == FRAMES
-    assert [r.frame for r in network.segment([PHOTO, PHOTO], align="auto")] == FRAMES[:1] * 2
+    network, wider = auto(Finds(FRAMES)), [frame.scaled(WIDER) for frame in FRAMES]
+    assert [r.frame for r in network.segment(PHOTO, align="auto", all=True)] == wider
+    assert [r.frame for r in network.segment([PHOTO, PHOTO], align="auto")] == wider[:1] * 2
     network.framer = Finds([])
     with pytest.raises(ImageError, match="segment: expected a picture of what .*nothing like it in 60x40"):
         network.segment(PHOTO, align="auto")

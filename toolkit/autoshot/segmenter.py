@@ -30,7 +30,8 @@ from toolkit.projection.trust import LOW
 
 LONGEST = 16  # times the resolution: the longest side of the network's input
 BATCH_SIZE = 16
-LOOKS = (1.0, 0.95, 1.055)  # times a frame's size
+LOOKS = (1.0, 0.9, 1.1)  # times a frame's size
+WIDER = max(LOOKS)  # times a found frame's size: what is labelled, as one found too small would cut off what is there
 RESULT_PIXELS = 1 << 20  # of a result's label map at most; larger uploads take the nearest label
 
 
@@ -108,7 +109,7 @@ class AutoShotSegmenter:
             align: "none" for the whole picture, in its own shape or, of `fit` "pad", padded to a square as those that
                 it learned from; "centre" for such a square, too, else the centred one; else as `images.frame_image`
                 takes it, or "auto": found by the framer of the GAN it was distilled from; then in three sizes and
-                mirrored, and the mean is taken. A tensor is always taken whole.
+                mirrored, the mean is taken, and it reaches `WIDER` than the frame. A tensor is always taken whole.
             all: of "auto", everything that is found in a picture, the most trusted first, not that one alone.
         Returns:
             `Result`, or a list of them. Its image and label map have the size of the upload, or of the frame in
@@ -128,8 +129,9 @@ class AutoShotSegmenter:
             uploads += images.load_image(one) if isinstance(one, Tensor) else [open_rgb(one, "segment")]
         placed = [(i, frame) for i, upload in enumerate(uploads) for frame in self._frames(upload, align)]
         rough = align not in ("none", "centre")  # found, or set by hand: not to the pixel
+        wider = WIDER if align == "auto" else 1.0
         results: list[Any] = [
-            self._looked_at(uploads[i], frame, resolution) if rough and frame else None for i, frame in placed
+            self._looked_at(uploads[i], frame, resolution, wider) if rough and frame else None for i, frame in placed
         ]
         whole = {
             k: self._seen(uploads[i], frame, resolution) for k, (i, frame) in enumerate(placed) if results[k] is None
@@ -160,17 +162,20 @@ class AutoShotSegmenter:
             raise ImageError("segment", want, got, 'Give its frame as align, or align="centre"')
         return [one.frame for one in found]
 
-    def _looked_at(self, upload, frame, resolution):
+    def _looked_at(self, upload, frame, resolution, wider):
         """The result of a frame that was found or set by hand, and so is a little off: the mean of what is seen in
-        frames a little smaller and larger, and in the mirror, as the network saw pictures when it learned."""
+        frames a little smaller and larger, and in the mirror, as the network saw pictures when it learned. It covers
+        `wider` times the frame."""
         seen = torch.stack([self._seen(upload, frame.scaled(by), resolution) for by in LOOKS])
         logits = self.predict(torch.cat([seen, seen.flip(3)]))
         straight, mirrored = logits.softmax(1).chunk(2)
         # A place in the frame is nearer the centre of a larger one.
-        theta = torch.tensor([[[1 / by, 0.0, 0.0], [0.0, 1 / by, 0.0]] for by in LOOKS]).to(logits)
+        theta = torch.tensor([[[wider / by, 0.0, 0.0], [0.0, wider / by, 0.0]] for by in LOOKS]).to(logits)
         grid = F.affine_grid(theta, list(straight.shape), align_corners=False)
-        sure = F.grid_sample(straight + mirrored.flip(3), grid, padding_mode="border", align_corners=False).mean(0)
-        return self._result(upload, frame, sure, judged=logits[0])
+        sure = F.grid_sample(straight + mirrored.flip(3), grid, padding_mode="border", align_corners=False)
+        seeing = (grid.abs().amax(3) < 1).to(sure)[:, None]  # which of them see a place at all; the largest sees all
+        sure = (sure * seeing).sum(0) / seeing.sum(0)
+        return self._result(upload, frame.scaled(wider), sure, judged=logits[0])
 
     def _seen(self, upload, frame, resolution):
         if frame is None:

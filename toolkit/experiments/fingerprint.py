@@ -9,7 +9,7 @@ from toolkit.experiments import projection
 from toolkit.experiments.material import data_key
 from toolkit.experiments.study import AUTO_SHOT, IMAGENET, Cell, Study
 from toolkit.parts import fitting
-from toolkit.projection.imagenet import looked_at
+from toolkit.projection.imagenet import layer_channels
 
 # Increment when a change of the code alters results.
 RESULTS_VERSION = 1
@@ -31,7 +31,7 @@ def key_of(study: Study, cell: Cell) -> dict:
         "version": RESULTS_VERSION,
     }
     if cell.method == IMAGENET or (cell.needs_latents and gan.imagenet):
-        key["looked_at"] = looked_at(gan.resolution)
+        key["seen"] = list(layer_channels(gan.resolution))
     if not cell.needs_latents:
         return key
     key |= {

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from toolkit.autoshot import AutoShotSegmenter
-from toolkit.errors import ToolkitError
+from toolkit.errors import ImageError, ToolkitError
 from toolkit.metrics import ConfusionMatrix
 from toolkit.pictures.frames import Frame
 from toolkit.pictures.images import to_pil
@@ -47,20 +47,22 @@ def framing(
         image: (N, 3, R, R) in [-1, 1], pictures framed exactly, that no training saw.
         label_map: (N, R, R), their labels; None for none.
         photographs: files without the object, to paste onto and to be refused; none: drawn ones.
-        segmenters: name -> one with segment(picture, align=...), whose IoU is compared.
+        segmenters: name -> one of either kind, whose IoU is compared; they get this framer.
         num_steps: of projection, for segmenters that need one; None for as many as usual.
         fit: how the pictures were made square; of those padded, the edges that were repeated are not pasted.
         seed: of places, sizes and tilts.
         progress: show a bar.
     Returns:
         dict: "found" and "refused", percent; "off", median errors; "seconds" a picture; "iou", for each segmenter
-        weighted IoU in percent, framed exactly and as found.
+        weighted IoU in percent, framed exactly and as it finds it by itself ("auto").
     Raises:
         ToolkitError: segmenters without labels.
     """
     segmenters = segmenters or {}
     if segmenters and label_map is None:
         raise ToolkitError("framing", "labelled pictures to judge segmenters by", "none", "Give --data, or a world")
+    for segmenter in segmenters.values():
+        (segmenter if isinstance(segmenter, AutoShotSegmenter) else segmenter.gan).framer = framer
     rng, num = torch.Generator().manual_seed(seed), len(image)
     off: list[tuple[float, float, float]] = []
     refused, seconds = 0, 0.0
@@ -74,11 +76,10 @@ def framing(
         found = framer.find(picture)
         seconds += time.perf_counter() - started
         errors = [_errors(one.frame, frame) for one in found]
-        near = [(e, one) for e, one in zip(errors, found, strict=True) if all(a <= b for a, b in zip(e, NEAR))]
-        off += [near[0][0]] if near else []
+        off += [e for e in errors if all(a <= b for a, b in zip(e, NEAR))][:1]
         for name, segmenter in segmenters.items():
             truth = frame.restore(label_map[i])  # type: ignore[index]
-            for matrix, align in zip(ious[name], (frame, near[0][1].frame if near else None), strict=True):
+            for matrix, align in zip(ious[name], (frame, "auto"), strict=True):
                 matrix.update(_labels(segmenter, picture, align, num_steps), truth)
     middle = torch.tensor(off or [[math.nan] * 3]).median(0).values.tolist()
     return {
@@ -118,8 +119,9 @@ def _errors(found, frame):
 
 def _labels(segmenter, picture, align, num_steps):
     """(H, W): what it sees; background wherever it sees nothing."""
-    if align is None:
-        return torch.zeros(picture.size[::-1], dtype=torch.int64)
     options = {} if isinstance(segmenter, AutoShotSegmenter) else {"num_steps": num_steps, "judge": False}
-    found = segmenter.segment(picture, align=align, **options).full_label_map
+    try:
+        found = segmenter.segment(picture, align=align, **options).full_label_map
+    except ImageError:  # nothing is found
+        return torch.zeros(picture.size[::-1], dtype=torch.int64)
     return torch.where(found == 255, 0, found)

@@ -61,7 +61,7 @@ def fit_imagenet(
 
 
 def columns_of(image: Tensor, resolution: int) -> Hypercolumns:
-    """Hypercolumns (N, 512, R, R) of pictures (N, 3, S, S) in [-1, 1], by `layers_of` alone."""
+    """Hypercolumns (N, 496, R, R) of pictures (N, 3, S, S) in [-1, 1], by `layers_of` alone."""
     return Hypercolumns(layers_of(image.cpu(), resolution), resolution)
 
 

@@ -475,14 +475,22 @@ class GAN:
     @property
     def channels(self) -> dict[str, int]:
         """The layers of its hypercolumns, in order, and how many channels each has."""
-        own = {name: layer.weight.shape[0] for name, layer in self.generator.synthesis.layers().items()}
-        return own | layer_channels(self.resolution) if self.imagenet else own
+        return self._own_channels | (layer_channels(self.resolution) if self.imagenet else {})
+
+    @property
+    def _own_channels(self):
+        """Those of the generator. The finest say of what colour a pixel is: where ImageNet's features join, they see
+        that, and parts are found better without."""
+        layers, finest = self.generator.synthesis.layers(), f"b{self.resolution}."
+        kept = [name for name in layers if not (self.imagenet and name.startswith(finest))]
+        return {name: layers[name].weight.shape[0] for name in kept}
 
     def _seen(self, image, columns):
         """The hypercolumns, with ImageNet's of the picture if they are wanted."""
         if not self.imagenet:
             return columns
-        return Hypercolumns(columns.activations | layers_of(image, self.resolution), columns.resolution)
+        own = columns.select(self._own_channels).activations
+        return Hypercolumns(own | layers_of(image, self.resolution), columns.resolution)
 
     @cached_property
     @torch.no_grad()
@@ -494,7 +502,10 @@ class GAN:
         """
         num = max(FEWEST_PICTURES, min(STATISTICS_PICTURES, STATISTICS_PIXELS // self.resolution**2))
         ws, at_once = self._latents(0, num, 1.0), max(1, STATISTICS_PIXELS // self.resolution**2)
-        own = _moments(hypercolumns.from_generator(self.generator, part)[1] for part in ws.split(at_once))
+        layers = list(self._own_channels)
+        own = _moments(
+            hypercolumns.from_generator(self.generator, part, layers=layers)[1] for part in ws.split(at_once)
+        )
         if not self.imagenet:
             return own
         images = self._drawn(ws[:SEEN_PICTURES]).image.split(1)

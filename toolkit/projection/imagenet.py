@@ -13,6 +13,7 @@ LAST_BLOCKS = (0, 2, 4, 10, 15)  # of EfficientNet-Lite0: the last block of each
 CHANNELS = (16, 24, 40, 112, 320)  # what these put out, at strides 2, 4, 8, 16, 32
 ENLARGED, LOOKED_AT = 6, 384  # times, and pixels: see `looked_at`
 DETAIL_AT = 256  # pixels: see `detail_at`
+FIRST_STAGE = 1  # of `layers_of`: what the very first sees, edges and colours, says less of parts than of one picture
 PICTURES_AT_ONCE = 8  # enlarged
 JUDGED_AT = 128  # pixels; `embed` and `Judge` enlarge smaller pictures: ImageNet's objects are larger than theirs
 JUDGED_STAGES = 4  # of the five; the last sees the whole picture at once
@@ -120,8 +121,9 @@ def detail_at(resolution: int) -> int:
 
 
 def layer_channels(resolution: int) -> dict[str, int]:
-    """What `layers_of` gives: dict, name -> channels; "imagenet384.2" looks at 384 pixels and has half as many."""
-    return {f"imagenet{looked_at(resolution)}.{2 ** (i + 1)}": channels for i, channels in enumerate(CHANNELS)}
+    """What `layers_of` gives: dict, name -> channels; "imagenet384.4" looks at 384 pixels and has a quarter as many."""
+    numbers = list(enumerate(CHANNELS))[FIRST_STAGE:]
+    return {f"imagenet{looked_at(resolution)}.{2 ** (i + 1)}": channels for i, channels in numbers}
 
 
 @torch.no_grad()
@@ -132,11 +134,11 @@ def layers_of(image: Tensor, resolution: int) -> dict[str, Tensor]:
         image: (N, 3, S, S) float in [-1, 1], enlarged to `looked_at`; S is best `detail_at`, where there are so many.
         resolution: R, of the hypercolumns.
     Returns:
-        dict as of `layer_channels`, name -> (N, C, L/2^i, L/2^i), i from 1 to 5 and L = looked_at(R), on image's
+        dict as of `layer_channels`, name -> (N, C, L/2^i, L/2^i), i from 2 to 5 and L = looked_at(R), on image's
         device.
     """
-    network = imagenet_features(image.device)
-    parts = [network(_enlarged(part, looked_at(resolution))) for part in image.split(PICTURES_AT_ONCE)]
+    network, side = imagenet_features(image.device), looked_at(resolution)
+    parts = [network(_enlarged(part, side))[FIRST_STAGE:] for part in image.split(PICTURES_AT_ONCE)]
     return {name: torch.cat(layer) for name, *layer in zip(layer_channels(resolution), *parts, strict=True)}
 
 
