@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate.utils import reduce
 from safetensors import safe_open
 from torch import Tensor
@@ -24,6 +25,7 @@ from toolkit.errors import CheckpointError, ToolkitError, check_count
 from toolkit.files import read_metadata, save_tensors
 from toolkit.parts import networks, uncertainty
 from toolkit.pictures.images import as_float
+from toolkit.projection.imagenet import detail_at
 from toolkit.training.processes import processes
 
 KIND = "auto-shot pairs"
@@ -70,7 +72,8 @@ def synthesizing(
         drop: share of the pictures to leave out, from 0 to below 1: those whose labels have the highest
             mean entropy.
         photographs: (N, 3, R, R) uint8, N >= num_images, framed as the GAN's: some of these are labelled, each as
-            the encoder sees it, instead of generated pictures. None generates.
+            the encoder sees it, instead of generated pictures. Or (N, 3, S, S), S = `imagenet.detail_at(R)`: then
+            what ImageNet's features see of them is finer. None generates.
     Yields:
         `Progress` after every shard; the last one's result is `Pairs`.
     Raises:
@@ -221,10 +224,11 @@ class Pairs:
         self.balance = dict(zip(self.classes, seen[self.kept, 1:].mean(0).tolist(), strict=True))
 
     def _some_of(self, photographs):
-        """(num_images, 3, R, R) uint8 of them, chosen by the seed."""
+        """num_images of them, chosen by the seed."""
         want, gan = f"(N, 3, {self.resolution}, {self.resolution}) uint8, N >= {self.num_images}", self.segmenter.gan
         known = "uint8" in str(photographs.dtype) and photographs.ndim == 4
-        if not known or len(photographs) < self.num_images or photographs.shape[1:] != (3, *2 * [self.resolution]):
+        shapes = [(3, side, side) for side in (self.resolution, detail_at(self.resolution))]
+        if not known or len(photographs) < self.num_images or photographs.shape[1:] not in shapes:
             got = f"{tuple(photographs.shape)} {photographs.dtype}"
             raise ToolkitError("synthesize", f"photographs {want}", got, "Ask for fewer pictures, or resize these")
         if gan.encoder is None:
@@ -261,8 +265,12 @@ class Pairs:
         """Photographs of shard i, as `_drawn`; the encoder's guess alone, for steps take a second each."""
         gan = self.segmenter.gan
         for photographs in self.photographs[self.rows(i)].split(self.batch_size):
-            sample = gan.project(as_float(photographs, gan.device), num_steps=0, judge=False)
-            yield photographs, gan.hypercolumns(sample)
+            detail = as_float(photographs, gan.device)
+            image = F.avg_pool2d(detail, detail.shape[-1] // self.resolution)
+            sample = gan.project(image, num_steps=0, judge=False)
+            if len(detail[0, 0]) > self.resolution:
+                sample.detail = detail
+            yield ((image + 1) * 127.5).round_().byte(), gan.hypercolumns(sample)
 
     def _key(self):
         digest = hashlib.sha256()
