@@ -156,14 +156,14 @@ def test_the_number_of_steps_can_be_set(tiny_gan):
 
 def test_statistics_in_parts_are_those_of_all(tiny_gan, monkeypatch):
     whole = GAN(tiny_gan.generator).statistics
-    monkeypatch.setattr("toolkit.gan.model.STATISTICS_PIXELS", 5 * 16 * 16)
-    monkeypatch.setattr("toolkit.gan.model.FEWEST_PICTURES", 128)
+    monkeypatch.setattr("toolkit.gan.features.STATISTICS_PIXELS", 5 * 16 * 16)
+    monkeypatch.setattr("toolkit.gan.features.FEWEST_PICTURES", 128)
     parts = GAN(tiny_gan.generator).statistics
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(whole, parts, strict=True))
 
 
 def test_statistics_with_what_imagenet_sees_are_of_the_drawn_pictures(seeing, monkeypatch):
-    monkeypatch.setattr("toolkit.gan.model.SEEN_PICTURES", 128)
+    monkeypatch.setattr("toolkit.gan.features.SEEN_PICTURES", 128)
     whole = seeing.drawn(seeing._latents(0, 128, 1.0))[1].mean_std()
     assert all(torch.allclose(a, b, atol=1e-3) for a, b in zip(seeing.statistics, whole, strict=True))
 

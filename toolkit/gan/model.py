@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from toolkit.errors import ImageError, ShapeError, ToolkitError, WriteError, as_floats, check_count, describe
 from toolkit.files import replace_when_done
+from toolkit.gan import features
 from toolkit.gan.encoder import AnyEncoder
 from toolkit.gan.files import zoo
 from toolkit.gan.files.latents import read_latents
@@ -29,13 +30,12 @@ from toolkit.pictures import images
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection import cost, projector, trust
 from toolkit.projection.framing import Framer
-from toolkit.projection.imagenet import detail_at, distance, layer_channels, layers_of
+from toolkit.projection.imagenet import detail_at, distance
 from toolkit.stepwise import finish
 
 PROJECTION_STEPS = 50
 STEPS_WITHOUT_ENCODER = 200  # w_avg is a worse start than an encoder's guess
 CALIBRATION_PICTURES = 32  # of the GAN's own samples, see `calibrating`
-STATISTICS_PICTURES, FEWEST_PICTURES, STATISTICS_PIXELS, SEEN_PICTURES = 128, 16, 1 << 19, 32  # see `statistics`
 
 
 class Found(NamedTuple):
@@ -456,7 +456,7 @@ class GAN:
         ws = sample.ws.to(self.device)  # of a file, it is on the CPU
         columns = hypercolumns.from_generator(self.generator, ws, noise_mode, noise, rng=rng)[1]
         picture = sample.image if sample.detail is None else sample.detail
-        return self._seen(picture.to(self.device), columns)
+        return features.joined(self.generator, self.imagenet, columns, picture.to(self.device))
 
     def drawn(
         self, ws: Tensor, noise_mode: str = "const", rng: torch.Generator | None = None
@@ -470,58 +470,19 @@ class GAN:
             image (N, C, R, R), C = 1 of a grayscale GAN, may stray beyond [-1, 1]; and its `Hypercolumns`.
         """
         image, columns = hypercolumns.from_generator(self.generator, ws, noise_mode, rng=rng)
-        return image, self._seen(image.clamp(-1, 1).expand(-1, 3, -1, -1), columns)
+        shown = image.clamp(-1, 1).expand(-1, 3, -1, -1)
+        return image, features.joined(self.generator, self.imagenet, columns, shown)
 
     @property
     def channels(self) -> dict[str, int]:
         """The layers of its hypercolumns, in order, and how many channels each has."""
-        return self._own_channels | (layer_channels(self.resolution) if self.imagenet else {})
-
-    @property
-    def _own_channels(self):
-        """Those of the generator. The finest say of what colour a pixel is: where ImageNet's features join, they see
-        that, and parts are found better without."""
-        layers, finest = self.generator.synthesis.layers(), f"b{self.resolution}."
-        kept = [name for name in layers if not (self.imagenet and name.startswith(finest))]
-        return {name: layers[name].weight.shape[0] for name in kept}
-
-    def _seen(self, image, columns):
-        """The hypercolumns, with ImageNet's of the picture if they are wanted."""
-        if not self.imagenet:
-            return columns
-        own = columns.select(self._own_channels).activations
-        return Hypercolumns(own | layers_of(image, self.resolution), columns.resolution)
+        return features.channels(self.generator, self.imagenet)
 
     @cached_property
-    @torch.no_grad()
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and std of every hypercolumn channel, (C,) each, over generated pictures.
-
-        Of 128 small pictures, of fewer large ones: these have more pixels, and each takes seconds and half a gigabyte.
-        What ImageNet's features see is of fewer, too: they look at more pixels.
-        """
-        num = max(FEWEST_PICTURES, min(STATISTICS_PICTURES, STATISTICS_PIXELS // self.resolution**2))
-        ws, at_once = self._latents(0, num, 1.0), max(1, STATISTICS_PIXELS // self.resolution**2)
-        layers = list(self._own_channels)
-        own = _moments(
-            hypercolumns.from_generator(self.generator, part, layers=layers)[1] for part in ws.split(at_once)
-        )
-        if not self.imagenet:
-            return own
-        images = self._drawn(ws[:SEEN_PICTURES]).image.split(1)
-        seen = _moments(Hypercolumns(layers_of(image, self.resolution), self.resolution) for image in images)
-        return torch.cat([own[0], seen[0]]), torch.cat([own[1], seen[1]])
-
-
-def _moments(parts: Iterable[Hypercolumns]) -> tuple[Tensor, Tensor]:
-    """Mean and std of every channel, (C,) each, over the pictures of all parts."""
-    found = [(len(part), *part.mean_std()) for part in parts]
-    nums, means, stds = (torch.stack(list(map(torch.as_tensor, kind))) for kind in zip(*found, strict=True))
-    if len(nums) == 1:
-        return means[0], stds[0]
-    shares = (nums / nums.sum()).to(means)[:, None]
-    mean = (shares * means).sum(0)
-    return mean, (shares * (stds.square() + (means - mean).square())).sum(0).sqrt()
+        """Mean and std of every hypercolumn channel, (C,) each, over generated pictures."""
+        num = features.num_pictures(self.resolution)
+        return features.statistics(self.generator, self.imagenet, self._latents(0, num, 1.0))
 
 
 def _kept(path: Path) -> Tensor:
