@@ -1,4 +1,4 @@
-"""What describes the pixels of a GAN's pictures: its activations and, if its file says so, what ImageNet sees in them."""
+"""What describes a GAN's pixels: its activations and, if its file says so, what ImageNet's features see there."""
 
 from collections.abc import Iterable
 
