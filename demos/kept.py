@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from words import instead
 
 from toolkit import fewshot
 from toolkit.autoshot import AutoShotSegmenter
-from toolkit.errors import ToolkitError
+from toolkit.errors import CheckpointError, ToolkitError
 from toolkit.parts.sample import load_sample
 from toolkit.pictures import labels
 
@@ -63,7 +64,9 @@ def _restore(session, sessions, board, files, uploads):
         classes = shots[0].classes
     strokes = unpack(board["labels"]).view(1, gan.resolution, gan.resolution)
     labels.check_values(strokes, len(drawn), "restore")
-    segmenter = fewshot.Segmenter.load(paths["segmenter"], gan) if "segmenter" in paths else None
+    segmenter = None
+    with suppress(CheckpointError):  # of an earlier version of the toolkit: its shots, which came back, teach it again
+        segmenter = fewshot.Segmenter.load(paths["segmenter"], gan) if "segmenter" in paths else None
     autoshot = AutoShotSegmenter.load(paths["autoshot"]) if "autoshot" in paths else None
     if seed is None:
         sample = load_sample(paths["sample"], gan)

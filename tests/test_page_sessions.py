@@ -26,6 +26,7 @@ from words import Sorry  # noqa: E402
 
 from toolkit import fewshot  # noqa: E402
 from toolkit.errors import ToolkitError  # noqa: E402
+from toolkit.files import load_tensors, save_tensors
 from toolkit.gan.files import zoo  # noqa: E402
 from toolkit.pictures import labels  # noqa: E402
 from toolkit.show.framing import numbers  # noqa: E402
@@ -155,6 +156,19 @@ def test_what_a_browser_kept_comes_back(sessions, generated):
     session.show(session.shots[0].sample, 0)
     kept.restore(again := sessions.of(tab("again")), sessions, kept_of(session, strokes))
     assert again.editing == 0  # the shot on the canvas is replaced, not doubled
+
+
+def test_a_segmenter_of_an_earlier_version_costs_no_shot(sessions):
+    session = sessions.of(tab("before"))
+    session.drawing.label_map[0, 3] = 1
+    assert session.keep()
+    session.segmenter = fewshot.fit(session.gan, session.shots, network="linear", num_steps=1)
+    path, found = session.path("segmenter"), kept_of(session, blank(16))
+    tensors, about = load_tensors(path, "segmenter", "test")
+    save_tensors(path, tensors, about | {"layers": ["others"]})
+    found["files"]["segmenter"] = base64.b64encode(Path(path).read_bytes()).decode()
+    kept.restore(after := sessions.of(tab("after")), sessions, found)
+    assert len(after.shots) == 1 and after.segmenter is None
 
 
 @pytest.fixture
