@@ -12,6 +12,7 @@ from toolkit import fewshot
 from toolkit.errors import CheckpointError, ToolkitError
 from toolkit.gan.files import zoo
 from toolkit.gan.files.checkpoints import load_networks, save_gan
+from toolkit.gan.files.info import describe_gan
 from toolkit.gan.model import GAN
 from toolkit.pictures import images
 from toolkit.projection.cost import Cost
@@ -242,3 +243,12 @@ def test_another_gan_of_that_name_is_passed_by(fitted, tmp_path):
         fewshot.load_segmenter(fitted / "seg.safetensors")
     gan = fewshot.load_gan(original)
     assert fewshot.load_segmenter(fitted / "seg.safetensors", gan=gan).gan is gan
+
+
+def test_gan_info_counts_the_channels_that_a_segmenter_gets():
+    for name in ("faces-64", "portraits-64"):
+        gan = fewshot.load_gan(name)
+        about = describe_gan(gan.generator)
+        seen = 0 if about["ImageNet channels"] == "none" else about["ImageNet channels"]
+        assert about["hypercolumn channels"] + seen == sum(gan.channels.values())
+        assert (seen > 0) == gan.imagenet

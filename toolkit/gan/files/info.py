@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from toolkit.gan.features import channels
 from toolkit.gan.files.checkpoints import one_line
 from toolkit.gan.stylegan2 import Discriminator, Generator
-from toolkit.projection.imagenet import CHANNELS
+from toolkit.projection.imagenet import layer_channels
 
 
 def describe_gan(generator: Generator, discriminator: Discriminator | None = None) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def describe_gan(generator: Generator, discriminator: Discriminator | None = Non
         }
         for name, layer in synthesis.layers().items()
     ]
+    seen = sum(layer_channels(generator.resolution).values()) if generator.metadata.get("imagenet_features") else 0
     meta = {key: one_line(value) for key, value in generator.metadata.items()}
     made = ", ".join(map(one_line, generator.metadata.get("derived", [])))
     return {
@@ -45,8 +47,8 @@ def describe_gan(generator: Generator, discriminator: Discriminator | None = Non
         "clamp": synthesis.conv_clamp or "none",
         "parameters": sum(p.numel() for p in generator.parameters()),
         "discriminator": discriminator.architecture if discriminator else "none in this file",
-        "hypercolumn channels": sum(layer["channels"] for layer in layers),
-        "ImageNet channels": sum(CHANNELS) if generator.metadata.get("imagenet_features") else "none",
+        "hypercolumn channels": sum(channels(generator, bool(seen)).values()) - seen,
+        "ImageNet channels": seen or "none",
         "made by the toolkit": made or "nothing: all tensors are the file's",
         "layers": layers,
     }
