@@ -125,7 +125,8 @@ def test_examples_need_pictures_to_score_and_a_gan_that_has_some(tiny_gan_file, 
 
 
 def test_every_command_that_runs_a_network_takes_a_device():
-    """All but those that only read and write files; and a device that is absent is one line at each."""
+    """All but those that only read and write files, and one that compares by processor time; and a device that is
+    absent is one line at each."""
 
     def options(command):
         return {name for parameter in command.params for name in parameter.opts}
@@ -135,7 +136,7 @@ def test_every_command_that_runs_a_network_takes_a_device():
     without = {name for name, command in commands.items() if "--device" not in options(command)}
     assert (
         without
-        == {"experiment", "experiment overlap", "experiment readme"}
+        == {"experiment", "experiment overlap", "experiment readme", "experiment recipes"}
         | {"convert", "export", "bundle", "bundle-framer", "benchmark"} & commands.keys()
     )
     projecting = {
