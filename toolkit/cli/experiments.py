@@ -307,7 +307,9 @@ def recipes(
     from toolkit import experiments
     from toolkit.experiments.gan_recipes import SIDE
     from toolkit.pictures.cache import from_folder
+    from toolkit.training.processes import processes
 
+    processes("cpu")  # it is processor time that is compared
     pictures = from_folder(folder, SIDE, out / "pictures.npy", not as_json)
     held = from_folder(unseen, SIDE, out / "unseen.npy", not as_json)
     options: dict[str, Any] = {"minutes": minutes, "marks": marks, "num": num, "progress": not as_json}
