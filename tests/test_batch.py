@@ -294,6 +294,14 @@ def test_a_photograph_with_nothing_to_learn_is_named_before_any_step(labelled, t
         batch.shots_from(tiny_gan, tmp_path / "data")
 
 
+def test_labelled_photographs_teach_by_their_own_pixels(labelled, seeing, monkeypatch):
+    seeing.encoder.calibration = None
+    monkeypatch.setattr(seeing.encoder, "hash", "f" * 64, raising=False)
+    side = seeing.detail_resolution
+    for i, shot in enumerate(batch.shots_from(seeing, labelled, num_steps=0, progress=False)):
+        assert torch.equal(shot.sample.detail, images.load_image(labelled / f"images/{i}.jpg", side))
+
+
 def test_steps_are_refused_where_nothing_is_projected(tmp_path, folder):
     from toolkit.autoshot import AutoShotSegmenter
     from toolkit.autoshot.unet import UNet

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 
 from toolkit import fewshot
 from toolkit.errors import CheckpointError
@@ -150,3 +151,10 @@ def test_shots_with_and_without_detail_share_views(seeing, shot, tmp_path):
     photograph = Shot(seeing.project(tmp_path / "photograph.png", num_steps=0, judge=False), shot.label_map, CLASSES)
     found = views.views_of(seeing, [shot, photograph], torch.Generator().manual_seed(0))
     assert all(len(columns) == 2 and len(label_map) == 2 for columns, label_map in found)
+
+
+def test_a_tensor_beside_a_photograph_costs_it_no_detail(seeing, tmp_path):
+    save_png(tmp_path / "photograph.png", Image.effect_noise((64, 64), 90))
+    alone = seeing.project(tmp_path / "photograph.png", num_steps=0, judge=False)
+    both = seeing.project([seeing.sample(1).image, tmp_path / "photograph.png"], num_steps=0, judge=False)
+    assert torch.equal(both[1].detail, alone.detail) and both[0].detail.shape == alone.detail.shape

@@ -109,7 +109,7 @@ class AutoShotSegmenter:
             align: "none" for the whole picture, in its own shape or, of `fit` "pad", padded to a square as those that
                 it learned from; "centre" for such a square, too, else the centred one; else as `images.frame_image`
                 takes it, or "auto": found by the framer of the GAN it was distilled from; then in three sizes and
-                mirrored, the mean is taken, and it reaches `WIDER` than the frame. A tensor is always taken whole.
+                mirrored, the mean is taken, and labels reach `WIDER` times the frame. A tensor is always taken whole.
             all: of "auto", everything that is found in a picture, the most trusted first, not that one alone.
         Returns:
             `Result`, or a list of them. Its image and label map have the size of the upload, or of the frame in

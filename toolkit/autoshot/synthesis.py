@@ -25,7 +25,6 @@ from toolkit.errors import CheckpointError, ToolkitError, check_count
 from toolkit.files import read_metadata, save_tensors
 from toolkit.parts import networks, uncertainty
 from toolkit.pictures.images import as_float
-from toolkit.projection.imagenet import detail_at
 from toolkit.training.processes import processes
 
 KIND = "auto-shot pairs"
@@ -72,8 +71,8 @@ def synthesizing(
         drop: share of the pictures to leave out, from 0 to below 1: those whose labels have the highest
             mean entropy.
         photographs: (N, 3, R, R) uint8, N >= num_images, framed as the GAN's: some of these are labelled, each as
-            the encoder sees it, instead of generated pictures. Or (N, 3, S, S), S = `imagenet.detail_at(R)`: then
-            what ImageNet's features see of them is finer. None generates.
+            the encoder sees it, instead of generated pictures. Or (N, 3, S, S), S the GAN's
+            `detail_resolution`: then what ImageNet's features see of them is finer. None generates.
     Yields:
         `Progress` after every shard; the last one's result is `Pairs`.
     Raises:
@@ -227,7 +226,7 @@ class Pairs:
         """num_images of them, chosen by the seed."""
         want, gan = f"(N, 3, {self.resolution}, {self.resolution}) uint8, N >= {self.num_images}", self.segmenter.gan
         known = "uint8" in str(photographs.dtype) and photographs.ndim == 4
-        shapes = [(3, side, side) for side in (self.resolution, detail_at(self.resolution))]
+        shapes = [(3, side, side) for side in (self.resolution, gan.detail_resolution)]
         if not known or len(photographs) < self.num_images or photographs.shape[1:] not in shapes:
             got = f"{tuple(photographs.shape)} {photographs.dtype}"
             raise ToolkitError("synthesize", f"photographs {want}", got, "Ask for fewer pictures, or resize these")
@@ -268,7 +267,7 @@ class Pairs:
             detail = as_float(photographs, gan.device)
             image = F.avg_pool2d(detail, detail.shape[-1] // self.resolution)
             sample = gan.project(image, num_steps=0, judge=False)
-            if len(detail[0, 0]) > self.resolution:
+            if detail.shape[-1] > self.resolution:
                 sample.detail = detail
             yield ((image + 1) * 127.5).round_().byte(), gan.hypercolumns(sample)
 

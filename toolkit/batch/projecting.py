@@ -80,6 +80,8 @@ def shots_from(
     for name, (image, label_map) in zip(names, found, strict=True):
         with remarks(name):
             sample = gan.project(image, num_steps=num_steps, progress=progress and slow(gan, num_steps))
+        if gan.detail_resolution > gan.resolution:  # a tensor has no more pixels than it has
+            sample.detail, _ = data.read([name], gan.detail_resolution)
         shots.append(fewshot.Shot(sample, label_map, data.classes, gan))
         if progress:
             tqdm.write(f"{name}: {how_good(float(sample.psnr), only(sample.trust))}", file=sys.stderr)

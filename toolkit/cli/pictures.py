@@ -143,7 +143,6 @@ def autoshot(
     from toolkit import fewshot
     from toolkit.autoshot import distilling, last
     from toolkit.pictures.cache import from_folder
-    from toolkit.projection.imagenet import detail_at
     from toolkit.training.processes import processes
 
     state = processes(device)
@@ -151,8 +150,7 @@ def autoshot(
     fit = fit_of("autoshot", fit, folder, few.gan)
     check_can_write(out)
     work = out.with_name(f"{out.stem}-work")
-    size, photographs = few.gan.resolution, None
-    size = detail_at(size) if few.gan.imagenet else size
+    size, photographs = few.gan.detail_resolution, None
     if folder is not None:
         photographs = from_folder(folder, size, work / f"pictures-{size}.npy", state.is_main_process, fit)
     steps = distilling(

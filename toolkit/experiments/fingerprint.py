@@ -31,7 +31,8 @@ def key_of(study: Study, cell: Cell) -> dict:
         "version": RESULTS_VERSION,
     }
     if cell.method == IMAGENET or (cell.needs_latents and gan.imagenet):
-        key["seen"] = list(layer_channels(gan.resolution))
+        layers = list(layer_channels(gan.resolution) if cell.method == IMAGENET else gan.channels)
+        key["seen"] = [gan.detail_resolution, layers]
     if not cell.needs_latents:
         return key
     key |= {

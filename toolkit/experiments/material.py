@@ -12,7 +12,6 @@ from toolkit.experiments.projection import CHUNK, project
 from toolkit.experiments.study import Cell, Study
 from toolkit.fewshot import Sample
 from toolkit.pictures import images, labels
-from toolkit.projection.imagenet import detail_at
 
 
 def shot_pictures(study: Study, cell: Cell) -> tuple[Tensor, Tensor]:
@@ -113,6 +112,6 @@ def _shots(study, cell, side):
 
 def _finer(gan, read):
     """What `read` gives of more pixels than the GAN's, if its hypercolumns look at them and there are so many."""
-    side = detail_at(gan.resolution)
-    image = read(side) if gan.imagenet and side > gan.resolution else None
+    side = gan.detail_resolution
+    image = read(side) if side > gan.resolution else None
     return None if image is None or image.shape[-1] < side else image  # labelled samples of a GAN are as small as it

@@ -80,6 +80,11 @@ class GAN:
         return self.generator.mapping.w_avg.device
 
     @property
+    def detail_resolution(self) -> int:
+        """Pixels a side in which its hypercolumns see photographs: more than its own where ImageNet's features join."""
+        return detail_at(self.resolution) if self.imagenet else self.resolution
+
+    @property
     def class_index(self) -> int | None:
         """The default class of a conditional GAN; else None."""
         return self.generator.mapping.class_index if self.generator.c_dim else None
@@ -309,8 +314,11 @@ class GAN:
         framed = [self._framed(*one) for one in zip(sources, aligns, strict=True)]
         image = torch.cat([picture for picture, _, _ in framed]).to(self.device)
         frames = [frame for picture, frame, _ in framed for _ in picture]
-        finer = [detail for _, _, detail in framed]
-        detail = None if any(one is None for one in finer) else torch.cat(finer).to(self.device)
+        detail = None
+        if any(finer is not None for _, _, finer in framed):
+            side = [self.detail_resolution] * 2
+            both = [F.interpolate(picture, size=side, mode="bilinear") if f is None else f for picture, _, f in framed]
+            detail = torch.cat(both).to(self.device)
         networks = self._networks() | options
         steps = projector.projecting(self.generator, image, num_steps=num_steps, every=every, **networks)
         for done, total, found in steps:
@@ -321,12 +329,11 @@ class GAN:
 
     def _framed(self, source, align):
         """What is projected, its frame, and its detail: None where nothing looks at it, or sees no more there."""
-        if not isinstance(source, Tensor):
-            source = open_rgb(source, "frame_image")  # once: it may be a stream
-        image, frame = images.frame_image(source, self.resolution, align)
-        side = detail_at(self.resolution)
-        finer = self.imagenet and side > self.resolution and not isinstance(source, Tensor)
-        return image, frame, images.frame_image(source, side, frame)[0] if finer else None
+        if isinstance(source, Tensor):
+            return *images.frame_image(source, self.resolution, align), None
+        picture, side = open_rgb(source, "frame_image"), self.detail_resolution  # opened once: it may be a stream
+        image, frame = images.frame_image(picture, self.resolution, align)
+        return image, frame, images.frame_image(picture, side, frame)[0] if side > self.resolution else None
 
     def _trust(self, image, found, num_steps, options):
         if {"encoder", "discriminator", "lpips", "space", "noise"} & options.keys():

@@ -27,7 +27,7 @@ from toolkit.projection.perceptual import apart, unit
 from toolkit.training.batches import real_batch
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
 from toolkit.training.codes import draw_like, root
-from toolkit.training.judges import Heads, judges_loss, verdict, view
+from toolkit.training.judges import Heads, held, judges_loss, verdict, view
 from toolkit.training.loop import MAX_SEED, Learner, Means, average, learn_together, run
 from toolkit.training.plan import Plan
 from toolkit.training.principal import principal_components
@@ -255,7 +255,7 @@ class AutoencoderJob:
         perceptual = _distance([f[:half] for f in fake], [f[:half] for f in real])
         (task,) = torch.autograd.grad(pixel + JUDGED_FEATURE_WEIGHT * perceptual, leaf, retain_graph=True)
         (wish,) = torch.autograd.grad(-verdict(self.judges(fake)).sum(), leaf)
-        gradient = task + wish * (JUDGES_SHARE * _size(task[:half]) / _size(wish).clamp_min(1e-12))
+        gradient = task + held(wish, task[:half], JUDGES_SHARE)
         # Its gradient at the picture is the one wanted.
         learn_together(self.learners, (drawn * gradient).sum() + CODE_WEIGHT * w.square().mean())
         self.means.add(
@@ -333,8 +333,3 @@ class AutoencoderJob:
 def _distance(found, wanted):
     """Distance of pictures' features, (), the mean over pictures and scales."""
     return apart(unit(found), unit(wanted)).mean() / len(found)
-
-
-def _size(gradient):
-    """Mean length of pictures' gradients."""
-    return gradient.flatten(1).norm(dim=1).mean()

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from toolkit.projection.imagenet import imagenet_features
 from toolkit.training.gan import GANJob
-from toolkit.training.judges import Heads, judges_loss, verdict, view
+from toolkit.training.judges import Heads, held, judges_loss, verdict, view
 from toolkit.training.loop import Learner
 
 NUM_STAGES = 4  # of the features
@@ -48,9 +48,8 @@ class JudgedJob(GANJob):
         loss = F.softplus(-self.discriminator(self._seen(leaf).to(self.dtype))).mean()
         (task,) = torch.autograd.grad(loss, leaf)
         (wish,) = torch.autograd.grad(-verdict(self.heads(self._looked_at(leaf))).mean(), leaf)
-        held = self.share * _size(task) / _size(wish).clamp_min(1e-12)
         # Its gradient at the pictures is the one wanted.
-        self.drawing.learn((drawn * (task + held * wish)).sum())
+        self.drawing.learn((drawn * (task + held(wish, task, self.share))).sum())
         return loss.detach()
 
     def _looked_at(self, image):
@@ -59,8 +58,3 @@ class JudgedJob(GANJob):
         if image.shape[3] < SMALLEST:
             image = F.interpolate(image, size=(SMALLEST, SMALLEST), mode="bilinear")
         return self.features(image, NUM_STAGES)
-
-
-def _size(gradient):
-    """Mean length of pictures' gradients."""
-    return gradient.flatten(1).norm(dim=1).mean()

@@ -57,6 +57,23 @@ def verdict(on_fake: list[Tensor]) -> Tensor:
     return torch.stack([fake.mean(1) for fake in on_fake]).sum(0)
 
 
+def held(wish: Tensor, task: Tensor, share: float) -> Tensor:
+    """What judges ask of pictures, scaled to a share of what another task asks of some, however sure they are.
+
+    Args:
+        wish: (N, ...), the gradient of their verdict at the pictures.
+        task: (M, ...), the other's gradient.
+        share: of the mean length of a picture's.
+    Returns:
+        (N, ...).
+    """
+    return wish * (share * _length(task) / _length(wish).clamp_min(1e-12))
+
+
+def _length(gradient):
+    return gradient.flatten(1).norm(dim=1).mean()
+
+
 def view(image: Tensor, rng: torch.Generator) -> Tensor:
     """Pictures moved, scaled and recoloured at random, differentiably.
 
