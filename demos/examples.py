@@ -14,7 +14,7 @@ from toolkit.worlds import portraits
 
 PORTRAIT_SEEDS = (800_101, 800_102, 800_103, 800_104)
 SAMPLE_SEEDS = (65, 22, 95, 89)
-# Of the public domain, NAME-what.jpg for the GAN called NAME: the astronaut is Eileen Collins, by NASA.
+# Of the public domain, SUBJECT-what.jpg for what `subject` says: the astronaut is Eileen Collins, by NASA.
 PHOTOGRAPHS = Path(__file__).parent / "photographs"
 
 
@@ -46,7 +46,14 @@ def pictures(gan: GAN) -> list[Image.Image]:
 
 def photographs(gan: GAN) -> list[Path]:
     """Photographs of what the GAN draws."""
-    return [path for path in sorted(PHOTOGRAPHS.glob("*.jpg")) if path.name.startswith(f"{gan.metadata.get('name')}-")]
+    name = subject(str(gan.metadata.get("name")))
+    return [path for path in sorted(PHOTOGRAPHS.glob("*.jpg")) if path.name.startswith(f"{name}-")]
+
+
+def subject(name: str) -> str:
+    """What a GAN draws, by its name: "faces" for "faces-64"."""
+    start, _, end = name.rpartition("-")
+    return start if end.isdigit() else name
 
 
 def about_labelled(gan: GAN) -> str:

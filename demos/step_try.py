@@ -62,7 +62,7 @@ class Try:
 
 def _choice(gans):
     """What the pictures show: a GAN by its name, without its resolution where that is clear."""
-    short = [gan.rsplit("-", 1)[0] if gan.rsplit("-", 1)[-1].isdigit() else gan for gan in gans]
+    short = list(map(examples.subject, gans))
     shown = [one if short.count(one) == 1 else gan for one, gan in zip(short, gans)]
     return gr.Radio(
         list(zip(shown, gans)),

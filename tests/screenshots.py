@@ -15,7 +15,7 @@ FOLDER = ROOT / "demos" / "screenshots"
 WIDTHS = {1280: "light", 390: "dark"}
 EXAMPLE = 0  # of the pictures that step 3 offers: the astronaut, of the public domain
 KIND = 0  # of the cars, and of the horses, that the first screen offers
-PHOTO = ROOT / "demos" / "photographs" / "faces-64-astronaut.jpg"  # for the first screen and step 4
+PHOTO = ROOT / "demos" / "photographs" / "faces-astronaut.jpg"  # for the first screen and step 4
 
 
 def main():

@@ -290,7 +290,7 @@ def test_what_there_is_to_click_is_the_gans(session, shot, monkeypatch):
     examples.labelled.cache_clear()
     assert "No labelled pictures" in examples.about_labelled(gan) and examples.thumbnails(gan) == []
     assert len(examples.pictures(gan)) == 4 and "the GAN drew" in examples.about_pictures(gan)
-    monkeypatch.setitem(gan.metadata, "name", "faces-64")  # of which there is a photograph
+    monkeypatch.setitem(gan.metadata, "name", "faces-1024")  # of what it draws there is a photograph
     examples.pictures.cache_clear()
     assert [one.size == (512, 512) for one in examples.pictures(gan)] == [True, False, False, False]
     assert "NASA" in examples.about_pictures(gan)

@@ -72,7 +72,8 @@ def synthesizing(
             mean entropy.
         photographs: (N, 3, R, R) uint8, N >= num_images, framed as the GAN's: some of these are labelled, each as
             the encoder sees it, instead of generated pictures. Or (N, 3, S, S), S the GAN's
-            `detail_resolution`: then what ImageNet's features see of them is finer. None generates.
+            `detail_resolution`: then what ImageNet's features see of them is finer, and the U-Net sees as much.
+            None generates.
     Yields:
         `Progress` after every shard; the last one's result is `Pairs`.
     Raises:
@@ -134,11 +135,12 @@ class Pairs:
     ) -> None:
         self.segmenter, self.num_images, self.truncation_psi, self.seed = segmenter, num_images, truncation_psi, seed
         self.out_dir: Any = None if out_dir is None else Path(out_dir)
-        self.classes, self.palette, self.resolution = segmenter.classes, segmenter.palette, segmenter.gan.resolution
-        self.batch_size = max(1, min(BATCH, BATCH_PIXELS // self.resolution**2))
+        self.classes, self.palette = segmenter.classes, segmenter.palette
+        self.batch_size = max(1, min(BATCH, BATCH_PIXELS // segmenter.gan.resolution**2))
         self.shard_size = BATCHES * self.batch_size
         self.num_shards = -(-num_images // self.shard_size)
         self.photographs = None if photographs is None else self._some_of(photographs)
+        self.resolution = segmenter.gan.resolution if self.photographs is None else self.photographs.shape[-1]
         self.key = self._key()
         self.kept = self.validation = torch.empty(0, dtype=torch.bool)  # these three are set by `judge`
         self.balance: dict[str, float] = {}
@@ -224,9 +226,10 @@ class Pairs:
 
     def _some_of(self, photographs):
         """num_images of them, chosen by the seed."""
-        want, gan = f"(N, 3, {self.resolution}, {self.resolution}) uint8, N >= {self.num_images}", self.segmenter.gan
+        gan = self.segmenter.gan
+        want = f"(N, 3, {gan.resolution}, {gan.resolution}) uint8, N >= {self.num_images}"
         known = "uint8" in str(photographs.dtype) and photographs.ndim == 4
-        shapes = [(3, side, side) for side in (self.resolution, gan.detail_resolution)]
+        shapes = [(3, side, side) for side in (gan.resolution, gan.detail_resolution)]
         if not known or len(photographs) < self.num_images or photographs.shape[1:] not in shapes:
             got = f"{tuple(photographs.shape)} {photographs.dtype}"
             raise ToolkitError("synthesize", f"photographs {want}", got, "Ask for fewer pictures, or resize these")
@@ -241,6 +244,8 @@ class Pairs:
         parts = {"image": [], "soft": [], "summary": []}
         for image, columns in self._drawn(i) if self.photographs is None else self._seen(i):
             logits = networks.label(self.segmenter.network, columns)
+            if image.shape[2] > logits.shape[2]:  # scores, not labels: that places edges between the GAN's pixels
+                logits = F.interpolate(logits, size=image.shape[2:], mode="bilinear", align_corners=False)
             soft = logits.softmax(1)
             summary = torch.cat([uncertainty.entropy(logits).mean((1, 2))[:, None], soft.mean((2, 3))], 1)
             for name, value in (("image", image), ("soft", (soft * 255).round_().byte()), ("summary", summary)):
@@ -265,11 +270,11 @@ class Pairs:
         gan = self.segmenter.gan
         for photographs in self.photographs[self.rows(i)].split(self.batch_size):
             detail = as_float(photographs, gan.device)
-            image = F.avg_pool2d(detail, detail.shape[-1] // self.resolution)
+            image = F.avg_pool2d(detail, self.resolution // gan.resolution)
             sample = gan.project(image, num_steps=0, judge=False)
-            if detail.shape[-1] > self.resolution:
+            if self.resolution > gan.resolution:
                 sample.detail = detail
-            yield ((image + 1) * 127.5).round_().byte(), gan.hypercolumns(sample)
+            yield photographs, gan.hypercolumns(sample)
 
     def _key(self):
         digest = hashlib.sha256()
@@ -279,5 +284,5 @@ class Pairs:
         settings = [gan.hash, gan.generator.mapping.class_index, self.truncation_psi, self.seed, self.shard_size]
         digest.update(json.dumps(settings).encode())
         if self.photographs is not None:
-            digest.update(self.photographs.numpy().tobytes())
+            digest.update(str(self.resolution).encode() + self.photographs.numpy().tobytes())
         return digest.hexdigest()

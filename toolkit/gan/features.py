@@ -11,6 +11,7 @@ from toolkit.parts.hypercolumns import Hypercolumns
 from toolkit.projection.imagenet import layer_channels, layers_of
 
 STATISTICS_PICTURES, FEWEST_PICTURES, STATISTICS_PIXELS = 128, 16, 1 << 19  # see `num_pictures`
+COARSE = 32  # pixels a side of the finest of the GAN's layers that are kept beside ImageNet's features
 SEEN_PICTURES = 32  # of them, that ImageNet's features look at: they look at more pixels
 
 
@@ -54,9 +55,14 @@ def statistics(generator: Generator, imagenet: bool, ws: Tensor) -> tuple[Tensor
 def _own(generator, imagenet):
     """The generator's layers. The finest say what colour a pixel is: where ImageNet's features see that, parts are
     found better without."""
-    layers, finest = generator.synthesis.layers(), f"b{generator.resolution}."
-    kept = [name for name in layers if not (imagenet and name.startswith(finest))]
+    layers = generator.synthesis.layers()
+    kept = [name for name in layers if not imagenet or _side(name) <= COARSE]
     return {name: layers[name].weight.shape[0] for name in kept}
+
+
+def _side(layer):
+    """Pixels a side of a layer by its name: "b64.conv0" has 64."""
+    return int(layer.split(".")[0][1:])
 
 
 def _moments(parts: Iterable[Hypercolumns]) -> tuple[Tensor, Tensor]:
