@@ -13,7 +13,6 @@ from PIL import Image
 
 from toolkit import experiments, fewshot
 from toolkit.autoshot import AutoShotSegmenter
-from toolkit.autoshot.segmenter import WIDER
 from toolkit.autoshot.unet import UNet
 from toolkit.errors import CheckpointError, ImageError, ToolkitError
 from toolkit.gan.model import GAN
@@ -31,6 +30,7 @@ from toolkit.projection.framing import (
     save_framer,
     view,
 )
+from toolkit.projection.looks import LOOKS, WIDER, together
 from toolkit.training.framer import calibrate
 
 
@@ -214,6 +214,30 @@ def test_auto_projects_what_was_found(gan):
     expected = np.asarray(FRAMES[0].cut(PHOTO, 16)).astype(float) / 127.5 - 1
     np.testing.assert_allclose(sample.image[0].permute(1, 2, 0), expected, atol=1e-6)
     assert gan.project([PHOTO, PHOTO], num_steps=1, align="auto", all=True, judge=False).frames == FRAMES * 2
+
+
+def test_a_segmenter_looks_at_what_was_found_in_three_sizes(seeing, shot, monkeypatch):
+    monkeypatch.setattr(seeing, "find", Finds(FRAMES).find)
+    few = fewshot.fit(seeing, [shot], num_steps=20)
+    found, by_hand = few.segment([PHOTO, PHOTO], num_steps=0, judge=False, align=["auto", FRAMES[0]])
+    looks = few.segment([PHOTO] * 3, num_steps=0, judge=False, align=[FRAMES[0].scaled(by) for by in LOOKS])
+    scores = together(torch.stack([look.logits for look in looks]).softmax(1))
+    assert by_hand.frame == FRAMES[0] and torch.equal(by_hand.label_map, looks[0].label_map)
+    assert found.frame == FRAMES[0].scaled(WIDER) and torch.equal(found.image, looks[LOOKS.index(WIDER)].image)
+    torch.testing.assert_close(found.logits, scores, atol=1e-4, rtol=0)
+    assert (found.label_map == scores.argmax(0)).float().mean() > 0.99
+    assert (scores - looks[0].logits.softmax(0)).abs().max() > 0.05  # one look says something else
+
+
+def test_looks_lie_on_one_another():
+    """Of a slope, which each look sees at its own size, the mean is that slope again."""
+    slope = torch.linspace(-1, 1, 33)
+    looks = torch.stack([(by * slope).expand(1, 33, 33) for by in LOOKS])
+    for wider in (1.0, WIDER):
+        inner = together(looks, wider)[0, :, 2:-2]
+        torch.testing.assert_close(inner, (wider * slope).expand(33, 33)[:, 2:-2], atol=0.02, rtol=0)
+    ones = torch.ones(len(LOOKS), 2, 32, 32) * torch.arange(1.0, 1 + len(LOOKS)).view(-1, 1, 1, 1)
+    assert together(ones)[0, 16, 16] == 2 and together(ones)[0, 0, 0] == 3  # at the edge the largest sees alone
 
 
 def test_each_picture_may_have_its_own_align(gan):

@@ -10,6 +10,7 @@ result = segmenter.segment("photo.jpg")
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -30,6 +31,7 @@ from toolkit.parts.shots import Shot, load_shots, save_shots
 from toolkit.pictures import labels, shown
 from toolkit.pictures.images import Align
 from toolkit.pictures.uploads import open_rgb
+from toolkit.projection.looks import LOOKS, WIDER, together
 from toolkit.stepwise import finish
 
 __all__ = [
@@ -184,17 +186,20 @@ class Segmenter:
 
         Args:
             source: what `GAN.project` takes, or a `Sample`; a list gives a list.
-            align, all: where in the pictures to look, as `GAN.project` takes them.
+            align, all: where in the pictures to look, as `GAN.project` takes them. A frame that was found, "auto", is
+                a little off: it is projected in three sizes, the mean is taken, and labels reach `looks.WIDER` times
+                the frame.
             options: of `GAN.project`.
         Returns:
             `Result`, or a list of them.
         """
         if isinstance(source, Sample):
-            sample, uploads = source, [None] * len(source)
+            results = self._results(source, [None] * len(source))
         else:
-            sources, aligns, uploads = self._opened(source, align, all)
-            sample = self.gan.project(sources, align=aligns, **options)
-        results = self._results(sample, uploads)
+            sources, aligns, found, uploads = self._opened(source, align, all)
+            results = self._results(self.gan.project(sources, align=aligns, **options), uploads)
+            for i in (i for i, rough in enumerate(found) if rough):
+                results[i] = self._looked_at(results[i], options)
         return results if isinstance(source, (list, tuple)) or all or len(results) > 1 else results[0]
 
     def segmenting(
@@ -207,17 +212,28 @@ class Segmenter:
         Yields:
             (done, total, list of `Result`): picture-steps so far and in all; the last list is the result.
         """
-        sources, aligns, uploads = self._opened(source, align, all)
+        sources, aligns, _, uploads = self._opened(source, align, all)
         for done, total, sample in self.gan.projecting(sources, align=aligns, **options):
             yield done, total, self._results(sample, uploads)
 
     def _opened(self, source, align, all):
-        """Opened pictures, where they lie, and the upload of each picture (None for a tensor's)."""
+        """Opened pictures, where they lie, and of each picture whether that was found, and the upload (None for a
+        tensor's)."""
         sources = source if isinstance(source, (list, tuple)) else [source]
         sources = [s if isinstance(s, Tensor) else open_rgb(s, "segment") for s in sources]
-        sources, aligns = self.gan.place(sources, align, all)
-        uploads = [u for s in sources for u in ([None] * len(s) if isinstance(s, Tensor) else [s])]
-        return sources, aligns, uploads
+        sources, aligns, found = self.gan.place(sources, align, all)
+        counts = [len(s) if isinstance(s, Tensor) else 1 for s in sources]
+        uploads = [None if isinstance(s, Tensor) else s for s, count in zip(sources, counts) for _ in range(count)]
+        return sources, aligns, [f for f, count in zip(found, counts) for _ in range(count)], uploads
+
+    def _looked_at(self, first, options):
+        """The result of a found frame, as it is and a little smaller and larger; trust is that of the frame."""
+        frames = [first.frame.scaled(by) for by in LOOKS[1:]]
+        seen = self.gan.project([first.full_image] * len(frames), align=frames, **options | {"judge": False})
+        others = self._results(seen, [first.full_image] * len(frames))
+        scores = together(torch.stack([one.logits for one in (first, *others)]).softmax(1))
+        widest = others[LOOKS.index(WIDER) - 1]
+        return replace(widest, label_map=scores.argmax(0), trust=first.trust, logits=scores)
 
     def _results(self, sample: Sample, uploads: list) -> list[Result]:
         return [

@@ -26,12 +26,11 @@ from toolkit.pictures import images, labels, shown
 from toolkit.pictures.images import Align, Frame
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection.framing import Framer, framer_of, framer_state
+from toolkit.projection.looks import LOOKS, WIDER, together
 from toolkit.projection.trust import LOW
 
 LONGEST = 16  # times the resolution: the longest side of the network's input
 BATCH_SIZE = 16
-LOOKS = (1.0, 0.9, 1.1)  # times a frame's size
-WIDER = max(LOOKS)  # times a found frame's size: what is labelled, as one found too small would cut off what is there
 RESULT_PIXELS = 1 << 20  # of a result's label map at most; larger uploads take the nearest label
 
 
@@ -169,12 +168,7 @@ class AutoShotSegmenter:
         seen = torch.stack([self._seen(upload, frame.scaled(by), resolution) for by in LOOKS])
         logits = self.predict(torch.cat([seen, seen.flip(3)]))
         straight, mirrored = logits.softmax(1).chunk(2)
-        # A place in the frame is nearer the centre of a larger one.
-        theta = torch.tensor([[[wider / by, 0.0, 0.0], [0.0, wider / by, 0.0]] for by in LOOKS]).to(logits)
-        grid = F.affine_grid(theta, list(straight.shape), align_corners=False)
-        sure = F.grid_sample(straight + mirrored.flip(3), grid, padding_mode="border", align_corners=False)
-        seeing = (grid.abs().amax(3) < 1).to(sure)[:, None]  # which of them see a place at all; the largest sees all
-        sure = (sure * seeing).sum(0) / seeing.sum(0)
+        sure = together(straight + mirrored.flip(3), wider)
         return self._result(upload, frame.scaled(wider), sure, judged=logits[0])
 
     def _seen(self, upload, frame, resolution):

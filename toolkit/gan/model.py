@@ -236,13 +236,14 @@ class GAN:
 
     def place(
         self, source: Any, align: images.Align | str | list[images.Align | str] = "centre", all: bool = False
-    ) -> tuple[list, list[images.Align | str]]:
+    ) -> tuple[list, list[images.Align | str], list[bool]]:
         """What to project, and where it lies: "auto" is looked up, and "centre" is as the GAN's own pictures.
 
         Args:
             source, align, all: as `projecting` takes them.
         Returns:
-            (sources, aligns): lists of one length; a picture stands there as often as something was found in it.
+            (sources, aligns, found): lists of one length, found: whether the framer said so; a picture stands there
+            as often as something was found in it.
         Raises:
             ImageError: nothing was found. ToolkitError: the GAN has no framer, or not an align for each picture.
         """
@@ -251,10 +252,10 @@ class GAN:
         if len(aligns) != len(sources):
             want, got = f"an align for each of {len(sources)} pictures", f"{len(aligns)}"
             raise ToolkitError("project", want, got, "Give a list as long as that of the pictures")
-        placed: list[tuple[Any, images.Align | str]] = []
+        placed: list[tuple[Any, images.Align | str, bool]] = []
         for one, how in zip(sources, aligns, strict=True):
             if how != "auto" or isinstance(one, Tensor):  # a tensor fills its frame
-                placed.append((one, images.FITS[self.fit] if how in ("auto", "centre") else how))
+                placed.append((one, images.FITS[self.fit] if how in ("auto", "centre") else how, False))
                 continue
             picture = open_rgb(one, "project")
             found = self.find(picture)
@@ -265,8 +266,8 @@ class GAN:
                     f"nothing like it in {picture.width}x{picture.height} pixels",
                     'Give its frame as align, or align="centre"',
                 )
-            placed += [(picture, one.frame) for one in (found if all else found[:1])]
-        return [one for one, _ in placed], [how for _, how in placed]
+            placed += [(picture, one.frame, True) for one in (found if all else found[:1])]
+        return [one for one, _, _ in placed], [how for _, how, _ in placed], [found for _, _, found in placed]
 
     def project(self, source: Any, *, progress: bool = False, **options: Any) -> Sample:
         """Find the latents that reproduce given pictures.
@@ -310,7 +311,7 @@ class GAN:
             ImageError: as `images.frame_image`, or nothing was found. ToolkitError: no framer.
         """
         num_steps = self.projection_steps if num_steps is None else num_steps
-        sources, aligns = self.place(source, align, all)
+        sources, aligns, _ = self.place(source, align, all)
         framed = [self._framed(*one) for one in zip(sources, aligns, strict=True)]
         image = torch.cat([picture for picture, _, _ in framed]).to(self.device)
         frames = [frame for picture, frame, _ in framed for _ in picture]
