@@ -1,8 +1,10 @@
 """The auto-shot network that answers: the session's own, or the one that comes with its GAN; and how the two score."""
 
+import glob
 from functools import cache
 from pathlib import Path
 
+from examples import subject
 from session import Session
 from torch import Tensor
 from words import Sorry
@@ -18,9 +20,12 @@ HELD_OUT, FIRST_SEED = 32, 990_001  # portraits that no network has learned from
 
 @cache
 def beside(path: Path) -> AutoShotSegmenter | None:
-    """The auto-shot network that comes with the GAN of this file: NAME-autoshot.safetensors beside it."""
-    file = path.with_name(f"{path.stem}-autoshot.safetensors")
-    return AutoShotSegmenter.load(file) if file.is_file() else None
+    """The auto-shot network that comes with the GAN of this file: NAME-autoshot.safetensors beside it, else that of a
+    GAN of other pixels: it needs none of either."""
+    named = path.with_name(f"{path.stem}-autoshot.safetensors")
+    alike = path.parent.glob(f"{glob.escape(subject(path.stem))}-[0-9]*-autoshot.safetensors")
+    files = [named] if named.is_file() else sorted(alike)
+    return AutoShotSegmenter.load(files[0]) if files else None
 
 
 def network(session: Session) -> AutoShotSegmenter:

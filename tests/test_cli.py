@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import run
 from PIL import Image
 from typer.main import get_command
@@ -365,6 +366,20 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path):
     done = run("convert", ROOT / "tests" / "golden" / "mal_reduce.pkl", tmp_path / "x.safetensors", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "posix.system" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_discriminator_is_bundled_in_a_file_of_its_own(tmp_path, tiny_gan, tiny_gan_file, monkeypatch):
+    from toolkit.cli.training import bundle
+    from toolkit.gan.files import checkpoints, zoo
+
+    monkeypatch.setattr(zoo, "folder", lambda: tmp_path)
+    bundle(tiny_gan_file, "my-cats", discriminator_apart=True)
+    assert zoo.bundled() == ("my-cats",) and fewshot.load_gan("my-cats").discriminator is None
+    judge = checkpoints.load_discriminator(tmp_path / "my-cats-discriminator.safetensors")
+    image = tiny_gan.sample(1, 4).image
+    torch.testing.assert_close(judge(image), tiny_gan.discriminator(image), rtol=0.05, atol=0.05)
+    with pytest.raises(ToolkitError, match="bundle: expected a GAN with a discriminator; got .*my-cats.* without"):
+        bundle(tmp_path / "my-cats.safetensors", "again", discriminator_apart=True)
 
 
 def test_an_encoder_is_bundled_with_its_own_gan_only(tmp_path, tiny_gan, tiny_gan_file, monkeypatch):

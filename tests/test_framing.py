@@ -247,13 +247,13 @@ def test_each_picture_may_have_its_own_align(gan):
         gan.project([PHOTO, PHOTO], num_steps=1, align=["centre"])
 
 
-def test_the_most_trusted_comes_first(tiny_gan, monkeypatch):
+def test_the_surest_comes_first_whatever_its_trust(tiny_gan, monkeypatch):
     gan = GAN(tiny_gan.generator, tiny_gan.discriminator, framer=Finds(FRAMES))
     usual = torch.linspace(0.5, 1, 20)[:, None].expand(20, 2)
     gan.encoder = SimpleNamespace(calibration=usual)
     monkeypatch.setattr(gan, "measure", lambda image, steps: torch.tensor([[9.0, 9.0], [0.1, 0.1]]))
     found = gan.find(PHOTO)
-    assert [one.frame for one in found] == FRAMES[::-1] and [one.trust for one in found] == [1, 0]
+    assert [one.frame for one in found] == FRAMES and [one.trust for one in found] == [0, 1]
 
 
 def test_nothing_found_says_so(gan, tiny_gan):

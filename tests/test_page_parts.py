@@ -1,6 +1,7 @@
 """The page's small parts: number fields, drawings, and errors as people and the log read them; without a browser."""
 
 import logging
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,12 +23,14 @@ from drawing import Drawing, blank, pack, unpack  # noqa: E402
 from fields import slider, whole_number  # noqa: E402
 from framing import frame_in, moved, opened  # noqa: E402
 from look import terms  # noqa: E402
+from networks import beside  # noqa: E402
 from session import Session  # noqa: E402
 from wiring import endpoint, on  # noqa: E402
 from words import UNKNOWN, Sorry, for_people, instead  # noqa: E402
 
 from toolkit import fewshot  # noqa: E402
 from toolkit.errors import ImageError, ToolkitError, describe  # noqa: E402
+from toolkit.gan.files import zoo  # noqa: E402
 from toolkit.pictures import labels  # noqa: E402
 from toolkit.pictures.images import Frame  # noqa: E402
 from toolkit.pictures.uploads import open_rgb  # noqa: E402
@@ -282,6 +285,14 @@ def test_a_frame_that_no_page_sends_changes_nothing(session, sent):
     with pytest.raises(Sorry, match="Drop the picture again"):
         moved(session, sent)
     assert session.frames == {"a": before}
+
+
+def test_a_gan_of_other_pixels_lends_its_autoshot_network(tmp_path):
+    faces = zoo.folder() / "faces-64-autoshot.safetensors"
+    for name in ("cats-64", "cats-and-dogs-64"):
+        shutil.copy(faces, tmp_path / f"{name}-autoshot.safetensors")
+    assert beside(tmp_path / "cats-64.safetensors").resolution == beside(tmp_path / "cats-256.safetensors").resolution
+    assert beside(tmp_path / "dogs-64.safetensors") is None and beside(tmp_path / "cat.safetensors") is None
 
 
 def test_what_there_is_to_click_is_the_gans(session, shot, monkeypatch):

@@ -12,8 +12,14 @@ from PIL import Image
 from small_training import PLAN, noise
 from torch import nn
 
-from toolkit.errors import ToolkitError
-from toolkit.gan.files.checkpoints import load_discriminator, load_generator, save_gan
+from toolkit.errors import CheckpointError, ToolkitError
+from toolkit.gan.files.checkpoints import (
+    load_discriminator,
+    load_generator,
+    load_networks,
+    save_discriminator,
+    save_gan,
+)
 from toolkit.gan.stylegan2 import Discriminator, Generator, upsample
 from toolkit.training import gan as training
 from toolkit.training.gan import Plan, check, r1_penalty
@@ -430,6 +436,18 @@ def test_a_generator_without_a_discriminator_is_a_start_with_a_warning(pictures,
     with pytest.warns(UserWarning, match="alone.safetensors has no discriminator"):
         train(pictures, tmp_path / "new", plan, init_from=tmp_path / "alone.safetensors")
     assert load_generator(tmp_path / "new" / "gan.safetensors").hash == old.hash
+
+
+def test_a_discriminator_beside_the_generator_goes_on_with_it(pictures, run, tmp_path, recwarn):
+    generator, judge = load_networks(run / "gan.safetensors")
+    save_gan(tmp_path / "a.safetensors", generator, None, {})
+    save_discriminator(tmp_path / "a-discriminator.safetensors", judge, {})
+    plan = PLAN._replace(start_resolution=16, num_pictures=0)
+    train(pictures, tmp_path / "new", plan, init_from=tmp_path / "a.safetensors")
+    again = load_networks(tmp_path / "new" / "gan.safetensors")[1].state_dict()
+    assert all(torch.equal(again[name], value) for name, value in judge.state_dict().items()) and not recwarn.list
+    with pytest.raises(CheckpointError, match="expected a file with a generator; got a discriminator alone in"):
+        load_networks(tmp_path / "a-discriminator.safetensors")
 
 
 def test_a_gan_to_start_from_is_needed_only_once(pictures, run, tmp_path):

@@ -109,7 +109,7 @@ class AutoShotSegmenter:
                 it learned from; "centre" for such a square, too, else the centred one; else as `images.frame_image`
                 takes it, or "auto": found by the framer of the GAN it was distilled from; then in three sizes and
                 mirrored, the mean is taken, and labels reach `WIDER` times the frame. A tensor is always taken whole.
-            all: of "auto", everything that is found in a picture, the most trusted first, not that one alone.
+            all: of "auto", everything that is found in a picture, the surest first, not that one alone.
         Returns:
             `Result`, or a list of them. Its image and label map have the size of the upload, or of the frame in
             it, up to a million pixels; `full_label_map` has always the upload's. Trust says how usual the layout
@@ -126,7 +126,7 @@ class AutoShotSegmenter:
         uploads = []
         for one in source if isinstance(source, (list, tuple)) else [source]:
             uploads += images.load_image(one) if isinstance(one, Tensor) else [open_rgb(one, "segment")]
-        placed = [(i, frame) for i, upload in enumerate(uploads) for frame in self._frames(upload, align)]
+        placed = [(i, frame) for i, upload in enumerate(uploads) for frame in self._frames(upload, align, all)]
         rough = align not in ("none", "centre")  # found, or set by hand: not to the pixel
         wider = WIDER if align == "auto" else 1.0
         results: list[Any] = [
@@ -139,13 +139,10 @@ class AutoShotSegmenter:
             alike = [k for k, x in whole.items() if x.shape == shape]
             for k, logits in zip(alike, self.predict(torch.stack([whole[k] for k in alike])), strict=True):
                 results[k] = self._result(uploads[placed[k][0]], placed[k][1], logits)
-        if align == "auto":
-            groups = [[r for r, (of, _) in zip(results, placed, strict=True) if of == i] for i in range(len(uploads))]
-            results = [one for group in groups for one in _best(group, all)]
         _warn_of_low_trust(results)
         return results if isinstance(source, (list, tuple)) or all or len(results) > 1 else results[0]
 
-    def _frames(self, upload, align):
+    def _frames(self, upload, align, all):
         """Where to look in an upload: frames, or None for all of it in its own shape."""
         if isinstance(upload, Tensor) or (align == "none" and self.fit == "crop"):
             return [None]
@@ -159,7 +156,7 @@ class AutoShotSegmenter:
         if not found:
             want, got = "a picture of what it learned", f"nothing like it in {upload.width}x{upload.height} pixels"
             raise ImageError("segment", want, got, 'Give its frame as align, or align="centre"')
-        return [one.frame for one in found]
+        return [one.frame for one in (found if all else found[:1])]
 
     def _looked_at(self, upload, frame, resolution, wider):
         """The result of a frame that was found or set by hand, and so is a little off: the mean of what is seen in
@@ -272,12 +269,6 @@ def _warn_of_low_trust(results):
             f"{which} unlike anything this network learned from (trust below {LOW}): do not believe the parts.",
             stacklevel=3,
         )
-
-
-def _best(results, all):
-    """Results of one picture, the most trusted first; that one alone unless all are wanted."""
-    found = sorted(results, key=lambda result: -(result.trust or 0.0))
-    return found if all else found[:1]
 
 
 def _size(upload):

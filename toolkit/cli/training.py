@@ -174,6 +174,14 @@ def bundle(
     imagenet_features: Annotated[
         bool, typer.Option("--imagenet-features", help="Its segmenters see pictures through ImageNet's features, too.")
     ] = False,
+    discriminator_apart: Annotated[
+        bool,
+        typer.Option(
+            "--discriminator-apart",
+            help="Its discriminator goes into a file of its own, for train-gan --init-from; projection then compares "
+            "what ImageNet's features see.",
+        ),
+    ] = False,
 ) -> None:
     """Store a trained GAN in weights/, in float16, under a name; what belongs to a former one is put aside."""
     import torch
@@ -188,10 +196,17 @@ def bundle(
     metadata = {**generator.metadata, "name": name, "licence": licence, "made_from": generator.hash}
     if imagenet_features:
         metadata["imagenet_features"] = True
-    checkpoints.save_gan(path, generator, discriminator, metadata, torch.float16)
+    if discriminator_apart and discriminator is None:
+        raise ToolkitError("bundle", "a GAN with a discriminator", f"{checkpoint} without", "Take train-gan's own file")
+    kept = None if discriminator_apart else discriminator
+    checkpoints.save_gan(path, generator, kept, metadata, torch.float16)
     own = checkpoints.load_generator(path).hash
-    kinds = {"encoder": "encoder", "framer": "framer", "shots": "shot"}  # those of another GAN are refused
-    for kind, format in kinds.items():
+    if discriminator_apart:
+        about = {"gan": name, "gan_hash": own, "licence": licence}
+        apart = path.with_name(f"{name}-discriminator.safetensors")
+        checkpoints.save_discriminator(apart, discriminator, about, torch.float16)
+    kinds = {"encoder": "encoder", "framer": "framer", "shots": "shot", "discriminator": "discriminator"}
+    for kind, format in kinds.items():  # those of another GAN are refused
         former = path.with_name(f"{name}-{kind}.safetensors")
         about = read_metadata(former, format, "bundle") if former.exists() else {}
         if {one.get("gan_hash") for one in (about, *about.get("shots", []))} - {None, own}:

@@ -217,7 +217,8 @@ class GAN:
         Args:
             source: what `images.load_image` takes, but no tensor.
         Returns:
-            list of `Found`, the most trusted first; empty where nothing was found.
+            list of `Found`, the surest first, for a smooth background can be redrawn better than a face; empty where
+            nothing was found.
         Raises:
             ToolkitError: the GAN has no framer. ImageError: not a picture.
         """
@@ -231,8 +232,7 @@ class GAN:
             return [Found(frame, score, None) for frame, score in placed]
         image = torch.cat([images.frame_image(picture, self.resolution, frame)[0] for frame, _ in placed])
         value = trust.trust(self.measure(image.to(self.device), 0), usual).tolist()
-        found = [Found(*one, worth) for one, worth in zip(placed, value, strict=True)]
-        return sorted(found, key=lambda one: (one.trust, one.score), reverse=True)
+        return [Found(*one, worth) for one, worth in zip(placed, value, strict=True)]
 
     def place(
         self, source: Any, align: images.Align | str | list[images.Align | str] = "centre", all: bool = False
@@ -299,7 +299,7 @@ class GAN:
             align: as `images.frame_image` takes it, or a list of such, one for each picture; or "auto": found by the
                 GAN's framer, see `find`. "centre" is as the GAN's own pictures became square, its `fit`: where they
                 were padded, the whole picture with its edges repeated.
-            all: of "auto", everything that is found in a picture, the most trusted first, not that one alone.
+            all: of "auto", everything that is found in a picture, the surest first, not that one alone.
             every: steps between two results.
             judge: where there is a calibration, compute trust at the end, and warn when it is low. Without one
                 trust is None, unknown: see `calibrate`.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import ToolkitError, check_count, describe
-from toolkit.gan.files.checkpoints import load_networks
+from toolkit.gan.files.checkpoints import load_discriminator, load_networks
 from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.training.checkpoint import load_checkpoint
 from toolkit.training.loop import MAX_SEED
@@ -68,7 +68,8 @@ def starting_point(
     Args:
         plan: one that `Plan.check` accepts.
         out_dir: folder of the training.
-        init_from: a GAN's file; not read where there is a checkpoint.
+        init_from: a GAN's file, its discriminator in it or beside it, NAME-discriminator.safetensors; not read where
+            there is a checkpoint.
     Returns:
         state: what `checkpoint.pt` holds; None without one.
         networks: those of init_from, on the CPU; None without it, or with a checkpoint.
@@ -76,7 +77,7 @@ def starting_point(
         ToolkitError: either does not fit the plan.
         CheckpointError: either cannot be read.
     Warns:
-        UserWarning: the GAN's file holds no discriminator.
+        UserWarning: there is no discriminator.
     """
     path = Path(out_dir) / "checkpoint.pt"
     state = load_checkpoint(path, STATE, "train")
@@ -92,6 +93,9 @@ def starting_point(
     if init_from is None:
         return None, None
     generator, judge = load_networks(init_from, call="train")
+    beside = Path(init_from).with_name(f"{Path(init_from).stem}-discriminator.safetensors")
+    if judge is None and beside.is_file():
+        judge = load_discriminator(beside)
     if judge is None:  # of an autoencoder, or a bundled GAN
         warnings.warn(
             f"train: {init_from} has no discriminator. A new one begins, and may never catch up with a generator that "

@@ -54,6 +54,23 @@ def save_gan(
     parts: dict[str, torch.nn.Module] = {"generator": generator}
     if discriminator is not None:
         parts["discriminator"] = discriminator
+    _save(path, "gan", parts, metadata, dtype)
+
+
+def save_discriminator(
+    path: str | PathLike, discriminator: Discriminator, metadata: dict[str, Any], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a discriminator alone, atomically, for `load_discriminator`: its GAN can be trained further with it.
+
+    Args:
+        path: the .safetensors file.
+        discriminator: `Discriminator`.
+        metadata, dtype: as of `save_gan`.
+    """
+    _save(path, "discriminator", {"discriminator": discriminator}, metadata, dtype)
+
+
+def _save(path, kind, parts, metadata, dtype):
     # Tensor by tensor: copying both networks would double the memory of a large GAN.
     tensors = {
         f"{part}.{k}": v.detach().to("cpu", dtype).contiguous()
@@ -61,7 +78,7 @@ def save_gan(
         for k, v in network.state_dict().items()
     }
     options = {part: _options_of(network) for part, network in parts.items()}
-    metadata = {"format": "gan", **metadata, "options": {part: o for part, o in options.items() if o}}
+    metadata = {**metadata, "format": kind, "options": {part: o for part, o in options.items() if o}}
     with replace_when_done(path) as temporary:
         save_file(tensors, temporary, {"toolkit": json.dumps(metadata)})
 
@@ -176,9 +193,10 @@ def _unwrapped(data):
 def _safetensors(span):
     tensors, metadata = arrays.read_safetensors(span)
     metadata, networks = json.loads(metadata.get("toolkit", "{}")), {}
-    if metadata.get("format", "gan") != "gan":
-        raise Refused("a GAN's weights file", f"a file of kind {metadata['format']!r}", "Check the path")
-    if not any(key.startswith(("generator.synthesis.", "generator.mapping.")) for key in tensors):
+    kind = metadata.get("format", "gan")
+    if kind not in ("gan", "discriminator"):
+        raise Refused("a GAN's weights file", f"a file of kind {kind!r}", "Check the path")
+    if kind == "gan" and not any(key.startswith(("generator.synthesis.", "generator.mapping.")) for key in tensors):
         return _unwrapped(tensors)
     for key, lazy in tensors.items():
         part, _, name = key.partition(".")
@@ -225,6 +243,9 @@ class _Shapes(NamedTuple):
 
 
 def _generator(networks, metadata):
+    if "generator" not in networks:
+        want, got = "a file with a generator", "a discriminator alone"
+        raise Refused(want, got, "Take the GAN's own file, which lies beside it")
     network = networks["generator"]
     shapes = _Shapes(network.tensors)
     resolutions = shapes.resolutions("synthesis.b{}.conv1.weight", 4)
