@@ -61,11 +61,15 @@ class Try:
 
 
 def _choice(gans):
-    """What the pictures show: a GAN by its name, without its resolution where that is clear."""
-    short = list(map(examples.subject, gans))
-    shown = [one if short.count(one) == 1 else gan for one, gan in zip(short, gans)]
+    """What the pictures show: the first GAN of each subject by its subject alone, then its others by resolution."""
+    subjects = list(map(examples.subject, gans))
+    shown = [
+        one if subjects.index(one) == i else f"{one} of {gan.removeprefix(one)[1:]} pixels"
+        for i, (one, gan) in enumerate(zip(subjects, gans))
+    ]
+    alike = sorted(range(len(gans)), key=lambda i: subjects.index(subjects[i]))
     return gr.Radio(
-        list(zip(shown, gans)),
+        [(shown[i], gans[i]) for i in alike],
         value=gans[0],
         label="What is in your pictures?",
         elem_id="gan",

@@ -19,6 +19,7 @@ import classes  # noqa: E402
 import examples  # noqa: E402
 import gradio as gr  # noqa: E402
 import shots  # noqa: E402
+import step_try  # noqa: E402
 from drawing import Drawing, blank, pack, unpack  # noqa: E402
 from fields import slider, whole_number  # noqa: E402
 from framing import frame_in, moved, opened  # noqa: E402
@@ -333,3 +334,13 @@ def test_terms_are_said_where_they_restrict(session, monkeypatch):
     for licence, said in ((None, ""), ("MIT", ""), ("research <only>", "Weights of faces: research &lt;only&gt;.")):
         monkeypatch.setitem(session.gan.metadata, "licence", licence)
         assert said in terms(session.gan) and bool(terms(session.gan)) == bool(said)
+
+
+def test_a_subject_is_offered_by_its_name_and_further_gans_of_it_beside_it():
+    offered = step_try._choice(("faces-64", "cars-64", "faces-128", "my-own")).choices
+    assert offered == [
+        ("faces", "faces-64"),
+        ("faces of 128 pixels", "faces-128"),
+        ("cars", "cars-64"),
+        ("my-own", "my-own"),
+    ]
