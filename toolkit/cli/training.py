@@ -201,7 +201,7 @@ def bundle(
     kept = None if discriminator_apart else discriminator
     checkpoints.save_gan(path, generator, kept, metadata, torch.float16)
     own = checkpoints.load_generator(path).hash
-    if discriminator_apart:
+    if discriminator_apart and discriminator is not None:
         about = {"gan": name, "gan_hash": own, "licence": licence}
         apart = path.with_name(f"{name}-discriminator.safetensors")
         checkpoints.save_discriminator(apart, discriminator, about, torch.float16)
