@@ -8,7 +8,9 @@ from toolkit import fewshot
 from toolkit.errors import CheckpointError
 from toolkit.fewshot import Segmenter, Shot, fit
 from toolkit.files import load_tensors, save_tensors
+from toolkit.gan import features
 from toolkit.gan.model import GAN
+from toolkit.gan.stylegan2 import Generator
 from toolkit.parts import views
 from toolkit.pictures.images import save_png, to_pil
 from toolkit.pictures.labels import IGNORE_INDEX
@@ -38,6 +40,14 @@ def test_views_stay_within_their_memory(tiny_gan, shot, monkeypatch):
     for room, number in ((one // 2, 1), (one, 1), (3 * one, 3)):
         monkeypatch.setattr(views, "MAX_ELEMENTS", room)
         assert len(views.views_of(tiny_gan, [shot], torch.Generator())) == number
+
+
+@pytest.mark.parametrize("resolution, finest", [(32, 16), (64, 32), (128, 32)])
+def test_of_a_gan_of_any_size_coarse_layers_join_what_imagenet_sees(resolution, finest):
+    generator = Generator(resolution, 4, 4, {4 << i: 2 for i in range(6)}, 1)
+    own = [name for name in features.channels(generator, imagenet=True) if not name.startswith("imagenet")]
+    assert max(int(name.split(".")[0][1:]) for name in own) == finest
+    assert own == list(features.channels(generator, imagenet=False))[: len(own)]
 
 
 def test_what_imagenet_sees_joins_the_activations(seeing, tiny_gan):

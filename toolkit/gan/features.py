@@ -55,8 +55,8 @@ def statistics(generator: Generator, imagenet: bool, ws: Tensor) -> tuple[Tensor
 def _own(generator, imagenet):
     """The generator's layers. The finest say what colour a pixel is: where ImageNet's features see that, parts are
     found better without."""
-    layers = generator.synthesis.layers()
-    kept = [name for name in layers if not imagenet or _side(name) <= COARSE]
+    layers, finest = generator.synthesis.layers(), min(COARSE, generator.resolution // 2)
+    kept = [name for name in layers if not imagenet or _side(name) <= finest]
     return {name: layers[name].weight.shape[0] for name in kept}
 
 
