@@ -217,7 +217,7 @@ def test_auto_projects_what_was_found(gan):
 
 
 def test_a_segmenter_looks_at_what_was_found_in_three_sizes(seeing, shot, monkeypatch):
-    monkeypatch.setattr(seeing, "find", Finds(FRAMES).find)
+    monkeypatch.setattr(seeing, "framer", Finds(FRAMES))
     few = fewshot.fit(seeing, [shot], num_steps=20)
     found, by_hand = few.segment([PHOTO, PHOTO], num_steps=0, judge=False, align=["auto", FRAMES[0]])
     looks = few.segment([PHOTO] * 3, num_steps=0, judge=False, align=[FRAMES[0].scaled(by) for by in LOOKS])

@@ -222,17 +222,21 @@ class GAN:
         Raises:
             ToolkitError: the GAN has no framer. ImageError: not a picture.
         """
-        if self.framer is None:
-            got = f"none beside {self.path or self.metadata.get('name', 'it')}"
-            raise ToolkitError("find", "a GAN with a framer", got, "Make one with train-framer, or align by hand")
-        picture = open_rgb(source, "find")
-        placed = self.framer.find(picture)
+        picture, placed = self._located(source, "find")
         usual = None if self.encoder is None else self.calibration(0)
         if usual is None or not placed:  # without an encoder's first guess trust costs a projection
             return [Found(frame, score, None) for frame, score in placed]
         image = torch.cat([images.frame_image(picture, self.resolution, frame)[0] for frame, _ in placed])
         value = trust.trust(self.measure(image.to(self.device), 0), usual).tolist()
-        return [Found(*one, worth) for one, worth in zip(placed, value, strict=True)]
+        return [Found(one.frame, one.score, worth) for one, worth in zip(placed, value, strict=True)]
+
+    def _located(self, source, call):
+        """A picture, opened, and what the framer places in it, without trust, which costs a pass of the encoder."""
+        if self.framer is None:
+            got = f"none beside {self.path or self.metadata.get('name', 'it')}"
+            raise ToolkitError("find", "a GAN with a framer", got, "Make one with train-framer, or align by hand")
+        picture = open_rgb(source, call)
+        return picture, self.framer.find(picture)
 
     def place(
         self, source: Any, align: images.Align | str | list[images.Align | str] = "centre", all: bool = False
@@ -257,8 +261,7 @@ class GAN:
             if how != "auto" or isinstance(one, Tensor):  # a tensor fills its frame
                 placed.append((one, images.FITS[self.fit] if how in ("auto", "centre") else how, False))
                 continue
-            picture = open_rgb(one, "project")
-            found = self.find(picture)
+            picture, found = self._located(one, "project")
             if not found:
                 raise ImageError(
                     "project",
