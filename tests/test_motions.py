@@ -77,3 +77,9 @@ def test_a_few_strokes_may_leave_the_frame(tiny_gan):
     shot = Shot(tiny_gan.sample(1), label_map, ["background", "part"])
     losses = [loss for _, _, loss, _ in fewshot.fitting(tiny_gan, [shot], network="cnn-s", num_steps=20, every=1)]
     assert torch.tensor(losses).isfinite().all()
+
+
+def test_a_coarser_grid_is_the_same_motion():
+    fine, coarse = (motions.draw(3, side, torch.Generator().manual_seed(0)) for side in (24, 8))
+    torch.testing.assert_close(motions.coarser(fine, 8), coarse)
+    torch.testing.assert_close(motions.coarser(fine, 24), fine)

@@ -9,6 +9,7 @@ from toolkit.errors import CheckpointError
 from toolkit.fewshot import Segmenter, Shot, fit
 from toolkit.files import load_tensors, save_tensors
 from toolkit.gan import features
+from toolkit.gan.files.checkpoints import save_gan
 from toolkit.gan.model import GAN
 from toolkit.gan.stylegan2 import Generator
 from toolkit.parts import views
@@ -48,6 +49,32 @@ def test_of_a_gan_of_any_size_coarse_layers_join_what_imagenet_sees(resolution, 
     own = [name for name in features.channels(generator, imagenet=True) if not name.startswith("imagenet")]
     assert max(int(name.split(".")[0][1:]) for name in own) == finest
     assert own == list(features.channels(generator, imagenet=False))[: len(own)]
+
+
+@pytest.mark.parametrize("resolution, side", [(32, 32), (64, 64), (128, 64), (256, 128)])
+def test_hypercolumns_are_no_finer_than_what_is_in_them(resolution, side):
+    generator = Generator(resolution, 4, 4, {4 << i: 2 for i in range(7)}, 1)
+    assert features.side_of(generator, imagenet=True) == side
+    assert features.side_of(generator, imagenet=False) == resolution
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn-s"])
+def test_a_large_gan_is_taught_and_answers_in_its_own_pixels(network, tmp_path, monkeypatch):
+    """Its hypercolumns have half as many; the border between two parts lies between two of theirs."""
+    torch.manual_seed(0)
+    save_gan(tmp_path / "large.safetensors", Generator(128, 4, 4, {4 << i: 2 for i in range(6)}, 1), None, {})
+    gan = fewshot.load_gan(tmp_path / "large.safetensors")
+    gan.imagenet = True
+    monkeypatch.setattr(views, "VIEWS", 1)
+    monkeypatch.setattr(features, "SEEN_PICTURES", 2)
+    sample = gan.sample(1)
+    label_map = (torch.arange(128).expand(1, 128, 128) >= 63).long()
+    sample.image = label_map[:, None].float().expand(-1, 3, -1, -1) * 2 - 1
+    assert gan.hypercolumns(sample).resolution == 64
+    scores = fit(gan, [Shot(sample, label_map, CLASSES[:2])], network=network, num_steps=40).predict(sample)
+    assert scores.shape == (1, 2, 128, 128)
+    wrong = scores.argmax(1) != label_map
+    assert wrong.float().mean() < 0.02 and not wrong[..., :60].any() and not wrong[..., 67:].any()
 
 
 def test_what_imagenet_sees_joins_the_activations(seeing, tiny_gan):

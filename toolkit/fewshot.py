@@ -177,7 +177,8 @@ class Segmenter:
             logits (N, K, R, R).
         """
         parts = [sample[i : i + batch_size] for i in range(0, len(sample), batch_size)]
-        return torch.cat([networks.label(self.network, self.gan.hypercolumns(part)) for part in parts])
+        scores = torch.cat([networks.label(self.network, self.gan.hypercolumns(part)) for part in parts])
+        return networks.enlarged(scores, self.gan.resolution)
 
     def segment(
         self, source: Any, *, align: Align | str | list[Align | str] = "centre", all: bool = False, **options: Any

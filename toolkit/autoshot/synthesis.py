@@ -243,9 +243,7 @@ class Pairs:
         """Shard i: image and soft as `read` gives them, and the summary."""
         parts = {"image": [], "soft": [], "summary": []}
         for image, columns in self._drawn(i) if self.photographs is None else self._seen(i):
-            logits = networks.label(self.segmenter.network, columns)
-            if image.shape[2] > logits.shape[2]:  # scores, not labels: that places edges between the GAN's pixels
-                logits = F.interpolate(logits, size=image.shape[2:], mode="bilinear", align_corners=False)
+            logits = networks.enlarged(networks.label(self.segmenter.network, columns), image.shape[-1])
             soft = logits.softmax(1)
             summary = torch.cat([uncertainty.entropy(logits).mean((1, 2))[:, None], soft.mean((2, 3))], 1)
             for name, value in (("image", image), ("soft", (soft * 255).round_().byte()), ("summary", summary)):

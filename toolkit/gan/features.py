@@ -12,12 +12,20 @@ from toolkit.projection.imagenet import layer_channels, layers_of
 
 STATISTICS_PICTURES, FEWEST_PICTURES, STATISTICS_PIXELS = 128, 16, 1 << 19  # see `num_pictures`
 COARSE = 32  # pixels a side of the finest of the GAN's layers that are kept beside ImageNet's features
+FEWEST_PIXELS = 64  # a side of hypercolumns, see `side_of`
 SEEN_PICTURES = 32  # of them, that ImageNet's features look at: they look at more pixels
 
 
 def channels(generator: Generator, imagenet: bool) -> dict[str, int]:
     """The layers of hypercolumns, in order, and how many channels each has; imagenet: whether its features join."""
     return _own(generator, imagenet) | (layer_channels(generator.resolution) if imagenet else {})
+
+
+def side_of(generator: Generator, imagenet: bool) -> int:
+    """Pixels a side of the hypercolumns: as many as the pictures have, but half of large ones where ImageNet's features
+    join. No layer is finer then, and a network on them is fitted in a quarter of the time."""
+    side = generator.resolution
+    return min(side, max(FEWEST_PIXELS, side // 2)) if imagenet else side
 
 
 def joined(generator: Generator, imagenet: bool, columns: Hypercolumns, image: Tensor) -> Hypercolumns:
@@ -30,7 +38,7 @@ def joined(generator: Generator, imagenet: bool, columns: Hypercolumns, image: T
     if not imagenet:
         return columns
     own = columns.select(_own(generator, imagenet)).activations
-    return Hypercolumns(own | layers_of(image, generator.resolution), columns.resolution)
+    return Hypercolumns(own | layers_of(image, generator.resolution), side_of(generator, imagenet))
 
 
 def num_pictures(resolution: int) -> int:
@@ -47,8 +55,8 @@ def statistics(generator: Generator, imagenet: bool, ws: Tensor) -> tuple[Tensor
     if not imagenet:
         return own
     images = (generator.synthesis(w[None]).clamp(-1, 1).expand(-1, 3, -1, -1) for w in ws[:SEEN_PICTURES])
-    side = generator.resolution
-    seen = _moments(Hypercolumns(layers_of(image, side), side) for image in images)
+    side = side_of(generator, imagenet)
+    seen = _moments(Hypercolumns(layers_of(image, generator.resolution), side) for image in images)
     return torch.cat([own[0], seen[0]]), torch.cat([own[1], seen[1]])
 
 

@@ -61,10 +61,11 @@ def fit_network(
         mix.hide(HIDDEN.get(network, 0), rng)
         view, label_map = _some(views, step, AT_ONCE.get(network), rng)
         if isinstance(net, networks.CNN):
-            grid, truth = _moved(label_map, rng)
-            loss = F.cross_entropy(net(view, grid), truth, ignore_index=IGNORE_INDEX)
+            grid, truth = _moved(label_map, view.resolution, rng)
+            logits = net(view, grid)
         else:
-            loss = F.cross_entropy(net(view), label_map, ignore_index=IGNORE_INDEX)
+            logits, truth = net(view), label_map
+        loss = F.cross_entropy(networks.enlarged(logits, truth.shape[-1]), truth, ignore_index=IGNORE_INDEX)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -87,8 +88,8 @@ def _some(views, step, most, rng):
     return view[pick], label_map[pick]
 
 
-def _moved(label_map, rng):
-    """A random sampling grid that moves the shots for a step, and their moved labels.
+def _moved(label_map, resolution, rng):
+    """A random sampling grid that moves the shots' hypercolumns for a step, and their moved labels.
 
     A CNN can infer a pixel's position from its neighbours and the padding: from shots that never move it learns the
     layout of one picture.
@@ -96,7 +97,7 @@ def _moved(label_map, rng):
     grid = motions.draw(len(label_map), label_map.shape[-1], rng)
     truth = motions.move_labels(label_map, grid)
     # If no label is left in the frame, the loss is nan: then the shots are not moved.
-    return (grid, truth) if (truth != IGNORE_INDEX).any() else (None, label_map)
+    return (motions.coarser(grid, resolution), truth) if (truth != IGNORE_INDEX).any() else (None, label_map)
 
 
 def check_shots(gan: AnyGAN, shots: Sequence[Shot], num_steps: int | None = None) -> None:

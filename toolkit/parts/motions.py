@@ -42,6 +42,11 @@ def draw(
     return F.affine_grid(matrix, [num, 1, resolution, resolution], align_corners=False)
 
 
+def coarser(grid: torch.Tensor, resolution: int) -> torch.Tensor:
+    """A grid (N, R, R, 2) of `draw` for the same pictures in fewer pixels, resolution <= R: the means of its places."""
+    return F.interpolate(grid.permute(0, 3, 1, 2), size=(resolution, resolution), mode="area").permute(0, 2, 3, 1)
+
+
 def move(features: torch.Tensor, grid: torch.Tensor, beyond: str = "zeros") -> torch.Tensor:
     """Resample features (N, C, R, R) by a grid of `draw`.
 

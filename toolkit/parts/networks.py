@@ -189,6 +189,21 @@ def build(name: str, channels: Mapping[str, int], num_classes: int) -> nn.Module
     return networks[name]()
 
 
+def enlarged(logits: Tensor, side: int) -> Tensor:
+    """Scores of hypercolumns that have fewer pixels than their pictures.
+
+    Scores, not labels, are interpolated: that places edges between the network's pixels.
+
+    Args:
+        logits: (N, K, r, r), r <= side.
+    Returns:
+        (N, K, side, side); differentiable.
+    """
+    if logits.shape[-1] == side:
+        return logits
+    return F.interpolate(logits, size=(side, side), mode="bilinear", align_corners=False)
+
+
 def label(network: nn.Module, hypercolumns: Hypercolumns) -> Tensor:
     """Part logits of many pictures; in small batches on a CPU, which is twice as fast.
 

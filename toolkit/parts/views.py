@@ -74,8 +74,7 @@ def _moved(gan, shots, label_map, rng):
     moved = motions.move(torch.cat([_resized(picture, side) for picture in pictures]), grid, "border")
     image = _resized(moved, gan.resolution)
     sample = Sample(image, gan.encoder(image), detail=None if image is moved else moved)
-    grid = _resized(grid.permute(0, 3, 1, 2), gan.resolution).permute(0, 2, 3, 1)
-    return gan.hypercolumns(sample), motions.move_labels(label_map, grid)
+    return gan.hypercolumns(sample), motions.move_labels(label_map, motions.coarser(grid, gan.resolution))
 
 
 def _resized(image, side):

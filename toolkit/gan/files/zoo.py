@@ -16,7 +16,7 @@ from toolkit.files import read_metadata, replace_when_done
 from toolkit.gan.files.checkpoints import convert
 from toolkit.gan.files.registry import REGISTRY, Published
 
-DEFAULT = "faces-64"
+DEFAULT = "faces-128"
 TIMEOUT = 30  # seconds without data
 
 
