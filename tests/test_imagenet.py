@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from toolkit.errors import ShapeError
-from toolkit.projection.imagenet import CHANNELS, distance, imagenet_features
+from toolkit.projection import imagenet
+from toolkit.projection.imagenet import CHANNELS, distance, imagenet_features, layers_of, looked_at
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +44,16 @@ def test_they_know_what_is_in_a_picture(features):
 
 
 def test_training_around_them_leaves_them_alone(features):
-    around = nn.Sequential(features, nn.Identity()).train()
     image = torch.rand(1, 3, 32, 32, requires_grad=True)
-    before = features.blocks[0]._bn1.running_mean.clone()
-    around[0](image)[-1].sum().backward()
+    before = {name: tensor.clone() for name, tensor in features.state_dict().items()}
+    seen = features.eval()(image)[-1]
+    around = nn.Sequential(features, nn.Identity()).train()
+    found = around[0](image)[-1]
+    assert torch.equal(found, seen)
+    found.sum().backward()
     assert image.grad.abs().sum() > 0
     assert all(p.grad is None for p in features.parameters())
-    assert torch.equal(before, features.blocks[0]._bn1.running_mean)
+    assert all(torch.equal(before[name], tensor) for name, tensor in features.state_dict().items())
 
 
 @pytest.mark.parametrize("image", [torch.zeros(1, 1, 8, 8), torch.zeros(3, 8, 8), torch.zeros(1, 3, 8, 8).byte()])
@@ -64,6 +68,17 @@ def test_distance_grows_with_what_is_painted_over(features):
     other[1, :, :8], other[2, :, :24] = 0, 0
     same, little, much = distance(image, other)
     assert same == 0 and 0 < little < much
+
+
+def test_many_at_a_time_are_each_alone(monkeypatch):
+    images = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = {}
+    for at_once in (1, 2 * looked_at(16) ** 2):
+        monkeypatch.setattr(imagenet, "PIXELS_AT_ONCE", at_once)
+        found[at_once] = [imagenet_features().embed(images), distance(images, images.flip(0))]
+        found[at_once] += layers_of(images, 16).values()
+    for one, other in zip(*found.values(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 def test_each_device_has_its_own_and_shares_it(features):

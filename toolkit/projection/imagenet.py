@@ -5,6 +5,7 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from toolkit.errors import ShapeError, describe
 from toolkit.projection.perceptual import apart, unit
@@ -15,7 +16,10 @@ ENLARGED, LOOKED_AT = 6, 384  # times, and pixels: see `looked_at`
 DETAIL_AT = 256  # pixels: see `detail_at`
 FIRST_STAGE = 1  # of `layers_of`: what the very first sees, edges and colours, says less of parts than of one picture
 PICTURES_AT_ONCE = 8  # enlarged
+# On a CPU as many as stay in its cache: one of 384 takes 0.09 s, and 0.19 s among eight.
+PIXELS_AT_ONCE = 1 << 17
 JUDGED_AT = 128  # pixels; `embed` and `Judge` enlarge smaller pictures: ImageNet's objects are larger than theirs
+FUSED = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))  # of a block
 JUDGED_STAGES = 4  # of the five; the last sees the whole picture at once
 
 
@@ -38,11 +42,18 @@ class ImageNetFeatures(nn.Module):
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
         self.blocks = network._blocks
-        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-
-    def train(self, mode: bool = True) -> "ImageNetFeatures":
-        """Stay in eval mode whatever the network around it does: the features are fixed."""
-        return super().train(False)
+        self.eval().requires_grad_(False)
+        self.stem[0], self.stem[1] = _fused(self.stem[0], self.stem[1])
+        for block in self.blocks:
+            for convolution, norm in FUSED:
+                if hasattr(block, convolution):
+                    one, nothing = _fused(getattr(block, convolution), getattr(block, norm))
+                    setattr(block, convolution, one)
+                    setattr(block, norm, nothing)
+        for module in self.modules():
+            if isinstance(module, nn.ReLU6):
+                module.inplace = True
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor, num_stages: int = 5) -> list[Tensor]:
         """Features of pictures at several scales.
@@ -67,20 +78,18 @@ class ImageNetFeatures(nn.Module):
         return features
 
     @torch.no_grad()
-    def embed(self, image: Tensor, batch_size: int = 64) -> Tensor:
+    def embed(self, image: Tensor) -> Tensor:
         """One vector a picture, for the Fréchet distance: the coarsest features' mean over the picture.
 
         Args:
             image: (N, 3, H, W) float in [-1, 1]; enlarged to `JUDGED_AT` pixels where it is smaller.
-            batch_size: pictures at a time.
         Returns:
             (N, 320) float32.
         """
-        vectors = []
-        for part in image.split(batch_size):
-            if part.shape[2] < JUDGED_AT:
-                part = _enlarged(part, JUDGED_AT)
-            vectors.append(self(part)[-1].float().mean((2, 3)))
+        vectors, side = [], max(image.shape[2], JUDGED_AT)
+        for part in _few(image, side):
+            seen = part if part.shape[2] == side else _enlarged(part, side)
+            vectors.append(self(seen)[-1].float().mean((2, 3)))
         return torch.cat(vectors)
 
 
@@ -138,7 +147,7 @@ def layers_of(image: Tensor, resolution: int) -> dict[str, Tensor]:
         device.
     """
     network, side = imagenet_features(image.device), looked_at(resolution)
-    parts = [network(_enlarged(part, side))[FIRST_STAGE:] for part in image.split(PICTURES_AT_ONCE)]
+    parts = [network(_enlarged(part, side))[FIRST_STAGE:] for part in _few(image, side)]
     return {name: torch.cat(layer) for name, *layer in zip(layer_channels(resolution), *parts, strict=True)}
 
 
@@ -152,8 +161,18 @@ def distance(image: Tensor, other: Tensor) -> Tensor:
         (N,), 0 for the same pictures; no gradient.
     """
     network, size = imagenet_features(image.device), 2 * image.shape[-1]
-    pairs = zip(image.split(PICTURES_AT_ONCE), other.split(PICTURES_AT_ONCE), strict=True)
+    pairs = zip(_few(image, size), _few(other, size), strict=True)
     return torch.cat([apart(*(unit(network(_enlarged(one, size))) for one in pair)) for pair in pairs])
+
+
+def _fused(convolution, norm):
+    """The same two layers as one, and one that does nothing: a third of the time went into reading and writing."""
+    return fuse_conv_bn_eval(convolution, norm), nn.Identity()
+
+
+def _few(image, side):
+    """Pictures, as many at a time as are looked at in `side` pixels at once."""
+    return image.split(PICTURES_AT_ONCE if image.is_cuda else max(1, PIXELS_AT_ONCE // side**2))
 
 
 def _enlarged(image, size):
