@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from toolkit.errors import ImageError, ToolkitError, WriteError
-from toolkit.pictures.cache import LAST_TRAINING_SEED, from_folder, from_world
+from toolkit.pictures.cache import LAST_TRAINING_SEED, from_folder, from_world, usual_side
 
 
 class Explosive:
@@ -109,6 +109,14 @@ def test_another_or_an_edited_folder_is_noticed(tmp_path):
     assert greys(bright, path) == [255, 1, 2]
     (bright / "0.bmp").rename(bright / "9.bmp")
     assert greys(bright, path) == [1, 2, 255]
+
+
+def test_most_pictures_tell_how_many_pixels_there_are(tmp_path):
+    assert usual_side(tmp_path) == 0
+    for i, size in enumerate([(8, 8), (40, 30), (20, 30), (30, 25), (9, 900)]):
+        Image.new("RGB", size).save(tmp_path / f"{i}.png")
+    (tmp_path / "bad.jpg").write_text("no picture")
+    assert usual_side(tmp_path) == 20 and usual_side(tmp_path, "pad") == 30
 
 
 def test_the_whole_picture_is_kept_where_that_is_wanted(tmp_path, monkeypatch):

@@ -142,7 +142,7 @@ def autoshot(
 
     from toolkit import fewshot
     from toolkit.autoshot import distilling, last
-    from toolkit.pictures.cache import from_folder
+    from toolkit.pictures.cache import from_folder, usual_side
     from toolkit.training.processes import processes
 
     state = processes(device)
@@ -150,8 +150,11 @@ def autoshot(
     fit = fit_of("autoshot", fit, folder, few.gan)
     check_can_write(out)
     work = out.with_name(f"{out.stem}-work")
-    size, photographs = few.gan.detail_resolution, None
+    photographs = None
     if folder is not None:
+        # As many of their pixels as the segmenter looks at, if they have so many; enlarged they would show no more.
+        size = few.gan.detail_resolution
+        size = size if usual_side(folder, fit) >= size else few.gan.resolution
         photographs = from_folder(folder, size, work / f"pictures-{size}.npy", state.is_main_process, fit)
     steps = distilling(
         few,

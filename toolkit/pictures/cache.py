@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from toolkit.errors import ImageError, ToolkitError
 from toolkit.files import replace_when_done
 from toolkit.pictures.folders import pictures_in
 from toolkit.pictures.images import check_fit, load_image, to_uint8
-from toolkit.pictures.uploads import READ
+from toolkit.pictures.uploads import READ, open_rgb
 
 LAST_TRAINING_SEED = 600_000  # later seeds belong to parsers and shots, those from 1,000,000 to tests
 WORLD_CHUNK = 256  # pictures rendered at once
+MEASURED = 100  # pictures of a folder
 YOUNG = 2.0  # seconds within which two changes of a file may have the same time stamp
 
 
@@ -65,6 +67,22 @@ def from_world(
             yield render(min(WORLD_CHUNK, num - seed), resolution, seed, device)[0]
 
     return _collect(batches(), num, resolution, path, source, progress)
+
+
+def usual_side(folder: str | PathLike, fit: str = "crop") -> int:
+    """Pixels a side that most pictures of a folder have once they are square: the median of the first `MEASURED`.
+
+    Args:
+        folder, fit: as `from_folder` takes them.
+    Returns:
+        0 where none of these can be read.
+    """
+    shorter = {"crop": min, "pad": max}[check_fit(fit, "usual_side")]
+    sides = []
+    for file in pictures_in(folder, deep=True).files[:MEASURED]:
+        with suppress(ImageError):  # `from_folder` tells of it
+            sides.append(shorter(open_rgb(file, "usual_side").size))
+    return sorted(sides)[len(sides) // 2] if sides else 0
 
 
 def from_folder(
