@@ -103,7 +103,7 @@ def test_a_picture_that_is_none(tiny_gan, shot, tmp_path):
 
 
 def test_unknown_gan():
-    with pytest.raises(ToolkitError, match="expected one of faces-64, .*got 'ffhq-9000'. Check the name"):
+    with pytest.raises(ToolkitError, match="expected one of faces-128, .*got 'ffhq-9000'. Check the name"):
         fewshot.load_gan("ffhq-9000")
 
 

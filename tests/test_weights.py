@@ -43,7 +43,7 @@ def test_a_file_is_small_half_precision_and_documented(file):
 
 def test_the_default_draws_faces_and_has_all_that_the_other_has():
     gan = fewshot.load_gan()
-    assert gan.metadata["name"] == zoo.DEFAULT == zoo.bundled()[0] == "faces-64" and gan.encoder is not None
+    assert gan.metadata["name"] == zoo.DEFAULT == zoo.bundled()[0] == "faces-128" and gan.encoder is not None
 
 
 def test_the_portraits_gan_draws_portraits(bundled_gan):

@@ -263,5 +263,5 @@ def test_gans_in_the_weights_folder_have_names(monkeypatch, tmp_path, tiny_gan_f
     (tmp_path / "broken.safetensors").write_bytes(b"no")
     assert zoo.bundled() == (zoo.DEFAULT, "my-cats")
     assert zoo.weights_path("my-cats") == tmp_path / "my-cats.safetensors"
-    with pytest.raises(ToolkitError, match="one of faces-64, my-cats, ffhq-1024"):
+    with pytest.raises(ToolkitError, match="one of faces-128, my-cats, ffhq-1024"):
         zoo.weights_path("../my-cats")
