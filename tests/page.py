@@ -131,12 +131,12 @@ class Visitor(Labeller):
     def draw_face(self):
         """Eyes, mouth and nose of the face a new tab shows."""
         self.choose(EYES)
-        self.stroke((185, 225), (225, 225))
-        self.stroke((290, 225), (330, 225))
+        self.stroke((170, 220), (210, 220))
+        self.stroke((305, 220), (345, 220))
         self.choose(MOUTH)
-        self.stroke((230, 340), (285, 340))
+        self.stroke((225, 358), (300, 358))
         self.choose(NOSE)
-        self.stroke((256, 240), (256, 295))
+        self.stroke((256, 245), (256, 297))
 
     def click(self, where):
         """Click a component, by its selector, or a pixel of the picture."""

@@ -557,6 +557,27 @@ def test_a_network_that_starts_from_imagenet(pairs, tmp_path):
     torch.testing.assert_close(torch.from_numpy(logits), auto.predict(photograph), rtol=0, atol=1e-4)
 
 
+def test_a_network_is_gone_on_from_at_another_resolution(pairs, unet, tmp_path):
+    """Its weights are where the training begins: with no step to speak of they are what comes out."""
+    unet.save(tmp_path / "known.safetensors")
+    few = SMALL | {
+        "width": unet.network.classify.in_channels,
+        "num_epochs": 1,
+        "init_from": tmp_path / "known.safetensors",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distillation, "LEARNING_RATE", 1e-9)
+        auto = autoshot.train(pairs, **few)
+    assert auto.resolution == pairs.resolution
+    for name, parameter in auto.network.named_parameters():
+        torch.testing.assert_close(parameter, dict(unet.network.named_parameters())[name], rtol=0, atol=1e-5)
+    for other in ({"width": 3}, {"start": "imagenet"}, {"init_from": tmp_path / "nothing.safetensors"}):
+        with pytest.raises(CheckpointError, match="an init_from of start|an autoshot file"):
+            autoshot.train(pairs, **few | other)
+    with pytest.raises(CheckpointError, match="classes background, leaf; got start scratch, width .*Start without it"):
+        autoshot.check(64, classes=("background", "leaf"), **few)
+
+
 def test_files_that_are_no_auto_shot_network(unet, segmenter_file, tmp_path):
     (tmp_path / "text").write_text("text")
     for path in (tmp_path / "nowhere", tmp_path / "text", segmenter_file):

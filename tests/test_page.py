@@ -98,7 +98,7 @@ def test_from_a_drawing_to_parts_of_ones_own_picture(visit, photo, tmp_path):
     for x, y, part in [
         (25, 28, EYES),
         (39, 28, EYES),
-        (32, 42, MOUTH),
+        (32, 45, MOUTH),
         (32, 33, NOSE),
         (5, 5, 0),
         (8, 7, 0),

@@ -101,7 +101,7 @@ def test_another_gan_starts_anew(tiny_gan_file):
     session.classes = ("background", "leaf")
     session.use_gan(sessions.load(zoo.DEFAULT), zoo.DEFAULT)
     assert session.segmenter is None and session.suggestion is None and session.classes == labels.PORTRAIT_CLASSES
-    assert session.sample.image.shape == (1, 3, 64, 64)
+    assert session.sample.image.shape == (1, 3, 128, 128)
 
 
 def test_a_step_with_nothing_to_do_leaves_everything_as_it_is(sessions):

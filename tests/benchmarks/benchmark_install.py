@@ -19,13 +19,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BEFORE = "6385242^"
 UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
-FETCHED = re.compile(r"Downloading \S+ \(([\d.]+) ([kMG]B)\)")
+FETCHED = re.compile(r"Downloading (\S+) \(([\d.]+) ([kMG]B)\)")
 FOUND = re.compile(r"Processing (/\S+\.whl)")
 
 
 def fetched(log):
     """Bytes that pip's log tells of."""
-    total = sum(float(number) * UNITS[unit] for number, unit in set(FETCHED.findall(log)))
+    total = sum(float(number) * UNITS[unit] for _, number, unit in set(FETCHED.findall(log)))
     return round(total + sum(Path(file).stat().st_size for file in set(FOUND.findall(log))))
 
 

@@ -7,7 +7,7 @@ auto.segment("photo.jpg")
 `distil` does both; `synthesizing`, `training` and `distilling` are the same jobs step by step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def distilling(
     Raises:
         ToolkitError: as `synthesizing` and `training`.
     """
-    check(segmenter.gan.resolution, num_images, drop=drop, seed=seed, **options)
+    check(segmenter.gan.resolution, num_images, classes=segmenter.classes, drop=drop, seed=seed, **options)
     folder = Path(out_dir) / "pairs" if out_dir is not None and keep_pairs else None
     what: dict[str, Any] = {"truncation_psi": truncation_psi, "drop": drop, "seed": seed, "photographs": photographs}
     for step in synthesizing(segmenter, num_images, out_dir=folder, **what):
@@ -82,14 +82,17 @@ def distilling(
     yield from training(step.result, seed=seed, out_dir=out_dir, **options)
 
 
-def check(resolution: int, num_images: int = 5000, *, drop: float = 0.0, **options: Any) -> None:
+def check(
+    resolution: int, num_images: int = 5000, *, classes: Sequence[str] = (), drop: float = 0.0, **options: Any
+) -> None:
     """Raise the errors of `training` now, not after hours of synthesis.
 
     Args:
         resolution: of the GAN.
         num_images, drop, options: as `distilling` takes them.
+        classes: of the segmenter; those of `init_from` must be the same.
     Raises:
         ToolkitError: as `synthesizing` and `training`.
     """
     check_number(num_images, drop)
-    UNetPlan(**options).check(resolution)
+    UNetPlan(**options).check(resolution, classes)

@@ -1,10 +1,12 @@
 """Train a U-Net on generated pictures and soft labels; it can be stopped and resumed."""
 
 import copy
+import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +20,7 @@ from toolkit.autoshot.progress import Pace, Progress, last
 from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.autoshot.synthesis import Pairs
 from toolkit.autoshot.unet import STARTS, UNET_DEPTH
-from toolkit.errors import ToolkitError, check_count
+from toolkit.errors import CheckpointError, ToolkitError, check_count
 from toolkit.metrics import ConfusionMatrix
 from toolkit.pictures.images import as_float
 from toolkit.training.checkpoint import load_checkpoint, save_checkpoint, write_log
@@ -46,6 +48,7 @@ class UNetPlan(NamedTuple):
     color_jitter: also change the pictures' colours a little.
     mixed_precision: "bf16", "no", or "auto": the faster of the two on this device, tried at the start.
     seed: of weights, order and augmentation; the same seed gives the same network, in the same precision.
+    init_from: file of an auto-shot network to go on from, of the same classes, start and width, at any resolution.
     """
 
     start: str = "scratch"
@@ -56,9 +59,10 @@ class UNetPlan(NamedTuple):
     color_jitter: bool = False
     mixed_precision: str = "auto"
     seed: int = 0
+    init_from: str | PathLike | None = None
 
-    def check(self, resolution: int) -> None:
-        """Raise ToolkitError for a plan that cannot be carried out on pictures of this resolution."""
+    def check(self, resolution: int, classes: Sequence[str]) -> None:
+        """Raise ToolkitError, CheckpointError for a plan that cannot be carried out on pictures of this resolution."""
         if self.start not in STARTS:
             raise ToolkitError("train", f"start {' or '.join(STARTS)}", repr(self.start), "Choose one of these")
         for name in ("width", "num_epochs", "patience"):
@@ -67,6 +71,8 @@ class UNetPlan(NamedTuple):
         check_count("train", "batch_size", self.batch_size, 1 if resolution > 2**UNET_DEPTH else 2)
         check_count("train", "seed", self.seed, 0, MAX_SEED)
         check_precision("train", self.mixed_precision)
+        if self.init_from is not None:
+            _weights_of(self.init_from, self, classes)
 
 
 def train(pairs: Pairs, *, progress: bool = False, **options: Any) -> AutoShotSegmenter:
@@ -104,7 +110,7 @@ def training(pairs: Pairs, *, out_dir: str | Path | None = None, **options: Any)
         differs: soft labels, and a cosine learning-rate schedule.
     """
     plan = UNetPlan(**options)
-    plan.check(pairs.resolution)
+    plan.check(pairs.resolution, pairs.classes)
     job = _Job(pairs, plan, out_dir)
     pace = Pace(job.epoch * job.num_steps, plan.num_epochs * job.num_steps)
     while job.epoch < plan.num_epochs and job.epochs_since_best < plan.patience:
@@ -113,6 +119,17 @@ def training(pairs: Pairs, *, out_dir: str | Path | None = None, **options: Any)
             yield Progress("train", done, pace.total, pace.eta(done), loss)
         job.finish_epoch()
     yield Progress("train", pace.total, pace.total, 0.0, job.log[-1]["loss"], job.judged(job.result()))
+
+
+def _weights_of(file: str | PathLike, plan: UNetPlan, classes: Sequence[str]) -> dict[str, Tensor]:
+    """The weights of an auto-shot network's file; CheckpointError where it has other classes or is of another kind."""
+    known = AutoShotSegmenter.load(file, "cpu")
+    network: Any = known.network
+    found = (network.start, network.classify.in_channels, known.classes)
+    if found != (wanted := (plan.start, plan.width, tuple(classes))):
+        want, got = (f"start {start}, width {width}, classes {', '.join(c)}" for start, width, c in (wanted, found))
+        raise CheckpointError("train", f"an init_from of {want}", f"{got} in {file}", "Start without it")
+    return network.state_dict()
 
 
 def soft_cross_entropy(logits: Tensor, soft: Tensor, known: Tensor) -> Tensor:
@@ -154,6 +171,8 @@ class _Job:
         with torch.random.fork_rng():
             torch.manual_seed(plan.seed)
             net = STARTS[plan.start](len(pairs.classes), plan.width)
+        if plan.init_from is not None:
+            net.load_state_dict(_weights_of(plan.init_from, plan, pairs.classes))
         self.net = net.to(self.device, memory_format=torch.channels_last)
         self.learner = Learner(self.net, LEARNING_RATE, self.net.rates(), weight_decay=WEIGHT_DECAY)
         self.epoch = self.epochs_since_best = 0
@@ -162,6 +181,8 @@ class _Job:
         options = {name: getattr(plan, name) for name in ("width", "num_epochs", "batch_size", "color_jitter", "seed")}
         if plan.start != "scratch":  # as all trainings did before there was a choice, which still resume
             options["start"] = plan.start
+        if plan.init_from is not None:
+            options["init_from"] = hashlib.sha256(Path(plan.init_from).read_bytes()).hexdigest()[:12]
         self.key = json.dumps([pairs.key, pairs.num_images, int(pairs.kept.sum()), options])
         state = None if self.out_dir is None else load_checkpoint(self.out_dir / "last.pt", STATE, "train")
         if state:

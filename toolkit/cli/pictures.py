@@ -124,6 +124,7 @@ def autoshot(
         str, typer.Option(help="scratch, as the paper's U-Net, or imagenet: learns more of photographs, larger.")
     ] = "scratch",
     width: Annotated[int, typer.Option(help="Of the U-Net; the paper's is 64.")] = 16,
+    init_from: Annotated[Path | None, typer.Option(help="An auto-shot network of these classes to go on from.")] = None,
     epochs: int = 10,
     batch_size: int = 32,
     patience: Annotated[int, typer.Option(help="Epochs without progress after which to stop.")] = 5,
@@ -167,6 +168,7 @@ def autoshot(
         photographs=photographs,
         start=start,
         width=width,
+        init_from=init_from,
         num_epochs=epochs,
         batch_size=batch_size,
         patience=patience,
