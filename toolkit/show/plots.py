@@ -13,7 +13,7 @@ from toolkit.show import fonts
 
 __all__ = ["comparison", "table"]
 
-CELL = 192  # pixels a picture is magnified to, about
+CELL = 256  # pixels a picture is magnified to, about: a multiple of what GANs here draw, so that a row is of one size
 GAP = 8
 INK, FRAME = (40, 40, 46), (205, 205, 210)
 
