@@ -557,6 +557,20 @@ def test_a_network_that_starts_from_imagenet(pairs, tmp_path):
     torch.testing.assert_close(torch.from_numpy(logits), auto.predict(photograph), rtol=0, atol=1e-4)
 
 
+def test_batch_norm_knows_pictures_as_they_are(pairs, monkeypatch):
+    """Not views of them, however these look: after an epoch its statistics are the clean pictures' own."""
+    monkeypatch.setattr(distillation, "augment", lambda image, soft, *_, **__: (image * 0 - 1, soft, soft[:, 0] >= 0))
+    auto = autoshot.train(pairs, **SMALL | {"num_epochs": 1, "batch_size": 100})
+    first = auto.network.down[0][0]
+    norm = auto.network.down[0][1]
+    learned = pairs.kept & ~pairs.validation
+    seen = torch.cat([pairs.read(i, learned)[0] for i in range(pairs.num_shards)]).float() / 127.5 - 1
+    with torch.no_grad():
+        found = first(seen)
+    torch.testing.assert_close(norm.running_mean, found.mean((0, 2, 3)), rtol=0.1, atol=0.02)
+    torch.testing.assert_close(norm.running_var, found.var((0, 2, 3)), rtol=0.15, atol=0.02)
+
+
 def test_a_network_is_gone_on_from_at_another_resolution(pairs, unet, tmp_path):
     """Its weights are where the training begins: with no step to speak of they are what comes out."""
     unet.save(tmp_path / "known.safetensors")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from accelerate.utils import reduce
 from torch import Tensor
+from torch.nn import BatchNorm2d
 
 from toolkit.autoshot.augmentation import augment
 from toolkit.autoshot.layout import Layout, learn_layout
@@ -29,6 +30,7 @@ from toolkit.training.precision import check_precision, dtype_of
 from toolkit.training.processes import processes, share_mean
 
 LEARNING_RATE = WEIGHT_DECAY = 1e-3  # the paper's
+SETTLED = 16  # batches whose statistics batch norm takes after an epoch
 BUFFERED_SHARDS = 4  # shuffled together, so that a batch mixes pictures of several shards
 # ImageNet's features are trained on for a few epochs only: parts of a pixel or two would cost more than they give.
 VIEWS: dict[str, dict[str, Any]] = {"scratch": {}, "imagenet": {"scale": (0.6, 1.6), "shift": 0.3}}
@@ -218,6 +220,7 @@ class _Job:
 
     def finish_epoch(self):
         """Validate, keep the best network, and write everything that is needed to resume."""
+        self._settle()
         share_mean([b for b in self.net.buffers() if b.is_floating_point()])  # batch norm's running statistics
         val_loss, val_iou = self._validate()
         self.epoch += 1
@@ -237,6 +240,22 @@ class _Job:
         if self.out_dir is not None and self.state.is_main_process:
             self._save()
         self.state.wait_for_everyone()
+
+    @torch.no_grad()
+    def _settle(self):
+        """Take batch norm's statistics anew, of pictures as they are and of these weights: the running ones are of
+        moved views, and of weights that have changed since. Wu and Johnson 2021 (arXiv:2105.07576)."""
+        self.net.train()
+        norms = [module for module in self.net.modules() if isinstance(module, BatchNorm2d) and module.training]
+        before = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches
+        for _, (image, _) in zip(range(SETTLED), self._batches(), strict=False):
+            with self._autocast(self.dtype):
+                self.net(image)
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
 
     def result(self):
         """The best network so far, ready to use."""
