@@ -251,7 +251,7 @@ class _Job:
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # the mean over all batches
-        for _, (image, _) in zip(range(SETTLED), self._batches(), strict=False):
+        for _, (image, _) in zip(range(min(SETTLED, self.num_steps)), self._batches(), strict=False):
             with self._autocast(self.dtype):
                 self.net(image)
         for norm, momentum in zip(norms, before, strict=True):
