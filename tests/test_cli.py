@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -275,6 +276,26 @@ def test_wide_pictures_are_kept_whole_and_the_gan_remembers(cars, tmp_path, monk
     assert json.loads((tmp_path / "o" / "0.json").read_text())["box"] == [0, -16, 64, 48]
     parts = np.asarray(Image.open(tmp_path / "o" / "0.parts.png"))
     assert parts.shape == (32, 64) and parts.max() < 2  # no pixel is left out
+
+
+@pytest.mark.parametrize("pixels, read", [(32, 32), (31, 16)])
+def test_autoshot_enlarges_no_photographs(pixels, read, tmp_path, monkeypatch):
+    """A segmenter that looks at 32 pixels, of a GAN of 16, labels smaller photographs by the GAN's."""
+    from toolkit.cli.pictures import autoshot
+    from toolkit.pictures import cache
+
+    class Enough(Exception):
+        pass
+
+    def from_folder(folder, size, *_):
+        raise Enough(size)
+
+    gan = SimpleNamespace(detail_resolution=32, resolution=16, fit="crop")
+    monkeypatch.setattr(fewshot.Segmenter, "load", lambda *_: SimpleNamespace(gan=gan))
+    monkeypatch.setattr(cache, "from_folder", from_folder)
+    Image.new("RGB", (pixels, 40)).save(tmp_path / "photograph.png")
+    with pytest.raises(Enough, match=f"^{read}$"):
+        autoshot(tmp_path / "few.safetensors", tmp_path / "out.safetensors", folder=tmp_path, device="cpu")
 
 
 @pytest.fixture
