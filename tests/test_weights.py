@@ -41,7 +41,7 @@ def test_a_file_is_small_half_precision_and_documented(file):
         assert {tensors.get_tensor(name).dtype for name in weights} == {torch.float16}
 
 
-def test_the_default_draws_faces_and_has_all_that_the_other_has():
+def test_the_default_draws_faces_and_has_an_encoder():
     gan = fewshot.load_gan()
     assert gan.metadata["name"] == zoo.DEFAULT == zoo.bundled()[0] == "faces-128" and gan.encoder is not None
 

@@ -92,7 +92,7 @@ def check(
         num_images, drop, options: as `distilling` takes them.
         classes: of the segmenter; those of `init_from` must be the same.
     Raises:
-        ToolkitError: as `synthesizing` and `training`.
+        ToolkitError, CheckpointError: as `synthesizing` and `training`.
     """
     check_number(num_images, drop)
     UNetPlan(**options).check(resolution, classes)

@@ -64,7 +64,15 @@ class UNetPlan(NamedTuple):
     init_from: str | PathLike | None = None
 
     def check(self, resolution: int, classes: Sequence[str]) -> None:
-        """Raise ToolkitError, CheckpointError for a plan that cannot be carried out on pictures of this resolution."""
+        """Refuse a plan that cannot be carried out.
+
+        Args:
+            resolution: of the pictures.
+            classes: that they show.
+        Raises:
+            ToolkitError: a field out of its range. CheckpointError: an `init_from` that cannot be read, of other
+                classes, or of another kind.
+        """
         if self.start not in STARTS:
             raise ToolkitError("train", f"start {' or '.join(STARTS)}", repr(self.start), "Choose one of these")
         for name in ("width", "num_epochs", "patience"):
@@ -107,7 +115,7 @@ def training(pairs: Pairs, *, out_dir: str | Path | None = None, **options: Any)
     Raises:
         ToolkitError: options not as in `UNetPlan`, a folder of another training, or more processes than
             shards.
-        CheckpointError: a `last.pt` that cannot be read.
+        CheckpointError: a `last.pt` that cannot be read, or an `init_from` as `UNetPlan.check` refuses it.
     Source: Tritrong et al. 2021, sec. 3.4 (arXiv:2103.04379): U-Net, Adam, 1e-3 and weight decay 1e-3;
         differs: soft labels, and a cosine learning-rate schedule.
     """

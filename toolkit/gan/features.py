@@ -23,7 +23,14 @@ def channels(generator: Generator, imagenet: bool) -> dict[str, int]:
 
 def side_of(generator: Generator, imagenet: bool) -> int:
     """Pixels a side of the hypercolumns: as many as the pictures have, but half of large ones where ImageNet's features
-    join. No layer is finer then, and a network on them is fitted in a quarter of the time."""
+    join: the GAN's layers are coarser then, ImageNet's finest hardly finer, and a quarter of the pixels is left to fit.
+
+    Args:
+        generator: of pictures of R pixels.
+        imagenet: whether its features join.
+    Returns:
+        1 to R.
+    """
     side = generator.resolution
     return min(side, max(FEWEST_PIXELS, side // 2)) if imagenet else side
 

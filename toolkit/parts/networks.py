@@ -196,6 +196,7 @@ def enlarged(logits: Tensor, side: int) -> Tensor:
 
     Args:
         logits: (N, K, r, r), r <= side.
+        side: pixels a side of the pictures.
     Returns:
         (N, K, side, side); differentiable.
     """

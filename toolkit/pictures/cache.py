@@ -76,6 +76,8 @@ def usual_side(folder: str | PathLike, fit: str = "crop") -> int:
         folder, fit: as `from_folder` takes them.
     Returns:
         0 where none of these can be read.
+    Raises:
+        ImageError: the folder cannot be listed. ToolkitError: another fit.
     """
     shorter = {"crop": min, "pad": max}[check_fit(fit, "usual_side")]
     sides = []
