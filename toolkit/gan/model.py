@@ -12,15 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from toolkit.errors import ImageError, ShapeError, ToolkitError, WriteError, as_floats, check_count, describe
-from toolkit.files import replace_when_done
+from toolkit.errors import ImageError, ShapeError, ToolkitError, as_floats, check_count, describe
 from toolkit.gan import features
+from toolkit.gan.calibration import Calibrator
 from toolkit.gan.encoder import AnyEncoder
-from toolkit.gan.files import zoo
 from toolkit.gan.files.latents import read_latents
 from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.parts import hypercolumns
@@ -30,7 +27,7 @@ from toolkit.pictures import images
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection import cost, projector, trust
 from toolkit.projection.framing import Framer
-from toolkit.projection.imagenet import detail_at, distance
+from toolkit.projection.imagenet import detail_at
 from toolkit.stepwise import finish
 
 PROJECTION_STEPS = 50
@@ -114,7 +111,7 @@ class GAN:
         num = min(num, projector.at_once(self.resolution))
         if num not in self._costs:
             image = torch.zeros(num, 3, self.resolution, self.resolution, device=self.device)
-            self._costs[num] = cost.measure(self.generator, image, **self._networks())
+            self._costs[num] = cost.measure(self.generator, image, **self._calibrator.networks)
         return self._costs[num]
 
     @torch.no_grad()
@@ -323,7 +320,7 @@ class GAN:
             side = [self.detail_resolution] * 2
             both = [F.interpolate(picture, size=side, mode="bilinear") if f is None else f for picture, _, f in framed]
             detail = torch.cat(both).to(self.device)
-        networks = self._networks() | options
+        networks = self._calibrator.networks | options
         steps = projector.projecting(self.generator, image, num_steps=num_steps, every=every, **networks)
         for done, total, found in steps:
             sample = Sample(image, found.ws, found.noise, found.image, frames=frames, detail=detail)
@@ -345,7 +342,7 @@ class GAN:
         usual = self.calibration(num_steps)
         if usual is None:
             return None
-        errors = found.errors if self.encoder is None else self._first_errors(image, found)
+        errors = found.errors if self.encoder is None else self._calibrator.first_errors(image, found)
         value = trust.trust(errors, usual)
         low = int((value < trust.LOW).sum())
         if low:
@@ -367,10 +364,10 @@ class GAN:
             return self.encoder.calibration
         steps = num_steps if self.encoder is None else 0
         if steps not in self._calibrations:
-            errors = _kept(self._calibration_file(steps))
+            errors = self._calibrator.kept(steps)
             if len(errors) < trust.LEAST:
                 return None
-            self._calibrations[steps] = errors.to(self.device)
+            self._calibrations[steps] = errors
         return self._calibrations[steps]
 
     def calibrate(
@@ -408,50 +405,18 @@ class GAN:
             if self.encoder.calibration is not None:
                 yield 1, 1, self.encoder.calibration
                 return
-        path = self._calibration_file(steps)
-        errors = _kept(path).to(self.device)
-        total, networks = num * max(1, steps), self._networks()
-        while len(errors) < num:
-            seeds = range(len(errors), min(num, len(errors) + projector.at_once(self.resolution)))
-            image = torch.cat([self.sample(seed, 1, 1.0).image for seed in seeds])
-            steps_of = projector.projecting(self.generator, image, num_steps=steps, every=5, **networks)
-            for done, _, found in steps_of:  # noqa: B007 the last one is kept
-                if done < len(image) * steps:
-                    yield len(errors) * steps + done, total, errors
-            new = found.errors if self.encoder is None else self._first_errors(image, found)
-            errors = torch.cat([errors, new])
-            _keep(path, errors)
-            yield len(errors) * max(1, steps), total, errors
-        self._calibrations[steps] = errors
-        yield total, total, errors
-
-    def _calibration_file(self, steps: int) -> Path:
-        guess = f"w_avg-{self.generator.mapping.class_index}" if self.encoder is None else self.encoder.hash[:8]
-        # The perceptual error uses the discriminator, so errors without one are not comparable.
-        judge = "judged" if self.discriminator is not None else "seen" if self.imagenet else "alone"
-        return zoo.cache_folder() / f"calibration-{self.hash[:16]}-{guess}-{steps}-{judge}.safetensors"
+        for done, total, errors in self._calibrator.measuring(steps, num, lambda seed: self.sample(seed, 1, 1.0).image):
+            if done == total:
+                self._calibrations[steps] = errors
+            yield done, total, errors
 
     def measure(self, image: Tensor, num_steps: int, progress: bool = False) -> Tensor:
         """Errors (N, 2) of pictures (N, 3, R, R) after `num_steps` of projection: pixel, perceptual."""
-        options = self._networks()
-        found = projector.project(self.generator, image, num_steps=num_steps, progress=progress, **options)
-        return found.errors if self.encoder is None or num_steps else self._first_errors(image, found)
+        return self._calibrator.errors(image, num_steps, progress)
 
-    @torch.no_grad()
-    def _first_errors(self, image, found):
-        """Errors (N, 2) of the encoder's guess.
-
-        Pixels alone cannot tell a horse from a face of its colours: without a discriminator, ImageNet's features do.
-        """
-        if not self.imagenet or self.discriminator is not None:
-            return found.first_errors
-        image = image.to(self.device)
-        guess = self.generator.synthesis(self.encoder(image), noise_mode="none").clamp(-1, 1)
-        return torch.stack([found.first_errors[:, 0], distance(guess, image)], 1)
-
-    def _networks(self) -> dict[str, Any]:
-        """What a projection uses besides the generator."""
-        return {"encoder": self.encoder, "discriminator": self.discriminator}
+    @property
+    def _calibrator(self) -> Calibrator:
+        return Calibrator(self.generator, self.encoder, self.discriminator, self.imagenet)
 
     def hypercolumns(
         self, sample: Sample, noise_mode: str = "const", rng: torch.Generator | None = None
@@ -494,20 +459,3 @@ class GAN:
         """Mean and std of every hypercolumn channel, (C,) each, over generated pictures."""
         num = features.num_pictures(self.resolution)
         return features.statistics(self.generator, self.imagenet, self._latents(0, num, 1.0))
-
-
-def _kept(path: Path) -> Tensor:
-    """The errors (M, 2) in the cache; M = 0 where there are none, or the file is damaged."""
-    try:
-        return load_file(path)["errors"]
-    except (OSError, SafetensorError, KeyError):
-        return torch.zeros(0, 2)
-
-
-def _keep(path: Path, errors: Tensor) -> None:
-    """Write errors to the cache; one that cannot be written is a warning, not an error."""
-    try:
-        with replace_when_done(path) as temporary:
-            save_file({"errors": errors.cpu().contiguous()}, temporary)
-    except WriteError as error:
-        warnings.warn(f"{error} Or set TOOLKIT_CACHE; until then it is worked out anew each time.", stacklevel=4)
