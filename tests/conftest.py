@@ -12,7 +12,14 @@ from toolkit.gan.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 16, 8: 16, 16: 8}
 # What takes longest comes first where several processes share the tests, so that in the end none waits for another.
-LONGEST = ("test_page", "test_notebooks", "test_experiments", "test_autoshot", "test_labeller_in_jupyterlab")
+LONGEST = (
+    "test_page",
+    "test_notebooks",
+    "test_experiments",
+    "test_autoshot_processes",
+    "test_distillation",
+    "test_labeller_in_jupyterlab",
+)
 
 
 def pytest_collection_modifyitems(config, items):
