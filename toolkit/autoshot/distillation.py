@@ -20,7 +20,7 @@ from toolkit.autoshot.layout import Layout, learn_layout
 from toolkit.autoshot.progress import Pace, Progress, last
 from toolkit.autoshot.segmenter import AutoShotSegmenter
 from toolkit.autoshot.synthesis import Pairs
-from toolkit.autoshot.unet import STARTS, UNET_DEPTH
+from toolkit.autoshot.unet import STARTS, UNET_DEPTH, ImageNetUNet, UNet, untrained
 from toolkit.errors import CheckpointError, ToolkitError, check_count
 from toolkit.metrics import ConfusionMatrix
 from toolkit.pictures.images import as_float
@@ -42,7 +42,8 @@ STATE = ("key", "epoch", "epochs_since_best", "log", "net", "best", "optimizer")
 class UNetPlan(NamedTuple):
     """How to train a U-Net.
 
-    start: "scratch" for a `UNet`, as the paper's; "imagenet" for an `ImageNetUNet`, at this width three times as large.
+    start: "scratch" for a `UNet`, as the paper's; "imagenet" for an `ImageNetUNet`, at this width three times as large,
+        whose logits are of every second pixel from pictures of 128 pixels on.
     width: of the network, at full resolution; the paper's is 64.
     num_epochs: times every picture is seen, >= 1.
     batch_size: pictures per step and process, >= 1; for pictures up to 16 pixels, >= 2.
@@ -82,7 +83,7 @@ class UNetPlan(NamedTuple):
         check_count("train", "seed", self.seed, 0, MAX_SEED)
         check_precision("train", self.mixed_precision)
         if self.init_from is not None:
-            _weights_of(self.init_from, self, classes)
+            _known(self.init_from, self, classes)
 
 
 def train(pairs: Pairs, *, progress: bool = False, **options: Any) -> AutoShotSegmenter:
@@ -131,15 +132,15 @@ def training(pairs: Pairs, *, out_dir: str | Path | None = None, **options: Any)
     yield Progress("train", pace.total, pace.total, 0.0, job.log[-1]["loss"], job.judged(job.result()))
 
 
-def _weights_of(file: str | PathLike, plan: UNetPlan, classes: Sequence[str]) -> dict[str, Tensor]:
-    """The weights of an auto-shot network's file; CheckpointError where it has other classes or is of another kind."""
+def _known(file: str | PathLike, plan: UNetPlan, classes: Sequence[str]) -> UNet | ImageNetUNet:
+    """The network of an auto-shot file; CheckpointError where it has other classes or is of another kind."""
     known = AutoShotSegmenter.load(file, "cpu")
     network: Any = known.network
-    found = (network.start, network.classify.in_channels, known.classes)
+    found = (network.start, network.width, known.classes)
     if found != (wanted := (plan.start, plan.width, tuple(classes))):
         want, got = (f"start {start}, width {width}, classes {', '.join(c)}" for start, width, c in (wanted, found))
         raise CheckpointError("train", f"an init_from of {want}", f"{got} in {file}", "Start without it")
-    return network.state_dict()
+    return network.requires_grad_(True)
 
 
 def soft_cross_entropy(logits: Tensor, soft: Tensor, known: Tensor) -> Tensor:
@@ -178,11 +179,12 @@ class _Job:
                 f"{counts} pictures",
                 "Ask for more pictures, or start fewer processes",
             )
-        with torch.random.fork_rng():
-            torch.manual_seed(plan.seed)
-            net = STARTS[plan.start](len(pairs.classes), plan.width)
         if plan.init_from is not None:
-            net.load_state_dict(_weights_of(plan.init_from, plan, pairs.classes))
+            net = _known(plan.init_from, plan, pairs.classes)
+        else:
+            with torch.random.fork_rng():
+                torch.manual_seed(plan.seed)
+                net = untrained(plan.start, len(pairs.classes), plan.width, pairs.resolution)
         self.net = net.to(self.device, memory_format=torch.channels_last)
         self.learner = Learner(self.net, LEARNING_RATE, self.net.rates(), weight_decay=WEIGHT_DECAY)
         self.epoch = self.epochs_since_best = 0
@@ -191,6 +193,8 @@ class _Job:
         options = {name: getattr(plan, name) for name in ("width", "num_epochs", "batch_size", "color_jitter", "seed")}
         if plan.start != "scratch":  # as all trainings did before there was a choice, which still resume
             options["start"] = plan.start
+        if isinstance(net, ImageNetUNet) and net.stem is None:
+            options["whole"] = False
         if plan.init_from is not None:
             options["init_from"] = hashlib.sha256(Path(plan.init_from).read_bytes()).hexdigest()[:12]
         self.key = json.dumps([pairs.key, pairs.num_images, int(pairs.kept.sum()), options])
@@ -267,7 +271,7 @@ class _Job:
 
     def result(self):
         """The best network so far, ready to use."""
-        net = STARTS[self.plan.start](len(self.pairs.classes), self.plan.width)
+        net = STARTS[self.plan.start].fitting(self.best, len(self.pairs.classes))
         net.load_state_dict(self.best)
         return AutoShotSegmenter(net, self.pairs.classes, self.pairs.resolution, self.pairs.palette)
 

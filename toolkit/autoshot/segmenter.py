@@ -229,7 +229,7 @@ class AutoShotSegmenter:
             if usual is not None and len(usual.mean) != NUMBERS * len(classes):  # of an earlier version: see calibrate
                 usual = None
             kind = STARTS[about.get("start", "scratch")]  # files of version 0.2 are all from scratch
-            network = kind(len(classes), tensors["classify.weight"].shape[1])
+            network = kind.fitting(tensors, len(classes))
             network.load_state_dict(tensors)
             size, licence, fit = int(about["resolution"]), about.get("licence"), about.get("fit", "crop")
             return cls(network.to(device), classes, size, palette, framer, usual, licence, fit)

@@ -3,6 +3,8 @@
 To start from a seed, build inside `torch.random.fork_rng()` after `torch.manual_seed(seed)`.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ UNET_DEPTH = 4  # halvings of the image
 # Of a U-Net that starts from ImageNet's features, as times the learning rate: at theirs what is new would take too
 # long, and at its own they would be lost.
 NEW, FEATURES = 2.0, 0.5
+FINE = 128  # pixels a side from which logits of every second one are enough, at half the time
 
 
 class UNet(nn.Module):
@@ -33,11 +36,17 @@ class UNet(nn.Module):
 
     def __init__(self, num_classes: int, width: int = 64, in_channels: int = 3) -> None:
         super().__init__()
+        self.width = width
         widths = [width * times for times in (1, 2, 4, 8, 8)]
         self.down = nn.ModuleList(map(_double_conv, [in_channels, *widths], widths))
         self.up = nn.ModuleList(_double_conv(below + skip, skip) for below, skip in zip(widths[:0:-1], widths[-2::-1]))
         self.classify = nn.Conv2d(width, num_classes, 1)
         self.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def fitting(cls, weights: dict[str, Tensor], num_classes: int) -> UNet:
+        """An untrained network that these weights fit, if they are of so many classes."""
+        return cls(num_classes, weights["classify.weight"].shape[1])
 
     def rates(self) -> dict[nn.Module, float]:
         """Its parts, and at how many times the learning rate each learns."""
@@ -79,29 +88,39 @@ class UNet(nn.Module):
 class ImageNetUNet(nn.Module):
     """Image -> part logits, as `UNet`; what goes down are ImageNet's features, trained on from there.
 
-    Their finest layer has half the image's resolution, so that two convolutions of the image itself join it.
+    Their finest layer has half the image's resolution. For small pictures two convolutions of the image itself join it;
+    for others the logits are enlarged.
 
     Args:
         num_classes: K, background included.
         width: channels at full resolution; deeper levels have 2, 3, 4 and 6 times as many.
+        whole: whether there is a level of full resolution.
     Source: Ronneberger et al. 2015 (arXiv:1505.04597) over Tan and Le 2019 (arXiv:1905.11946).
     """
 
     start = "imagenet"
 
-    def __init__(self, num_classes: int, width: int = 16) -> None:
+    def __init__(self, num_classes: int, width: int = 16, whole: bool = True) -> None:
         super().__init__()
+        self.width = width
         self.features = ImageNetFeatures().requires_grad_(True)
-        self.stem = _double_conv(3, width)
-        widths = [width * times for times in (6, 4, 3, 2, 1)]
-        skips = [*CHANNELS[-2::-1], width]
+        self.stem = _double_conv(3, width) if whole else None
+        skips = [*CHANNELS[-2::-1], width] if whole else list(CHANNELS[-2::-1])
+        widths = [width * times for times in (6, 4, 3, 2, 1)[: len(skips)]]
         self.up = nn.ModuleList(map(_double_conv, map(sum, zip((CHANNELS[-1], *widths), skips)), widths))
-        self.classify = nn.Conv2d(width, num_classes, 1)
+        self.classify = nn.Conv2d(widths[-1], num_classes, 1)
         self.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def fitting(cls, weights: dict[str, Tensor], num_classes: int) -> ImageNetUNet:
+        """An untrained network that these weights fit, if they are of so many classes."""
+        whole, channels = "stem.0.weight" in weights, weights["classify.weight"].shape[1]
+        return cls(num_classes, channels if whole else channels // 2, whole)
 
     def rates(self) -> dict[nn.Module, float]:
         """Its parts, and at how many times the learning rate each learns."""
-        return {nn.ModuleList([self.stem, self.up, self.classify]): NEW, self.features: FEATURES}
+        new = [part for part in (self.stem, self.up, self.classify) if part is not None]
+        return {nn.ModuleList(new): NEW, self.features: FEATURES}
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of every pixel.
@@ -111,11 +130,28 @@ class ImageNetUNet(nn.Module):
             ShapeError: another number of dimensions or channels.
         """
         padded = _padded(image, 2 ** len(CHANNELS), 3)
-        skips = [self.stem(padded), *self.features(padded)]
-        return _rise(self.up, skips, self.classify)[:, :, : image.shape[2], : image.shape[3]]
+        features = self.features(padded)
+        if self.stem is not None:
+            logits = _rise(self.up, [self.stem(padded), *features], self.classify)
+        else:
+            logits = _twice(_rise(self.up, features, self.classify))
+        return logits[:, :, : image.shape[2], : image.shape[3]]
 
 
 STARTS: dict[str, Any] = {net.start: net for net in (UNet, ImageNetUNet)}  # by what their weights begin with
+
+
+def untrained(start: str, num_classes: int, width: int, resolution: int) -> UNet | ImageNetUNet:
+    """A network to train.
+
+    Args:
+        start: a key of `STARTS`.
+        num_classes, width: as of the networks.
+        resolution: of the pictures.
+    """
+    if start == ImageNetUNet.start:
+        return ImageNetUNet(num_classes, width, whole=resolution < FINE)
+    return UNet(num_classes, width)
 
 
 def _padded(image, step, channels):
@@ -130,9 +166,12 @@ def _rise(up, skips, classify):
     """From the coarsest of some features (finest first) to logits of the finest."""
     *skips, x = skips
     for block, skip in zip(up, reversed(skips), strict=True):
-        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        x = block(torch.cat([skip, x], 1))
+        x = block(torch.cat([skip, _twice(x)], 1))
     return classify(x)
+
+
+def _twice(x):
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def _double_conv(in_channels, out_channels):

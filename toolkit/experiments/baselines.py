@@ -9,7 +9,7 @@ from torch import Tensor
 from toolkit.autoshot.augmentation import augment
 from toolkit.autoshot.distillation import VIEWS, soft_cross_entropy
 from toolkit.autoshot.segmenter import AutoShotSegmenter
-from toolkit.autoshot.unet import STARTS
+from toolkit.autoshot.unet import untrained
 from toolkit.pictures import labels
 
 WIDTH, BATCH_SIZE = 16, 8  # of the U-Net; the auto-shot network is as wide
@@ -42,7 +42,7 @@ def fit_unet(
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = STARTS[start](len(classes), WIDTH)
+        net = untrained(start, len(classes), WIDTH, image.shape[-1])
     num_steps = num_steps or NUM_STEPS[len(image) > MANY]
     rates = {part: LEARNING_RATES[start] * rate for part, rate in net.rates().items()}
     optimizer = torch.optim.Adam([{"params": part.parameters(), "lr": rate} for part, rate in rates.items()])
