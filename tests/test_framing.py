@@ -301,6 +301,22 @@ def test_the_experiment_judges_projection_as_found_and_framed_exactly(tmp_path):
         assert math.dist(exact[0].centre, found[0].centre) < 0.1 * exact[0].side and exact[0] != found[0]
 
 
+def test_photographs_cut_to_the_object_are_found_whole(tmp_path):
+    for i in range(3):
+        Image.new("RGB", (300, 200)).save(tmp_path / f"{i}.png")
+    files, size = sorted(tmp_path.iterdir()), (300, 200)
+    wide = Frame.around((165, 100), 330, 2, size)  # the whole is (150, 100), 300 wide
+    report = experiments.framing_of_cut(Finds([wide]), files)
+    assert report == {
+        "pictures": 3,
+        "found": 100,
+        "off": {"centre (sides)": 0.05, "size (times)": 1.1, "tilt (degrees)": 2},
+    }
+    far = Frame.around((150, 100), 300 * 1.4, 0, size)
+    assert experiments.framing_of_cut(Finds([far]), files)["found"] == 0
+    assert experiments.framing_of_cut(Finds([Frame.around((150, 100), 200, 0, size)]), files, "crop")["found"] == 100
+
+
 # ---- and auto-shot -------------------------------------------------------------------------------------
 
 

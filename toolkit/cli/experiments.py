@@ -184,6 +184,9 @@ def framing(
     world: World = "portraits",
     data: Data = None,
     folder: Annotated[Path | None, typer.Option(help="Framed pictures without labels, instead of a world.")] = None,
+    cut: Annotated[
+        bool, typer.Option("--cut", help="Of --folder: photographs cut to the object; find it in them as they are.")
+    ] = False,
     fit: Fit = None,
     photographs: Annotated[
         Path | None, typer.Option(help="A folder of photographs to paste them on; default: drawn ones.")
@@ -209,6 +212,8 @@ def framing(
     from toolkit.pictures.folders import pictures_in
     from toolkit.projection.framing import load_framer
 
+    if cut and folder is None:
+        raise ToolkitError("framing", "--folder with --cut", "none", "Name the folder of photographs")
     name = gan or (World(world).gan if data is None and folder is None else None)
     model: Any = None if framer is not None and segmenter is None else load_gan(name, device)
     finder = load_framer(framer) if framer is not None else model.framer
@@ -219,6 +224,8 @@ def framing(
     label_map = None
     if folder is not None:
         some = pictures_in(folder, deep=True).files[:num]
+        if cut:
+            return show(experiments.framing_of_cut(finder, some, fit, progress=not as_json), as_json)
         image = torch.cat([images.load_image(file, experiments.FRAMING_SIDE, fit) for file in some])
     else:
         source = Collection(open_dataset(data, fit)) if data is not None else World(world)

@@ -2,7 +2,7 @@
 
 from toolkit.experiments.catalogue import PLANS, run, source_of
 from toolkit.experiments.evaluation import evaluate, judge
-from toolkit.experiments.framing import FRAMING_SIDE, framing
+from toolkit.experiments.framing import FRAMING_SIDE, framing, framing_of_cut
 from toolkit.experiments.frechet import frechet_to_folder
 from toolkit.experiments.gan_quality import gan_quality
 from toolkit.experiments.gan_recipes import recipes
@@ -27,6 +27,7 @@ __all__ = [
     "WORLDS",
     "evaluate",
     "framing",
+    "framing_of_cut",
     "frechet_to_folder",
     "gan_quality",
     "gap",

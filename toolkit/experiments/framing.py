@@ -15,7 +15,7 @@ from toolkit.autoshot import AutoShotSegmenter
 from toolkit.errors import ImageError, ToolkitError
 from toolkit.metrics import ConfusionMatrix
 from toolkit.pictures.frames import Frame
-from toolkit.pictures.images import to_pil
+from toolkit.pictures.images import FITS, to_pil
 from toolkit.pictures.pasting import paste
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection.framing import Framer
@@ -92,6 +92,35 @@ def framing(
             name: {"exactly": round(100 * exact.weighted_iou(), 2), "found": round(100 * by_framer.weighted_iou(), 2)}
             for name, (exact, by_framer) in ious.items()
         },
+    }
+
+
+def framing_of_cut(
+    framer: Framer, files: Sequence[str | Path], fit: str = "pad", *, progress: bool = False
+) -> dict[str, Any]:
+    """Find the object in photographs that were cut to it, as they are: nothing is pasted, so nothing betrays it.
+
+    Args:
+        framer: what is judged.
+        files: pictures cut to the object, that no training saw.
+        fit: how such pictures became square for training; that square is the frame to find.
+        progress: show a bar.
+    Returns:
+        dict: "pictures"; "found", percent; "off", medians of those found: how far the centre is off in sides of the
+        frame, how many times as large the frame is, and how far it is turned, in degrees.
+    """
+    off: list[tuple[float, ...]] = []
+    for file in tqdm(files, desc="framing", unit="picture", disable=not progress):
+        picture = open_rgb(file, "framing")
+        frame = Frame(FITS[fit](picture), picture.size)
+        placed = framer.find(picture)
+        found = [one for one in placed if all(a <= b for a, b in zip(_errors(one.frame, frame), NEAR))]
+        off += [(*_errors(one.frame, frame)[::2], one.frame.side / frame.side) for one in found[:1]]
+    centre, turned, size = torch.tensor(off or [(math.nan,) * 3]).median(0).values.tolist()
+    return {
+        "pictures": len(files),
+        "found": round(100 * len(off) / max(1, len(files)), 1),
+        "off": {"centre (sides)": round(centre, 3), "size (times)": round(size, 3), "tilt (degrees)": round(turned, 3)},
     }
 
 
