@@ -341,8 +341,12 @@ def test_tables_of_cars_and_horses_take_a_data_set_of_ones_own(tiny_gan, bodies,
     study = replace(study, source=sources.ScoredOnly(bodies, shots))
     rows = experiments.run(study, "table4", seeds=1)["table4"]["by part"]
     found = {row["model"]: row for row in rows}
-    ours = ("auto-shot", "1-shot, projected", "ImageNet MLP, 1 labels")
+    ours = ("auto-shot", "1-shot, projected", "ImageNet MLP, 1 label", "U-Net from scratch, 1 label")
     assert all(found[model]["body"] is not None for model in ours)
+    assert [model for model in found if model.startswith("U-Net from scratch")] == [ours[-1]]  # there are no more
+    command = (study.folder / "table4.md").read_text("utf-8").split("`")[-2]
+    images, epochs = study.distillation["num_images"], study.distillation["num_epochs"]
+    assert f" --examples --num-images {images} --epochs {epochs} --num-steps 1" in command
     assert found["paper: auto-shot"]["body"] == 75.5 and found["OIParts, one shot"]["mean"] == 65.2
     assert experiments.source_of("table4", data=bodies.folder, gan="cars-64").name == "bodies"
 

@@ -3,7 +3,7 @@
 from toolkit import fewshot
 from toolkit.experiments import paper
 from toolkit.experiments.study import AUTO_SHOT, IMAGENET, MANY, UNET, UNET_IMAGENET, Cell, Study
-from toolkit.experiments.tables import TablePlan, shots_of, summary
+from toolkit.experiments.tables import TablePlan, number, shots_of, summary
 
 
 def table4(study: Study, seeds: int) -> TablePlan:
@@ -19,14 +19,19 @@ def table5(study: Study, seeds: int) -> TablePlan:
 def _table(study, seeds, name, things, theirs, oiparts):
     title = f"{things} of {study.source.name}: IoU in percent"
     num, shots = max(study.source.class_sets), shots_of(study)[-1]
+
+    def labels(k):
+        return f"{k} label{'s'[: k > 1]}"
+
     methods = {
         "auto-shot": (AUTO_SHOT, shots),
         **{f"{k}-shot, projected": (fewshot.DEFAULT_NETWORK, k) for k in shots_of(study)},
-        f"ImageNet MLP, {shots} labels": (IMAGENET, shots),
-        f"U-Net from ImageNet, {shots} labels": (UNET_IMAGENET, shots),
-        f"U-Net from scratch, {shots} labels": (UNET, shots),
-        "U-Net, all labels": (UNET, MANY),
+        **{f"ImageNet MLP, {labels(k)}": (IMAGENET, k) for k in shots_of(study)},
+        f"U-Net from ImageNet, {labels(shots)}": (UNET_IMAGENET, shots),
+        f"U-Net from scratch, {labels(shots)}": (UNET, shots),
     }
+    if number(study, MANY) > shots:
+        methods[f"U-Net from scratch, {number(study, MANY)} labels"] = (UNET, MANY)
 
     def cells_of(method, shots):
         return [Cell(method, num, shots, s) for s in range(seeds)]

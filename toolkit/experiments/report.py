@@ -14,7 +14,8 @@ import torch
 
 from toolkit.experiments import records
 from toolkit.experiments.material import test_images
-from toolkit.experiments.study import Study
+from toolkit.experiments.sources import ScoredOnly
+from toolkit.experiments.study import AUTO_SHOT, Study
 from toolkit.experiments.tables import TablePlan
 from toolkit.files import replace_when_done
 from toolkit.pictures import images, labels
@@ -22,6 +23,8 @@ from toolkit.show import plots
 
 CAPTION = """{choices}; scored on {num_test} other pictures of {source}; GAN {gan}, {resolution} pixels.
 Mean: plain mean IoU over classes. "Paper": its own numbers, on photographs at 1024 pixels."""
+
+DISTILLATION = {"num_images": "--num-images", "num_epochs": "--epochs"}  # of auto-shot, and how commands name it
 
 
 def write(study: Study, plan: TablePlan, found: dict, tables: dict[str, Any], seeds: int) -> dict[str, Any]:
@@ -133,6 +136,11 @@ def _markdown(study, plan, tables, seeds, about):
     chosen = "" if study.source.is_world else f" --data {about['world']} --gan {about['gan']}"
     if not study.source.is_world and (fit := getattr(study.source.dataset, "fit", study.gan.fit)) != study.gan.fit:
         chosen += f" --fit {fit}"
+    if isinstance(study.source, ScoredOnly):
+        chosen += " --examples"
+    if any(cell.method == AUTO_SHOT for cell in plan.cells):
+        given = {option: study.distillation.get(name) for name, option in DISTILLATION.items()}
+        chosen += "".join(f" {option} {value}" for option, value in given.items() if value is not None)
     if study.num_steps is not None:
         chosen += f" --num-steps {study.num_steps}"
     parts.append(f"`python -m toolkit experiment {plan.name}{chosen} --seeds {seeds}`: {made}; {about['machine']}.")
