@@ -4,7 +4,7 @@ import torch
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, LabelError, ShapeError, ToolkitError
 from toolkit.fewshot import Sample, Shot, fit
-from toolkit.parts import fitting
+from toolkit.parts import fitting, networks
 from toolkit.parts.fitting import AGAIN
 
 CLASSES = ["background", "left", "right"]
@@ -37,6 +37,28 @@ def test_a_cnns_steps_see_two_of_many_shots_and_a_label_in_them(tiny_gan, shot):
     assert set(seen) - {255} == set(range(5))
     whole, label_map = fitting._some(views, 0, None, rng)
     assert whole is view and label_map is labels
+
+
+def test_what_imagenet_sees_does_alone_in_some_steps(tiny_gan, seeing, shot, monkeypatch):
+    """And of a GAN that sees nothing none of all its own channels are hidden at once."""
+    hidden, hide = [], networks.Mix.hide
+
+    def watched(mix, share, *others):
+        hide(mix, share, *others)
+        if share:
+            parts = mix.shown.split(list(mix.channels.values()))
+            hidden.append({name for name, part in zip(mix.channels, parts) if not part.any()})
+
+    monkeypatch.setattr(networks.Mix, "hide", watched)
+    own = set(tiny_gan.channels)
+    steps, wide = 60, {name for name, channels in tiny_gan.channels.items() if channels >= 16}
+    fit(tiny_gan, [shot], num_steps=steps)
+    assert not any(names >= wide for names in hidden)
+    hidden.clear()
+    fit(seeing, [shot], num_steps=steps)
+    alone = [names & own for names in hidden if names >= own & set(seeing.channels)]
+    assert abs(len(alone) / steps - fitting.ALONE) < 0.2
+    assert not any(name.startswith("imagenet") for names in hidden for name in names)
 
 
 def test_fit_leaves_the_callers_random_numbers_alone(tiny_gan, shot):

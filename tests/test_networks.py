@@ -105,6 +105,10 @@ def test_hidden_channels_count_for_nothing_and_the_rest_for_more(columns):
     reference.load_state_dict(mix.state_dict())
     reference.weight.data *= mix.shown
     assert torch.allclose(mix(columns), reference(columns))
+    first, *others = columns.channels.items()
+    mix.hide(0.5, torch.Generator().manual_seed(0), [first[0]])
+    assert not mix.shown[: first[1]].any() and others
+    assert torch.equal(mix.shown[first[1] :] > 0, shown[first[1] :])
     mix.hide(0)
     assert torch.equal(mix(columns), whole)
 

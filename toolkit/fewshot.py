@@ -127,8 +127,9 @@ def fitting(
         ToolkitError: no shots, or an unknown network. LabelError: shots that do not agree on their
         classes, or label only one, or a start with other ones. CheckpointError: a shot or a start of another GAN.
     Source: Tritrong et al. 2021, sec. 3.2 (arXiv:2103.04379); differs: channels are standardised and, in
-        fitting, hidden at random, the learning rate follows a cosine, each shot is seen in several styles, or
-        moved a little (see `parts.views.views_of`), and by CNNs moved, scaled, turned and mirrored (see
+        fitting, hidden at random, now and then all of the GAN's where ImageNet's features are there, too (as in
+        Neverova et al. 2016, arXiv:1501.00102), the learning rate follows a cosine, each shot is seen in several
+        styles, or moved a little (see `parts.views.views_of`), and by CNNs moved, scaled, turned and mirrored (see
         `parts.motions`).
     """
     shots = list(shots)

@@ -96,7 +96,7 @@ def calibrate_autoshot(
     else:
         files = pictures_in(folder, deep=True).files
         some = files[:: max(1, len(files) // num)][:num]
-        image = torch.cat([load_image(one, model.resolution, fit) for one in some])
+        image = torch.cat([load_image(one, auto.resolution, fit) for one in some])
     pixels = torch.from_numpy(to_uint8(image)).permute(0, 3, 1, 2)  # as it learned from them
     auto.layout = learn_layout(auto.network, as_float(pixels, model.device))
     auto.fit = fit

@@ -33,6 +33,8 @@ def key_of(study: Study, cell: Cell) -> dict:
     if cell.method == IMAGENET or (cell.needs_latents and gan.imagenet):
         layers = list(layer_channels(gan.resolution) if cell.method == IMAGENET else gan.channels)
         key["seen"] = [gan.detail_resolution, layers]
+        if cell.method in fitting.HIDDEN or cell.method == AUTO_SHOT:
+            key["alone"] = fitting.ALONE
     if not cell.needs_latents:
         return key
     key |= {

@@ -23,6 +23,9 @@ AT_ONCE = {"cnn-l": 2, "cnn-m": 2, "cnn-s": 2}
 # Share of F's channels dropped in each fitting step, see `networks.Mix.hide`. CNNs overfit to positions, not to
 # single channels: dropping channels only made them slower.
 HIDDEN = {"mlp": 0.7, "linear": 0.7}
+# Share of these networks' steps that hide all of the GAN's channels: a photograph's projection may be wrong, and what
+# ImageNet's features see must do alone.
+ALONE = 0.3
 AGAIN = 16  # times fewer steps do for a network that has learned most of it already
 VIEWS_AGAIN = 4  # of each shot then
 
@@ -57,8 +60,11 @@ def fit_network(
     optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     num_steps = num_steps or (NUM_STEPS[network] if start is None else NUM_STEPS[network] // AGAIN)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+    own = [name for name in mix.channels if name in gan.generator.synthesis.layers()]
     for step in range(num_steps):
-        mix.hide(HIDDEN.get(network, 0), rng)
+        if share := HIDDEN.get(network, 0):
+            alone = len(own) < len(mix.channels) and torch.rand((), generator=rng, device=rng.device) < ALONE
+            mix.hide(share, rng, own if alone else ())
         view, label_map = _some(views, step, AT_ONCE.get(network), rng)
         if isinstance(net, networks.CNN):
             grid, truth = _moved(label_map, view.resolution, rng)

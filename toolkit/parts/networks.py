@@ -4,7 +4,7 @@ All of them start with `Mix`, so none of them builds the hypercolumns. To start 
 seed, build inside `torch.random.fork_rng()` after `torch.manual_seed(seed)`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -66,7 +66,7 @@ class Mix(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
-    def hide(self, share: float, rng: torch.Generator | None = None) -> None:
+    def hide(self, share: float, rng: torch.Generator | None = None, layers: Collection[str] = ()) -> None:
         """Replace random channels of F by their mean until the next call: channel dropout.
 
         A few of thousands of channels may separate the parts of one picture by chance, e.g. by its lighting;
@@ -75,12 +75,15 @@ class Mix(nn.Module):
         Args:
             share: of the channels, drawn independently, 0 <= share < 1; 0 keeps all.
             rng: torch.Generator on the weight's device.
+            layers: names of those all of whose channels are hidden too.
         Source: Srivastava et al. 2014, JMLR 15; differs: whole channels, for all pixels alike.
         """
         self.shown = None
-        if share:
+        if share or layers:
             kept = torch.rand(self.mean.shape, generator=rng, device=self.mean.device) >= share
-            self.shown = kept / (1 - share)
+            parts = kept.split(list(self.channels.values()))
+            seen = [part & (name not in layers) for name, part in zip(self.channels, parts, strict=True)]
+            self.shown = torch.cat(seen) / (1 - share)
 
     def forward(self, hypercolumns: Hypercolumns) -> Tensor:
         """Hypercolumns of N pictures -> (N, K, R, R).
