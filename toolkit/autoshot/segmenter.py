@@ -95,21 +95,6 @@ class AutoShotSegmenter:
         image = images.load_image(image)
         return torch.cat([self.network(part.to(self.device)) for part in image.split(BATCH_SIZE)])
 
-    def probabilities(self, image: Tensor) -> Tensor:
-        """The mean of what it says of pictures and, mirrored back, of their mirror images: it learned from both.
-
-        Args, Raises: as of `predict`.
-        Returns:
-            (N, K, H, W), each pixel's sum 1.
-        """
-        return self._both(image)[1]
-
-    def _both(self, image):
-        """Logits of pictures, and the mean of what it says of them and of their mirror images."""
-        logits = self.predict(torch.cat([image, image.flip(3)]))
-        straight, mirrored = logits.softmax(1).chunk(2)
-        return logits[: len(image)], (straight + mirrored.flip(3)) / 2
-
     def segment(
         self, source: Any, resolution: int | None = None, *, align: Align | str = "none", all: bool = False
     ) -> Result | list[Result]:
@@ -152,9 +137,8 @@ class AutoShotSegmenter:
         }
         for shape in {x.shape for x in whole.values()}:  # pictures of one size share their batches
             alike = [k for k, x in whole.items() if x.shape == shape]
-            both = self._both(torch.stack([whole[k] for k in alike]))
-            for k, logits, sure in zip(alike, *both, strict=True):
-                results[k] = self._result(uploads[placed[k][0]], placed[k][1], sure, judged=logits)
+            for k, logits in zip(alike, self.predict(torch.stack([whole[k] for k in alike])), strict=True):
+                results[k] = self._result(uploads[placed[k][0]], placed[k][1], logits)
         _warn_of_low_trust(results)
         return results if isinstance(source, (list, tuple)) or all or len(results) > 1 else results[0]
 
@@ -179,16 +163,18 @@ class AutoShotSegmenter:
         frames a little smaller and larger, and in the mirror, as the network saw pictures when it learned. It covers
         `wider` times the frame."""
         seen = torch.stack([self._seen(upload, frame.scaled(by), resolution) for by in LOOKS])
-        logits, sure = self._both(seen)
-        return self._result(upload, frame.scaled(wider), together(sure, wider), judged=logits[0])
+        logits = self.predict(torch.cat([seen, seen.flip(3)]))
+        straight, mirrored = logits.softmax(1).chunk(2)
+        sure = together(straight + mirrored.flip(3), wider)
+        return self._result(upload, frame.scaled(wider), sure, judged=logits[0])
 
     def _seen(self, upload, frame, resolution):
         if frame is None:
             return _resized(upload, _seen_size(_size(upload), resolution))
         return images.load_image(frame.cut(upload, resolution, "segment"))[0]
 
-    def _result(self, upload, frame, scores, judged):
-        """Scores (K, h, w) as a `Result`; judged: logits, which trust looks at."""
+    def _result(self, upload, frame, logits, judged=None):
+        """Logits (K, h, w), or other scores, as a `Result`; judged: the logits that trust looks at, where not these."""
         width, height = size = _size(upload) if frame is None else (math.ceil(frame.side),) * 2
         shrink = min(1.0, (RESULT_PIXELS / (width * height)) ** 0.5)
         shown_size = max(1, int(width * shrink)), max(1, int(height * shrink))
@@ -196,11 +182,12 @@ class AutoShotSegmenter:
             picture, frame = _resized(upload, shown_size), Frame((0.0, 0.0, float(width), float(height)), size)
         else:
             picture = images.load_image(frame.cut(upload, shown_size[0], "segment"))[0]
+        judged = logits if judged is None else judged
         trust = None if self.layout is None else float(layout.trust(self.layout, judged[None]))
-        # Upsample scores, not labels: interpolation places edges between the network's pixels.
-        scores = F.interpolate(scores[None], size=picture.shape[1:], mode="bilinear", align_corners=False)
+        # Upsample logits, not labels: interpolation places edges between the network's pixels.
+        logits = F.interpolate(logits[None], size=picture.shape[1:], mode="bilinear", align_corners=False)
         full_image = None if isinstance(upload, Tensor) else upload
-        label_map = scores[0].argmax(0).cpu()
+        label_map = logits[0].argmax(0).cpu()
         return Result(
             picture.cpu(), label_map, self.classes, self.palette, trust=trust, frame=frame, full_image=full_image
         )

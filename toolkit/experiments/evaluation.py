@@ -96,7 +96,7 @@ def judge(
     about: dict[str, Any] = {"world": source.name}
     if isinstance(segmenter, AutoShotSegmenter):
         image, truth = source.test(num_test, segmenter.resolution)
-        prediction = segmenter.probabilities(image).argmax(1).cpu()
+        prediction = segmenter.predict(image).argmax(1).cpu()
     else:
         study = Study(segmenter.gan, source, num_test, num_steps, cache, progress=progress)
         test, truth = test_pictures(study)
