@@ -4,13 +4,13 @@ import os
 
 import pytest
 import torch
+from small_gan import CHANNELS
 
 from toolkit import fewshot
 from toolkit.gan.files.checkpoints import load_networks, save_gan
 from toolkit.gan.model import GAN
 from toolkit.gan.stylegan2 import Discriminator, Generator
 
-CHANNELS = {4: 16, 8: 16, 16: 8}
 # What takes longest comes first where several processes share the tests, so that in the end none waits for another.
 LONGEST = (
     "test_page",

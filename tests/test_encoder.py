@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import CHANNELS
+from small_gan import CHANNELS
 
 from toolkit import fewshot
 from toolkit.errors import CheckpointError, ShapeError, ToolkitError

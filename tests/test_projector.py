@@ -3,7 +3,7 @@ import types
 
 import pytest
 import torch
-from conftest import CHANNELS
+from small_gan import CHANNELS
 
 from toolkit.errors import ShapeError, ToolkitError
 from toolkit.gan.encoder import Encoder
