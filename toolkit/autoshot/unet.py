@@ -19,7 +19,7 @@ UNET_DEPTH = 4  # halvings of the image
 # Of a U-Net that starts from ImageNet's features, as times the learning rate: at theirs what is new would take too
 # long, and at its own they would be lost.
 NEW, FEATURES = 2.0, 0.5
-FINE = 128  # pixels a side from which logits of every second one are enough, at half the time
+FINE = 128  # pixels a side from which logits of every second one are enough, and take less time
 
 
 class UNet(nn.Module):
@@ -148,10 +148,12 @@ def untrained(start: str, num_classes: int, width: int, resolution: int) -> UNet
         start: a key of `STARTS`.
         num_classes, width: as of the networks.
         resolution: of the pictures.
+    Raises:
+        KeyError: another start.
     """
     if start == ImageNetUNet.start:
         return ImageNetUNet(num_classes, width, whole=resolution < FINE)
-    return UNet(num_classes, width)
+    return STARTS[start](num_classes, width)
 
 
 def _padded(image, step, channels):

@@ -15,7 +15,7 @@ from toolkit.autoshot import AutoShotSegmenter
 from toolkit.errors import ImageError, ToolkitError
 from toolkit.metrics import ConfusionMatrix
 from toolkit.pictures.frames import Frame
-from toolkit.pictures.images import FITS, to_pil
+from toolkit.pictures.images import FITS, check_fit, to_pil
 from toolkit.pictures.pasting import paste
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection.framing import Framer
@@ -107,12 +107,16 @@ def framing_of_cut(
         progress: show a bar.
     Returns:
         dict: "pictures"; "found", percent; "off", medians of those found: how far the centre is off in sides of the
-        frame, how many times as large the frame is, and how far it is turned, in degrees.
+        frame, how many times as large the frame is, and how far it is turned, in degrees; NaN
+        where none was found.
+    Raises:
+        ToolkitError: another fit. ImageError: a file that is no picture.
     """
+    square = FITS[check_fit(fit, "framing")]
     off: list[tuple[float, ...]] = []
     for file in tqdm(files, desc="framing", unit="picture", disable=not progress):
         picture = open_rgb(file, "framing")
-        frame = Frame(FITS[fit](picture), picture.size)
+        frame = Frame(square(picture), picture.size)
         placed = framer.find(picture)
         found = [one for one in placed if all(a <= b for a, b in zip(_errors(one.frame, frame), NEAR))]
         off += [(*_errors(one.frame, frame)[::2], one.frame.side / frame.side) for one in found[:1]]

@@ -75,11 +75,11 @@ class Mix(nn.Module):
         Args:
             share: of the channels, drawn independently, 0 <= share < 1; 0 keeps all.
             rng: torch.Generator on the weight's device.
-            layers: names of those all of whose channels are hidden too.
+            layers: names of those all of whose channels are hidden too; none where share is 0.
         Source: Srivastava et al. 2014, JMLR 15; differs: whole channels, for all pixels alike.
         """
         self.shown = None
-        if share or layers:
+        if share:
             kept = torch.rand(self.mean.shape, generator=rng, device=self.mean.device) >= share
             parts = kept.split(list(self.channels.values()))
             seen = [part & (name not in layers) for name, part in zip(self.channels, parts, strict=True)]
