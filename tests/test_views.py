@@ -117,11 +117,23 @@ def test_labels_move_with_the_picture(seeing, shot, monkeypatch):
     for image, (_, label_map) in zip(seen[-views.VIEWS :], found, strict=True):
         known = label_map != IGNORE_INDEX
         agree = (image[:, 0].round().long() + 1 == label_map)[known].float().mean()
-        assert agree > 0.9 and known.float().mean() > 0.6
+        assert agree > 0.9 and known.float().mean() > 0.2
     moved = [label_map for _, label_map in found[1:]]
     assert sum(not torch.equal(one, shot.label_map) for one in moved) > len(moved) / 2  # some move by less than a pixel
     columns = [((one == 1).nonzero()[:, 2].float().mean() < (one == 2).nonzero()[:, 2].float().mean()) for one in moved]
     assert any(columns) and not all(columns)  # some are mirrored
+
+
+def test_pictures_that_no_framer_lays_alike_move_further(seeing, shot, monkeypatch):
+    """Of labels everywhere, what a view lacks came from outside the picture."""
+
+    def least_known(framer):
+        monkeypatch.setattr(seeing, "framer", framer)
+        full = Shot(shot.sample, torch.ones_like(shot.label_map), CLASSES, seeing)
+        found = views.views_of(seeing, [full], torch.Generator().manual_seed(0))
+        return min(float((label_map != IGNORE_INDEX).float().mean()) for _, label_map in found)
+
+    assert least_known(framer="any") > 0.85 and least_known(framer=None) < 0.75
 
 
 def test_without_a_discriminator_trust_looks_through_imagenet(seeing, tiny_gan):

@@ -26,7 +26,7 @@ class OtherFeatures(GAN):
     """
 
     def __init__(self, gan: GAN, layers: Sequence[str] = (), upsampling: str = "bilinear") -> None:
-        super().__init__(gan.generator, gan.discriminator, gan.encoder)
+        super().__init__(gan.generator, gan.discriminator, gan.encoder, framer=gan.framer)
         self.layers, self.upsampling, self.full = tuple(layers), upsampling, gan
 
     def hypercolumns(

@@ -44,6 +44,8 @@ def key_of(study: Study, cell: Cell) -> dict:
         "num_steps": study.projection_steps,
         "projection": projection.VERSION,
     }
+    if gan.imagenet and gan.framer is None:  # its shots' views move otherwise, see `parts.views`
+        key["framed"] = False
     if cell.method in fitting.AT_ONCE:
         key["fitting"] = [fitting.NUM_STEPS[cell.method], fitting.AT_ONCE[cell.method]]
     return {**key, "distillation": study.distillation} if cell.method == AUTO_SHOT else key

@@ -91,6 +91,7 @@ class AnyGAN(Protocol):
 
     generator: Any  # `Generator`
     encoder: Any  # of `toolkit.gan.encoder`, or None
+    framer: Any  # of `toolkit.framing`, or None
     resolution: int
     hash: str
     metadata: dict

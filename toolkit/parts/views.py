@@ -15,9 +15,9 @@ from toolkit.pictures.labels import IGNORE_INDEX
 VIEWS = 16  # of each shot
 MIX_FROM = (0.3, 0.5, 0.7)  # shares of the rows of ws that a style-mixed view keeps
 MAX_ELEMENTS = 1 << 28  # activations of all views together: 1 GB
-# Of a moved view, at most: times larger or smaller, degrees, share of the side. What is segmented is framed too:
-# larger motions cost more where parts lie than they gain in what parts look like.
-SCALE, ROTATION, SHIFT = 1.08, 5.0, 0.03
+# A moved view's motion, at most, where a framer lays all pictures alike: larger ones cost more where parts lie than
+# they gain in what parts look like. Without a framer pictures lie as they come: they move by `motions`' own sizes.
+FRAMED = {"scale": 1.08, "rotation": 5.0, "shift": 0.03}
 
 
 @torch.no_grad()
@@ -70,7 +70,7 @@ def _moved(gan, shots, label_map, rng):
     samples = [shot.sample for shot in shots]
     pictures = [(s.image if s.detail is None else s.detail).to(gan.device) for s in samples]
     side = max(picture.shape[-1] for picture in pictures)
-    grid = motions.draw(len(shots), side, rng, scale=SCALE, rotation=ROTATION, shift=SHIFT)
+    grid = motions.draw(len(shots), side, rng, **(FRAMED if gan.framer is not None else {}))
     moved = motions.move(torch.cat([_resized(picture, side) for picture in pictures]), grid, "border")
     image = _resized(moved, gan.resolution)
     sample = Sample(image, gan.encoder(image), detail=None if image is moved else moved)
