@@ -129,7 +129,7 @@ def fitting(
     Source: Tritrong et al. 2021, sec. 3.2 (arXiv:2103.04379); differs: channels are standardised and, in
         fitting, hidden at random, now and then all of the GAN's where ImageNet's features are there, too (as in
         Neverova et al. 2016, arXiv:1501.00102), the learning rate follows a cosine, each shot is seen in several
-        styles, or moved a little (see `parts.views.views_of`), and by CNNs moved, scaled, turned and mirrored (see
+        styles, or moved (see `parts.views.views_of`), and by CNNs moved, scaled, turned and mirrored (see
         `parts.motions`).
     """
     shots = list(shots)
