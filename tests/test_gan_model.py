@@ -14,6 +14,7 @@ from toolkit.gan.files import zoo
 from toolkit.gan.files.checkpoints import load_networks, save_gan
 from toolkit.gan.files.info import describe_gan
 from toolkit.gan.model import GAN
+from toolkit.gan.placing import place
 from toolkit.pictures import images
 from toolkit.projection.cost import Cost
 
@@ -40,7 +41,7 @@ def test_a_gan_of_padded_pictures_sees_uploads_whole(padded_gan):
     upload = Image.fromarray(np.full((40, 60, 3), 90, np.uint8))
     sample = padded_gan.project([upload, upload.rotate(90, expand=True)], num_steps=2)
     assert sample.frames == [images.Frame((0, -10, 60, 50), (60, 40)), images.Frame((-10, 0, 50, 60), (40, 60))]
-    auto = padded_gan.place(sample.image, "auto")[1]  # a tensor fills its frame
+    auto = [one.align for one in place(padded_gan, sample.image, "auto")]  # a tensor fills its frame
     assert images.frame_image(sample.image, 16, auto[0])[1].box == (0, 0, 16, 16)
     for align, box in (("none", (0, 0, 60, 40)), (images.centre_box, (10, 0, 50, 40))):
         assert padded_gan.project(upload, num_steps=0, align=align).frames[0].box == box

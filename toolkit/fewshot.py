@@ -23,6 +23,7 @@ from toolkit.errors import CheckpointError, LabelError, ToolkitError
 from toolkit.files import load_tensors, read_metadata, save_tensors
 from toolkit.gan.loading import find_gan, load_gan
 from toolkit.gan.model import GAN, PROJECTION_STEPS
+from toolkit.gan.placing import place
 from toolkit.parts import networks
 from toolkit.parts.fitting import DEFAULT_NETWORK, NUM_STEPS, check_shots, fit_network
 from toolkit.parts.result import Result
@@ -223,10 +224,11 @@ class Segmenter:
         tensor's)."""
         sources = source if isinstance(source, (list, tuple)) else [source]
         sources = [s if isinstance(s, Tensor) else open_rgb(s, "segment") for s in sources]
-        sources, aligns, found = self.gan.place(sources, align, all)
-        counts = [len(s) if isinstance(s, Tensor) else 1 for s in sources]
-        uploads = [None if isinstance(s, Tensor) else s for s, count in zip(sources, counts) for _ in range(count)]
-        return sources, aligns, [f for f, count in zip(found, counts) for _ in range(count)], uploads
+        placed = place(self.gan, sources, align, all)
+        sources, aligns = [one.source for one in placed], [one.align for one in placed]
+        each = [one for one in placed for _ in range(len(one.source) if isinstance(one.source, Tensor) else 1)]
+        uploads = [None if isinstance(one.source, Tensor) else one.source for one in each]
+        return sources, aligns, [one.found for one in each], uploads
 
     def _looked_at(self, first, options):
         """The result of a found frame, as it is and a little smaller and larger; trust is that of the frame."""

@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from toolkit.errors import ImageError, ShapeError, ToolkitError, as_floats, check_count, describe
+from toolkit.errors import ShapeError, ToolkitError, as_floats, check_count, describe
 from toolkit.gan import features
 from toolkit.gan.calibration import Calibrator
 from toolkit.gan.encoder import AnyEncoder
 from toolkit.gan.files.latents import read_latents
+from toolkit.gan.placing import located, place
 from toolkit.gan.stylegan2 import Discriminator, Generator
 from toolkit.parts import hypercolumns
 from toolkit.parts.hypercolumns import Hypercolumns
@@ -219,55 +220,13 @@ class GAN:
         Raises:
             ToolkitError: the GAN has no framer. ImageError: not a picture.
         """
-        picture, placed = self._located(source, "find")
+        picture, placed = located(self, source, "find")
         usual = None if self.encoder is None else self.calibration(0)
         if usual is None or not placed:  # without an encoder's first guess trust costs a projection
             return [Found(frame, score, None) for frame, score in placed]
         image = torch.cat([images.frame_image(picture, self.resolution, frame)[0] for frame, _ in placed])
         value = trust.trust(self.measure(image.to(self.device), 0), usual).tolist()
         return [Found(one.frame, one.score, worth) for one, worth in zip(placed, value, strict=True)]
-
-    def _located(self, source, call):
-        """A picture, opened, and what the framer places in it, without trust, which costs a pass of the encoder."""
-        if self.framer is None:
-            got = f"none beside {self.path or self.metadata.get('name', 'it')}"
-            raise ToolkitError("find", "a GAN with a framer", got, "Make one with train-framer, or align by hand")
-        picture = open_rgb(source, call)
-        return picture, self.framer.find(picture)
-
-    def place(
-        self, source: Any, align: images.Align | str | list[images.Align | str] = "centre", all: bool = False
-    ) -> tuple[list, list[images.Align | str], list[bool]]:
-        """What to project, and where it lies: "auto" is looked up, and "centre" is as the GAN's own pictures.
-
-        Args:
-            source, align, all: as `projecting` takes them.
-        Returns:
-            (sources, aligns, found): lists of one length, found: whether the framer said so; a picture stands there
-            as often as something was found in it.
-        Raises:
-            ImageError: nothing was found. ToolkitError: the GAN has no framer, or not an align for each picture.
-        """
-        sources = list(source) if isinstance(source, (list, tuple)) else [source]
-        aligns = align if isinstance(align, list) else [align] * len(sources)
-        if len(aligns) != len(sources):
-            want, got = f"an align for each of {len(sources)} pictures", f"{len(aligns)}"
-            raise ToolkitError("project", want, got, "Give a list as long as that of the pictures")
-        placed: list[tuple[Any, images.Align | str, bool]] = []
-        for one, how in zip(sources, aligns, strict=True):
-            if how != "auto" or isinstance(one, Tensor):  # a tensor fills its frame
-                placed.append((one, images.FITS[self.fit] if how in ("auto", "centre") else how, False))
-                continue
-            picture, found = self._located(one, "project")
-            if not found:
-                raise ImageError(
-                    "project",
-                    f"a picture of what {self.metadata.get('name', 'this GAN')} draws",
-                    f"nothing like it in {picture.width}x{picture.height} pixels",
-                    'Give its frame as align, or align="centre"',
-                )
-            placed += [(picture, one.frame, True) for one in (found if all else found[:1])]
-        return [one for one, _, _ in placed], [how for _, how, _ in placed], [found for _, _, found in placed]
 
     def project(self, source: Any, *, progress: bool = False, **options: Any) -> Sample:
         """Find the latents that reproduce given pictures.
@@ -311,8 +270,7 @@ class GAN:
             ImageError: as `images.frame_image`, or nothing was found. ToolkitError: no framer.
         """
         num_steps = self.projection_steps if num_steps is None else num_steps
-        sources, aligns, _ = self.place(source, align, all)
-        framed = [self._framed(*one) for one in zip(sources, aligns, strict=True)]
+        framed = [self._framed(one.source, one.align) for one in place(self, source, align, all)]
         image = torch.cat([picture for picture, _, _ in framed]).to(self.device)
         frames = [frame for picture, frame, _ in framed for _ in picture]
         detail = None

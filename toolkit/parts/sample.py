@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
@@ -91,8 +92,10 @@ class AnyGAN(Protocol):
 
     generator: Any  # `Generator`
     encoder: Any  # of `toolkit.gan.encoder`, or None
-    framer: Any  # of `toolkit.framing`, or None
+    framer: Any  # of `toolkit.projection.framing`, or None
     resolution: int
+    fit: str
+    path: Path | None
     hash: str
     metadata: dict
     imagenet: bool
