@@ -263,6 +263,8 @@ def test_nothing_found_says_so(gan, tiny_gan):
         gan.project(PHOTO, align="auto")
     with pytest.raises(ToolkitError, match="find: expected a GAN with a framer; got none beside .*train-framer"):
         tiny_gan.find(PHOTO)
+    with pytest.raises(ToolkitError, match="project: expected a GAN with a framer"):
+        tiny_gan.project(PHOTO, align="auto")
 
 
 def test_a_framer_beside_the_gan_is_loaded_and_another_gans_refused(tiny_gan_file, tmp_path):

@@ -6,7 +6,6 @@ from PIL.Image import Image
 from torch import Tensor
 
 from toolkit.errors import ImageError, ToolkitError
-from toolkit.parts.sample import AnyGAN
 from toolkit.pictures import images
 from toolkit.pictures.uploads import open_rgb
 from toolkit.projection.framing import Placed
@@ -20,25 +19,27 @@ class Place(NamedTuple):
     found: bool
 
 
-def located(gan: AnyGAN, source: Any, call: str) -> tuple[Image, list[Placed]]:
+def located(gan: Any, source: Any, call: str) -> tuple[Image, list[Placed]]:
     """A picture, opened, and what the GAN's framer finds in it, the surest first.
 
     Args:
         gan: a `GAN`.
         source: what `images.load_image` takes, but no tensor.
         call: the public call to name in errors.
+    Returns:
+        The picture, upright and in RGB, and a list of `Placed`, empty where nothing was found.
     Raises:
         ToolkitError: the GAN has no framer. ImageError: not a picture.
     """
     if gan.framer is None:
         got = f"none beside {gan.path or gan.metadata.get('name', 'it')}"
-        raise ToolkitError("find", "a GAN with a framer", got, "Make one with train-framer, or align by hand")
+        raise ToolkitError(call, "a GAN with a framer", got, "Make one with train-framer, or align by hand")
     picture = open_rgb(source, call)
     return picture, gan.framer.find(picture)
 
 
 def place(
-    gan: AnyGAN, source: Any, align: images.Align | str | list[images.Align | str] = "centre", all: bool = False
+    gan: Any, source: Any, align: images.Align | str | list[images.Align | str] = "centre", all: bool = False
 ) -> list[Place]:
     """What to project, and where it lies: "auto" is looked up, and "centre" is as the GAN's own pictures.
 

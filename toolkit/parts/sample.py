@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
@@ -94,8 +93,6 @@ class AnyGAN(Protocol):
     encoder: Any  # of `toolkit.gan.encoder`, or None
     framer: Any  # of `toolkit.projection.framing`, or None
     resolution: int
-    fit: str
-    path: Path | None
     hash: str
     metadata: dict
     imagenet: bool
